@@ -1,0 +1,45 @@
+"""CuPy and cuML, under the names that `cpu` binds to NumPy and scikit-learn.
+
+The only file that imports them. Importing it raises ImportError where there is no usable GPU, so that whoever wants it
+learns so at once and not in the middle of a fit.
+"""
+
+import cupy
+import numpy as np
+
+from gpussl.records import Array
+
+if not cupy.is_available():
+    raise ImportError("CuPy sees no CUDA device")
+
+from cuml.cluster import KMeans  # noqa: E402 - cuML may be imported only where there is a GPU
+from cuml.linear_model import LogisticRegression  # noqa: E402
+
+__all__ = ["KMeans", "LogisticRegression", "asarray", "device_name", "memory", "synchronize", "to_numpy"]
+
+
+def asarray(X: Array) -> Array:
+    """`X` as an array of this device."""
+    return cupy.asarray(X)
+
+
+def to_numpy(X: Array) -> np.ndarray:
+    """`X` as an array of the host."""
+    return cupy.asnumpy(X)
+
+
+def synchronize() -> None:
+    """Wait until the device has done all it was asked to."""
+    cupy.cuda.Device().synchronize()
+
+
+def memory() -> int:
+    """Bytes of device memory in use, by everyone: CuPy, cuML and PyTorch each have an allocator of their own."""
+    free, total = cupy.cuda.runtime.memGetInfo()
+    return total - free
+
+
+def device_name() -> str:
+    """What the work runs on, for people."""
+    properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
+    return f"cuda ({properties['name'].decode()})"

@@ -1,0 +1,184 @@
+"""From Hydra's configuration to the stages of a run, with every name, type and range checked before any work.
+
+A stage's settings are the fields of its class, so the class is its schema.
+"""
+
+import dataclasses
+import enum
+import importlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from gpussl.errors import ConfigError
+from gpussl.params import check, param
+
+PACKAGE = Path(__file__).parent
+FOLDERS = (PACKAGE / "conf", PACKAGE.parent / "conf")  # in a wheel, in the repository
+
+
+class Device(enum.Enum):
+    """Where the work is done."""
+
+    auto = enum.auto()
+    cuda = enum.auto()
+    cpu = enum.auto()
+
+
+class Baselines(enum.Enum):
+    """What propagation is compared with: nothing, as many random labels, or those and all labels."""
+
+    none = enum.auto()
+    random = enum.auto()
+    all = enum.auto()
+
+
+@dataclass
+class Published:
+    """A published accuracy in percent, and the row it belongs to."""
+
+    source: str
+    data: str
+    propagation: str
+    classifier: str
+    accuracy: float
+    n_clusters: int | None = None
+    n_labels: int | None = None
+    percentile: float | None = None
+
+
+@dataclass
+class Config:
+    """The schema of `conf/config.yaml`. Each group's schema is the class its `_target_` names."""
+
+    name: str = "gpussl"
+    seed: int = param(0, ge=0)
+    device: Device = Device.auto
+    baselines: Baselines = Baselines.random
+    cache: str | None = None
+    data: Any = None
+    represent: Any = None
+    cluster: Any = None
+    select: Any = None
+    propagate: dict[str, Any] = field(default_factory=dict)
+    classifier: dict[str, Any] = field(default_factory=dict)
+    published: list[Published] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A checked configuration: the stages, ready to run."""
+
+    name: str
+    seed: int
+    device: str
+    baselines: str
+    cache: Path | None
+    data: Any
+    represent: Any
+    cluster: Any
+    select: Any
+    propagate: dict[str, Any]
+    classifier: dict[str, Any]
+    published: list[Published]
+
+
+def folder() -> Path:
+    """The folder with gpussl's configuration files."""
+    return next(path for path in FOLDERS if path.is_dir())
+
+
+def register() -> None:
+    """Tell Hydra the schema that `conf/config.yaml` builds on."""
+    ConfigStore.instance().store(name="schema", node=Config)
+
+
+def build(cfg: DictConfig) -> Job:
+    """Check a composed configuration and make its stages.
+
+    Raises
+    ------
+    ConfigError
+        A name, type or range is wrong; the message says which, and what was expected.
+    """
+    _check_top(cfg)
+    return Job(
+        name=cfg.name,
+        seed=cfg.seed,
+        device=cfg.device.name,
+        baselines=cfg.baselines.name,
+        cache=None if cfg.cache is None else Path(cfg.cache).expanduser(),
+        **{group: instantiate(cfg[group], group) for group in ("data", "represent", "cluster", "select")},
+        propagate=_instantiate_all(cfg.propagate, "propagate"),
+        classifier=_instantiate_all(cfg.classifier, "classifier"),
+        published=[Published(**entry) for entry in OmegaConf.to_container(cfg.published)],
+    )
+
+
+def instantiate(node: Any, path: str) -> Any:
+    """The stage that a node of the configuration describes: `_target_` names its class, the rest are its fields.
+
+    Only dataclasses inside gpussl are made: a configuration cannot call anything else.
+
+    Parameters
+    ----------
+    node : DictConfig
+    path : str
+        Where the node stands, for messages.
+    """
+    if not isinstance(node, DictConfig) or not isinstance(node.get("_target_"), str):
+        raise ConfigError(f"{path}: expected settings with a _target_, found {node!r}; choose one with {path}=...")
+    cls = _target(node._target_, f"{path}._target_")
+    settings = {str(key): value for key, value in node.items_ex(resolve=False) if key != "_target_"}
+    try:
+        checked = OmegaConf.merge(OmegaConf.structured(cls), OmegaConf.create(settings, parent=node._get_parent()))
+        values = {key: OmegaConf.to_container(checked, resolve=True)[key] for key in _names(cls)}
+    except OmegaConfBaseException as error:
+        raise ConfigError(_explain(error, cls, path)) from error
+    try:
+        return cls(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{path}.{error}") from error
+
+
+def _check_top(cfg: DictConfig) -> None:
+    missing = OmegaConf.missing_keys(cfg)
+    if missing:
+        raise ConfigError(f"{', '.join(sorted(missing))}: expected a value, found none")
+    for name in ("propagate", "classifier"):
+        if not cfg[name]:
+            raise ConfigError(f"{name}: expected at least one choice, found none; choose with {name}=[...]")
+    check(dataclasses.replace(Config(), seed=cfg.seed))
+
+
+def _instantiate_all(nodes: DictConfig, path: str) -> dict[str, Any]:
+    return {str(name): instantiate(node, f"{path}.{name}") for name, node in nodes.items()}
+
+
+def _target(target: str, path: str) -> type:
+    module, _, name = target.rpartition(".")
+    if module.split(".")[0] != "gpussl":
+        raise ConfigError(f"{path}: expected a class of gpussl, found {target}")
+    try:
+        cls = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{path}: expected a class of gpussl, found {target} ({error})") from error
+    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
+        raise ConfigError(f"{path}: expected a stage of gpussl, found {target}")
+    return cls
+
+
+def _names(cls: type) -> list[str]:
+    return [item.name for item in dataclasses.fields(cls)]
+
+
+def _explain(error: OmegaConfBaseException, cls: type, path: str) -> str:
+    """OmegaConf's complaint in one line of ours."""
+    key = error.full_key or str(error.key)
+    if key.split(".")[0].split("[")[0] not in _names(cls):
+        return f"{path}.{key}: expected one of {', '.join(_names(cls))}, found a setting of another name"
+    return f"{path}.{key}: {str(error).splitlines()[0]}"

@@ -1,0 +1,88 @@
+"""Multinomial logistic regression, fitted by scikit-learn's L-BFGS or cuML's quasi-Newton solver."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
+
+from gpussl import backend
+from gpussl.params import check, param
+from gpussl.records import Array
+
+
+@dataclass(eq=False)
+class LogisticRegression(ClassifierMixin, BaseEstimator):
+    """Logistic regression with an L2 penalty.
+
+    Parameters
+    ----------
+    C : float
+        Inverse strength of the penalty, as in scikit-learn.
+    max_iter : int
+        Iterations of the solver at most. Stopping there is early stopping, not an error.
+    tol : float
+        Stop when the gradient is smaller.
+    random_state : int
+        Taken for the sake of one API; the solvers draw nothing at random.
+
+    Attributes
+    ----------
+    coef_ : (n_classes, d) float array, (1, d) for two classes
+    intercept_ : (n_classes,) float array, (1,) for two classes
+    classes_ : (n_classes,) int array, on the host
+    """
+
+    C: float = param(0.2, gt=0)
+    max_iter: int = param(100, ge=1)
+    tol: float = param(1e-3, gt=0)
+    random_state: int = 0
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def fit(
+        self,
+        X: Array,
+        y: Array,
+        groups: Array | None = None,
+        on_progress: Callable[[int, int, str], None] | None = None,
+    ) -> "LogisticRegression":
+        """Fit to (n, d) points and their (n,) labels of at least two classes. `groups` and `on_progress` play no part."""
+        twin = backend.of(X)
+        estimator = twin.LogisticRegression(C=self.C, max_iter=self.max_iter, tol=self.tol)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            estimator.fit(X, y)
+        self.coef_, self.intercept_ = estimator.coef_, estimator.intercept_
+        self.classes_ = np.asarray(estimator.classes_)
+        return self
+
+    def decision_function(self, X: Array) -> Array:
+        """(n, d) -> (n, n_classes) scores, or (n,) for two classes, where `X` is."""
+        asarray = backend.of(X).asarray
+        scores = X @ asarray(self.coef_).T + asarray(self.intercept_)
+        return scores[:, 0] if scores.shape[1] == 1 else scores
+
+    def predict(self, X: Array) -> Array:
+        """(n, d) -> (n,) classes, where `X` is."""
+        xp = array_namespace(X)
+        scores = self.decision_function(X)
+        index = xp.astype(scores > 0, xp.int64) if scores.ndim == 1 else xp.argmax(scores, axis=1)
+        return xp.take(backend.of(X).asarray(self.classes_), index)
+
+    def pack(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The arrays and the other values that `unpack` makes the fitted model of."""
+        return {name: getattr(self, name) for name in ("coef_", "intercept_", "classes_")}, self.get_params()
+
+    @classmethod
+    def unpack(cls, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> "LogisticRegression":
+        """The inverse of `pack`."""
+        model = cls(**values)
+        for name in ("coef_", "intercept_", "classes_"):
+            setattr(model, name, arrays[name])
+        return model

@@ -1,0 +1,42 @@
+"""The only reader of true training labels."""
+
+import numpy as np
+
+from gpussl import backend
+from gpussl.records import UNLABELLED, Array, PseudoLabels
+
+
+class Oracle:
+    """Sells training labels and counts them, as a person who labels images would.
+
+    Parameters
+    ----------
+    y : (n,) int array
+        The true labels, on the host.
+
+    Attributes
+    ----------
+    n_bought : int
+        Different labels sold so far. Asking again for a label already bought costs nothing.
+    """
+
+    def __init__(self, y: np.ndarray) -> None:
+        self._y = y
+        self._bought = np.zeros(len(y), dtype=bool)
+
+    @property
+    def n_bought(self) -> int:
+        return int(self._bought.sum())
+
+    def buy(self, indices: Array) -> Array:
+        """The true labels of the points at `indices` (m,), as an (m,) int64 array on the same device."""
+        twin = backend.of(indices)
+        wanted = twin.to_numpy(indices)
+        self._bought[wanted] = True
+        return twin.asarray(self._y[wanted])
+
+    def correct(self, pseudo_labels: PseudoLabels) -> np.ndarray:
+        """For each labelled point, in order, whether its label is the true one: for reports, never for training."""
+        labels = backend.of(pseudo_labels.labels).to_numpy(pseudo_labels.labels)
+        labelled = labels != UNLABELLED
+        return labels[labelled] == self._y[labelled]

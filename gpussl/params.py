@@ -1,0 +1,73 @@
+"""Parameters of stages: dataclass fields that know their range.
+
+Every stage is a dataclass. Its fields are its settings: OmegaConf checks their names and types against the class,
+and `check` checks their ranges.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from gpussl.errors import ConfigError
+
+
+def param(
+    default: Any,
+    *,
+    ge: float | None = None,
+    gt: float | None = None,
+    le: float | None = None,
+    lt: float | None = None,
+    choices: Iterable[str] | None = None,
+) -> Any:
+    """A dataclass field with a default and a range (`ge` is "greater than or equal", `lt` "less than", and so on)."""
+    limits = {"ge": ge, "gt": gt, "le": le, "lt": lt}
+    metadata = {name: limit for name, limit in limits.items() if limit is not None}
+    if choices is not None:
+        metadata["choices"] = tuple(choices)
+    if isinstance(default, list):
+        return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def check(params: Any) -> None:
+    """Check every field of a dataclass instance against the range it was declared with.
+
+    Raises
+    ------
+    ConfigError
+        The message begins with the field's name, so that a caller who knows where the field stands can put the rest of
+        the path before it.
+    """
+    for field in dataclasses.fields(params):
+        value = getattr(params, field.name)
+        if value is None:
+            continue
+        for item in value if isinstance(value, list) else [value]:
+            if not _within(item, field.metadata):
+                raise ConfigError(f"{field.name}: expected {describe(field)}, found {item!r}")
+
+
+def describe(field: dataclasses.Field) -> str:
+    """The range of a field in words: "a number greater than 0 and at most 100"."""
+    if "choices" in field.metadata:
+        return "one of " + ", ".join(field.metadata["choices"])
+    words = {"ge": "at least", "gt": "greater than", "le": "at most", "lt": "less than"}
+    limits = [f"{word} {field.metadata[name]:g}" for name, word in words.items() if name in field.metadata]
+    kind = "a whole number" if field.type in (int, "int", int | None) else "a number"
+    return f"{kind} {' and '.join(limits)}"
+
+
+def _within(value: Any, limits: Any) -> bool:
+    if "choices" in limits:
+        return value in limits["choices"]
+    if not limits:
+        return True
+    return (
+        math.isfinite(value)
+        and value >= limits.get("ge", -math.inf)
+        and value > limits.get("gt", -math.inf)
+        and value <= limits.get("le", math.inf)
+        and value < limits.get("lt", math.inf)
+    )

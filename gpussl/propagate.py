@@ -1,0 +1,96 @@
+"""Propagate: from the few labels that were bought to labels for the points around them."""
+
+from dataclasses import dataclass
+
+from array_api_compat import array_namespace
+
+from gpussl.arrays import group_bounds, group_sort, scatter, smallest_of_each_group
+from gpussl.params import check, param
+from gpussl.records import UNLABELLED, Array, Clustering, PseudoLabels
+
+
+@dataclass(frozen=True)
+class NoPropagation:
+    """The bought labels alone."""
+
+    percentile: float | None = None
+
+    def propagate(self, clustering: Clustering, indices: Array, labels: Array) -> PseudoLabels:
+        """See `ClusterPropagation.propagate`."""
+        n = clustering.labels.shape[0]
+        return PseudoLabels(scatter(indices, labels, n, UNLABELLED), scatter(indices, indices, n, UNLABELLED))
+
+
+@dataclass(frozen=True)
+class ClusterPropagation:
+    """Each cluster's bought label to its members, or to the nearest share of them.
+
+    Where several labels were bought in one cluster, the one bought nearest the centroid counts. A cluster in which none
+    was bought stays unlabelled, and a bought point always keeps its own label.
+
+    Parameters
+    ----------
+    percentile : float
+        Share in percent. A member is reached if its distance to the centroid is at most this percentile *of its own
+        cluster's* distances (NumPy's ``method="lower"``, so ties at the cut are in): each cluster gives the same share,
+        wide ones as well as tight ones.
+    """
+
+    percentile: float = param(100.0, ge=0, le=100)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def propagate(self, clustering: Clustering, indices: Array, labels: Array) -> PseudoLabels:
+        """Label what the bought labels reach.
+
+        Parameters
+        ----------
+        clustering : Clustering
+            Of n points.
+        indices : (m,) int array
+            The points whose labels were bought, ascending and different.
+        labels : (m,) int array
+            Their labels.
+        """
+        xp = array_namespace(clustering.labels)
+        n, k = clustering.labels.shape[0], clustering.centroids.shape[0]
+        clusters = xp.take(clustering.labels, indices)
+        source, known = smallest_of_each_group(clusters, xp.take(clustering.distances, indices), k)
+        reached = xp.take(known, clustering.labels) & self._within_cut(clustering)
+        source = xp.take(source, clustering.labels)
+        bought = scatter(indices, indices, n, UNLABELLED)
+        is_bought = bought != UNLABELLED
+        return PseudoLabels(
+            labels=xp.where(
+                is_bought,
+                scatter(indices, labels, n, UNLABELLED),
+                xp.where(reached, xp.take(labels, source), UNLABELLED),
+            ),
+            sources=xp.where(is_bought, bought, xp.where(reached, xp.take(indices, source), UNLABELLED)),
+        )
+
+    def _within_cut(self, clustering: Clustering) -> Array:
+        """(n,) bool: is each point among its cluster's nearest share?"""
+        xp = array_namespace(clustering.labels)
+        order, start, size = _by_cluster(clustering)
+        last = start + xp.astype(xp.floor(xp.astype(size - 1, xp.float64) * self.percentile / 100), start.dtype)
+        last = xp.clip(last, 0, clustering.labels.shape[0] - 1)  # an empty cluster's is meaningless, and not used
+        cut = xp.take(clustering.distances, xp.take(order, last))
+        return clustering.distances <= xp.take(cut, clustering.labels)
+
+
+def nearness(clustering: Clustering) -> Array:
+    """(n,) float64: the share of each point's cluster that comes before it by distance to the centroid, 0 to below 1."""
+    xp = array_namespace(clustering.labels)
+    order, start, size = _by_cluster(clustering)
+    place = xp.argsort(order, stable=True)  # the inverse of the order
+    rank = place - xp.take(start, clustering.labels)
+    return xp.astype(rank, xp.float64) / xp.astype(xp.take(size, clustering.labels), xp.float64)
+
+
+def _by_cluster(clustering: Clustering) -> tuple[Array, Array, Array]:
+    """The points in order of cluster and distance (n,), and where each cluster begins and its size (k,)."""
+    order = group_sort(clustering.labels, clustering.distances)
+    clusters = array_namespace(order).take(clustering.labels, order)
+    return order, *group_bounds(clusters, clustering.centroids.shape[0])

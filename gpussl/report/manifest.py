@@ -1,0 +1,47 @@
+"""The manifest: all that is needed to know what a run was made with, and what it cost."""
+
+import dataclasses
+import json
+import resource
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from gpussl import environment, seeds
+from gpussl.config import Job
+from gpussl.monitor import Stage
+from gpussl.records import Dataset
+
+SEEDED = ("cluster", "select", "random baseline")
+
+
+def describe(job: Job, dataset: Dataset, stages: Sequence[Stage], reason: str) -> dict[str, Any]:
+    """The manifest as JSON has it."""
+    return {
+        "name": job.name,
+        "git_commit": environment.git_commit(),
+        "versions": environment.versions(),
+        "machine": environment.machine(),
+        "device": {"requested": job.device, "reason": reason},
+        "data": {
+            "name": dataset.name,
+            "n_train": len(dataset.X_train),
+            "n_test": len(dataset.X_test),
+            "sha256": dataset.checksums,
+        },
+        "seeds": {"run": job.seed, **{name: seeds.derive(job.seed, name) for name in SEEDED}},
+        "seconds": sum(stage.seconds for stage in stages),
+        "peak_memory_bytes": _peak_resident_bytes(),
+        "stages": [dataclasses.asdict(stage) for stage in stages],
+    }
+
+
+def to_json(described: dict[str, Any]) -> str:
+    """The manifest as text."""
+    return json.dumps(described, indent=2) + "\n"
+
+
+def _peak_resident_bytes() -> int:
+    """The most memory this process has had, on the host."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

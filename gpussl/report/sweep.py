@@ -1,0 +1,116 @@
+"""Sweeps: the results of all jobs of a Hydra multirun in one table, with means and intervals over the seeds."""
+
+import csv
+import io
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+from rich.table import Table
+from scipy import stats
+
+from gpussl import console, store
+
+GROUP_BY = ("overrides", "propagation", "classifier", "n_clusters", "percentile")
+Row = Mapping[str, str]
+
+
+class Gather(Callback):
+    """After a multirun: writes `results.csv` (all rows of all jobs) and `summary.csv` (means over the seeds)."""
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
+        """Gather what the jobs have left in the sweep's folder."""
+        folder = Path(config.hydra.sweep.dir)
+        rows = read_jobs(folder)
+        if not rows:
+            return
+        summary = summarize(rows)
+        store.write_text(folder / "results.csv", _to_csv(rows))
+        store.write_text(folder / "summary.csv", _to_csv(summary))
+        console.stdout.print(summary_table(summary))
+        console.stdout.print(f"Sweep folder: {folder}", markup=False, soft_wrap=True)
+
+
+def read_jobs(folder: Path) -> list[dict[str, str]]:
+    """The rows of every job under a sweep's folder, each with the overrides that made it differ, its seed apart."""
+    jobs = []
+    for path in sorted(folder.glob("*/results.csv"), key=lambda path: (len(path.parent.name), path.parent.name)):
+        overrides = OmegaConf.load(path.parent / ".hydra" / "overrides.yaml")
+        jobs.append((path, [str(item) for item in overrides if not str(item).startswith("seed=")]))
+    common = set.intersection(*(set(overrides) for _, overrides in jobs)) if jobs else set()
+    rows = []
+    for path, overrides in jobs:
+        differing = " ".join(item for item in overrides if item not in common)
+        with path.open(newline="", encoding="utf-8") as file:
+            rows += [{"job": path.parent.name, "overrides": differing, **row} for row in csv.DictReader(file)]
+    return rows
+
+
+def summarize(rows: Sequence[Row]) -> list[dict[str, str]]:
+    """One row for each way of training: means over its seeds, and the half width of the 95 % interval (Student's t)."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[name] for name in GROUP_BY), []).append(row)
+    summary = []
+    for key, members in groups.items():
+        means = {
+            name: statistics.fmean(float(row[name]) for row in members)
+            for name in ("n_labels", "n_train", "label_accuracy", "test_accuracy", "fit_seconds")
+        }
+        half = half_width([float(row["test_accuracy"]) for row in members])
+        summary.append(
+            {
+                **dict(zip(GROUP_BY, key, strict=True)),
+                "n_seeds": str(len(members)),
+                "n_labels": f"{means['n_labels']:.0f}",
+                "n_train": f"{means['n_train']:.0f}",
+                "label_accuracy": f"{means['label_accuracy']:.6f}",
+                "test_accuracy": f"{means['test_accuracy']:.6f}",
+                "half_width": "" if half is None else f"{half:.6f}",
+                "fit_seconds": f"{means['fit_seconds']:.3f}",
+            }
+        )
+    return summary
+
+
+def half_width(values: Sequence[float]) -> float | None:
+    """Half the 95 % confidence interval of the mean of `values`; None for a single one."""
+    n = len(values)
+    if n < 2:
+        return None
+    return float(stats.t.ppf(0.975, n - 1)) * statistics.stdev(values) / n**0.5
+
+
+def summary_table(summary: Sequence[Row]) -> Table:
+    """The summary for the terminal."""
+    table = Table(title="Sweep: test accuracy, mean over seeds with its 95 % interval")
+    with_overrides = any(row["overrides"] for row in summary)
+    for column in (*(["overrides"] if with_overrides else []), "training labels", "classifier"):
+        table.add_column(column)
+    for column in ("clusters", "percentile", "bought", "right", "test accuracy", "seeds", "fit"):
+        table.add_column(column, justify="right")
+    for row in summary:
+        interval = f" ± {100 * float(row['half_width']):.2f}" if row["half_width"] else ""
+        table.add_row(
+            *([row["overrides"]] if with_overrides else []),
+            row["propagation"],
+            row["classifier"],
+            row["n_clusters"],
+            row["percentile"],
+            row["n_labels"],
+            f"{100 * float(row['label_accuracy']):.1f} %",
+            f"{100 * float(row['test_accuracy']):.2f}{interval} %",
+            row["n_seeds"],
+            f"{float(row['fit_seconds']):.1f} s",
+        )
+    return table
+
+
+def _to_csv(rows: Sequence[Row]) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()

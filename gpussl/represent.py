@@ -1,0 +1,14 @@
+"""Represent: raw values to the features that everything after works on, on the device."""
+
+from dataclasses import dataclass
+
+from gpussl.records import Array
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Pixels scaled to 0..1, as float32."""
+
+    def transform(self, X: Array, max_value: float) -> Array:
+        """(n, d) raw values from 0 to `max_value` -> (n, d) float32 from 0 to 1, where `X` is."""
+        return X.astype("float32") / max_value
