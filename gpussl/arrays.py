@@ -18,6 +18,11 @@ def arange_like(n: int, X: Array) -> Array:
     return xp.arange(n, dtype=xp.int64, device=device(X))
 
 
+def itemsize(X: Array) -> int:
+    """Bytes of one value of a floating-point array."""
+    return array_namespace(X).finfo(X.dtype).bits // 8
+
+
 def scatter(indices: Array, values: Array, n: int, fill: int) -> Array:
     """An (n,) array with `values` (m,) at `indices` (m,), ascending and different, and `fill` elsewhere."""
     xp = array_namespace(indices, values)
@@ -79,14 +84,14 @@ def squared_distances(X: Array, Y: Array, X_norms: Array, Y_norms: Array) -> Arr
     The expansion ||x||^2 - 2 x.y + ||y||^2 loses digits where two points nearly agree; what is lost is cut off at 0.
     """
     xp = array_namespace(X, Y)
-    return xp.clip(X_norms[:, None] - 2 * (X @ Y.T) + Y_norms[None, :], 0, None)
+    return xp.clip(X_norms[:, None] - 2 * (X @ Y.T) + Y_norms[None, :], min=0)
 
 
 def paired_distances(X: Array, Y: Array, y: Array) -> Array:
     """Euclidean distance of each row of `X` (n, d) to the row of `Y` (k, d) that `y` (n,) names, without cancellation."""
     xp = array_namespace(X, Y)
     blocks = []
-    for rows in row_blocks(X.shape[0], X.shape[1] * X.dtype.itemsize):
+    for rows in row_blocks(X.shape[0], X.shape[1] * itemsize(X)):
         difference = X[rows, :] - xp.take(Y, y[rows], axis=0)
         blocks.append(xp.sqrt(squared_norms(difference)))
     return xp.concat(blocks)

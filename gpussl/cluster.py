@@ -11,6 +11,7 @@ from gpussl import backend, seeds
 from gpussl.arrays import (
     arange_like,
     group_bounds,
+    itemsize,
     paired_distances,
     row_blocks,
     squared_distances,
@@ -19,6 +20,8 @@ from gpussl.arrays import (
 from gpussl.errors import ConfigError
 from gpussl.params import check, param
 from gpussl.records import Array, Clustering
+
+MIN_EXPECTED = 10  # candidates in a round: with fewer, a start for few clusters would often be left to chance
 
 
 @dataclass(frozen=True)
@@ -105,55 +108,50 @@ def kmeans_parallel(
     xp = array_namespace(X)
     indices, nearest = _draw_candidates(X, n_clusters, rng, oversampling, n_rounds)
     _, counts = group_bounds(xp.sort(nearest), indices.shape[0])
-    candidates = xp.take(X, xp.asarray(indices, device=device(X)), axis=0)
+    candidates = xp.take(X, indices, axis=0)
     chosen = _greedy_kmeans_plusplus(candidates, xp.astype(counts, X.dtype), n_clusters, rng)
     return xp.take(candidates, chosen, axis=0)
 
 
 def _draw_candidates(
     X: Array, n_clusters: int, rng: np.random.Generator, oversampling: float, n_rounds: int
-) -> tuple[np.ndarray, Array]:
-    """Indices (m,) of at least `n_clusters` candidates, and for each point the number of its nearest one (n,)."""
+) -> tuple[Array, Array]:
+    """Indices (m,) of at least `n_clusters` different candidates, and for each point which of them is nearest (n,)."""
     xp, n = array_namespace(X), X.shape[0]
-    norms = squared_norms(X)
-    drawn = rng.integers(n, size=1)
+    expected = max(oversampling * n_clusters, MIN_EXPECTED)
+    norms, everywhere = squared_norms(X), arange_like(n, X)
     distances = xp.full((n,), xp.inf, dtype=X.dtype, device=device(X))
-    nearest = xp.zeros_like(arange_like(n, X))
-    indices = np.empty(0, dtype=np.int64)
-    for _ in range(n_rounds):
-        distances, nearest = _update_nearest(X, norms, drawn, len(indices), distances, nearest)
-        indices = np.concatenate([indices, drawn])
-        share = backend.of(X).to_numpy(distances).astype(np.float64)
-        share[indices] = 0  # rounding may leave a drawn point a hair away from itself
-        total = share.sum()
-        if total == 0:
-            break
-        drawn = np.flatnonzero(rng.random(n) * total < oversampling * n_clusters * share)
-        if len(drawn) == 0:
-            drawn = rng.choice(n, size=1, p=share / total)
-    drawn = np.setdiff1d(drawn, indices)
-    missing = n_clusters - len(indices) - len(drawn)
-    if missing > 0:  # few distinct points, or little oversampling: any others will do
-        others = np.setdiff1d(np.arange(n), np.concatenate([indices, drawn]))
-        drawn = np.concatenate([drawn, rng.choice(others, size=missing, replace=False)])
-    distances, nearest = _update_nearest(X, norms, drawn, len(indices), distances, nearest)
-    return np.concatenate([indices, drawn]), nearest
+    nearest, is_drawn = xp.zeros_like(everywhere), everywhere < 0
+    new, indices = everywhere == int(rng.integers(n)), everywhere[:0]
+    for round_number in range(n_rounds + 1):
+        drawn = xp.nonzero(new)[0]
+        distances, nearest = _update_nearest(X, norms, drawn, indices.shape[0], distances, nearest)
+        indices, is_drawn = xp.concat([indices, drawn]), is_drawn | new
+        mass = xp.where(is_drawn, 0.0, xp.astype(distances, xp.float64))
+        uniform = xp.asarray(rng.random(n), device=device(X))
+        missing = n_clusters - indices.shape[0]
+        if round_number < n_rounds:
+            new = uniform * xp.sum(mass) < expected * mass
+        elif missing > 0:  # few distinct points, or few rounds: any others will do
+            others = xp.argsort(xp.where(is_drawn, 2.0, uniform), stable=True)[:missing]
+            distances, nearest = _update_nearest(X, norms, others, indices.shape[0], distances, nearest)
+            indices = xp.concat([indices, others])
+    return indices, nearest
 
 
 def _update_nearest(
-    X: Array, norms: Array, drawn: np.ndarray, offset: int, distances: Array, nearest: Array
+    X: Array, norms: Array, drawn: Array, offset: int, distances: Array, nearest: Array
 ) -> tuple[Array, Array]:
     """Squared distance to the nearest candidate, and its number, once the points at `drawn` (m,) are candidates too.
 
     The new candidates are numbered from `offset`.
     """
     xp = array_namespace(X)
-    if len(drawn) == 0:
+    if drawn.shape[0] == 0:
         return distances, nearest
-    new = xp.asarray(drawn, device=device(X))
-    candidates, candidate_norms = xp.take(X, new, axis=0), xp.take(norms, new)
+    candidates, candidate_norms = xp.take(X, drawn, axis=0), xp.take(norms, drawn)
     new_distances, new_nearest = [], []
-    for rows in row_blocks(X.shape[0], len(drawn) * X.dtype.itemsize):
+    for rows in row_blocks(X.shape[0], drawn.shape[0] * itemsize(X)):
         block = squared_distances(X[rows, :], candidates, norms[rows], candidate_norms)
         closest = xp.min(block, axis=1)
         closer = closest < distances[rows]

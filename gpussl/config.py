@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gpussl.errors import ConfigError
-from gpussl.params import check, param
+from gpussl.params import check, describe, param
 
 PACKAGE = Path(__file__).parent
 FOLDERS = (PACKAGE / "conf", PACKAGE.parent / "conf")  # in a wheel, in the repository
@@ -133,12 +133,16 @@ def instantiate(node: Any, path: str) -> Any:
     if not isinstance(node, DictConfig) or not isinstance(node.get("_target_"), str):
         raise ConfigError(f"{path}: expected settings with a _target_, found {node!r}; choose one with {path}=...")
     cls = _target(node._target_, f"{path}._target_")
-    settings = {str(key): value for key, value in node.items_ex(resolve=False) if key != "_target_"}
     try:
-        checked = OmegaConf.merge(OmegaConf.structured(cls), OmegaConf.create(settings, parent=node._get_parent()))
-        values = {key: OmegaConf.to_container(checked, resolve=True)[key] for key in _names(cls)}
+        settings = {str(key): value for key, value in OmegaConf.to_container(node, resolve=True).items()}
     except OmegaConfBaseException as error:
-        raise ConfigError(_explain(error, cls, path)) from error
+        raise ConfigError(f"{path}: {str(error).splitlines()[0]}") from error
+    settings.pop("_target_")
+    try:
+        checked = OmegaConf.to_container(OmegaConf.merge(OmegaConf.structured(cls), settings))
+        values = {item.name: checked[item.name] for item in dataclasses.fields(cls)}
+    except OmegaConfBaseException as error:
+        raise ConfigError(_explain(error, cls, settings, path)) from error
     try:
         return cls(**values)
     except ConfigError as error:
@@ -172,13 +176,11 @@ def _target(target: str, path: str) -> type:
     return cls
 
 
-def _names(cls: type) -> list[str]:
-    return [item.name for item in dataclasses.fields(cls)]
-
-
-def _explain(error: OmegaConfBaseException, cls: type, path: str) -> str:
+def _explain(error: OmegaConfBaseException, cls: type, settings: dict[str, Any], path: str) -> str:
     """OmegaConf's complaint in one line of ours."""
     key = error.full_key or str(error.key)
-    if key.split(".")[0].split("[")[0] not in _names(cls):
-        return f"{path}.{key}: expected one of {', '.join(_names(cls))}, found a setting of another name"
-    return f"{path}.{key}: {str(error).splitlines()[0]}"
+    name = key.split(".")[0].split("[")[0]
+    fields = {item.name: item for item in dataclasses.fields(cls)}
+    if name not in fields:
+        return f"{path}.{key}: expected one of {', '.join(fields)}, found a setting of another name"
+    return f"{path}.{key}: expected {describe(fields[name])}, found {settings[name]!r}"

@@ -12,6 +12,16 @@ from typing import Any
 from gpussl.errors import ConfigError
 
 
+KINDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    list[int]: "a list of whole numbers",
+    list[str]: "a list of texts",
+}
+
+
 def param(
     default: Any,
     *,
@@ -50,13 +60,17 @@ def check(params: Any) -> None:
 
 
 def describe(field: dataclasses.Field) -> str:
-    """The range of a field in words: "a number greater than 0 and at most 100"."""
+    """The range of a field in words: "a number of at least 0 and at most 100"."""
     if "choices" in field.metadata:
         return "one of " + ", ".join(field.metadata["choices"])
-    words = {"ge": "at least", "gt": "greater than", "le": "at most", "lt": "less than"}
+    words = {"ge": "of at least", "gt": "greater than", "le": "at most", "lt": "less than"}
     limits = [f"{word} {field.metadata[name]:g}" for name, word in words.items() if name in field.metadata]
-    kind = "a whole number" if field.type in (int, "int", int | None) else "a number"
-    return f"{kind} {' and '.join(limits)}"
+    return " ".join([kind(field), " and ".join(limits)]).rstrip()
+
+
+def kind(field: dataclasses.Field) -> str:
+    """The type of a field in words."""
+    return KINDS.get(field.type, str(field.type))
 
 
 def _within(value: Any, limits: Any) -> bool:

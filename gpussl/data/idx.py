@@ -10,6 +10,7 @@ import math
 import struct
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from gpussl.errors import DataError
 
 UINT8 = 0x08  # the only type that image data sets use
 GZIP_MAGIC = b"\x1f\x8b"
+CHUNK_BYTES = 2**20
 
 
 def read_idx(path: Path, n_dims: int, sha256: list[str] | None = None) -> tuple[np.ndarray, str]:
@@ -47,7 +49,7 @@ def read_idx(path: Path, n_dims: int, sha256: list[str] | None = None) -> tuple[
             header = file.read(header_bytes)
             shape = _check_header(path, header, n_dims)
             expected = math.prod(shape)
-            body = file.read(expected + 1)  # one more than there may be: a longer file is refused, however long it is
+            body = _read_at_most(file, expected + 1)  # one more than there may be, to see that there is no more
         except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"{path}: expected a whole IDX file, found a broken one ({error}); fetch it again") from error
     if len(body) != expected:
@@ -67,7 +69,15 @@ def read_idx(path: Path, n_dims: int, sha256: list[str] | None = None) -> tuple[
     return np.frombuffer(body, dtype=np.uint8).reshape(shape), checksum
 
 
-def _open(path: Path):
+def _read_at_most(file: BinaryIO | gzip.GzipFile, n_bytes: int) -> bytearray:
+    """What is there, up to `n_bytes`, in chunks: a header that lies allocates no more than the file holds."""
+    content = bytearray()
+    while chunk := file.read(min(CHUNK_BYTES, n_bytes - len(content))):
+        content += chunk
+    return content
+
+
+def _open(path: Path) -> BinaryIO | gzip.GzipFile:
     try:
         with path.open("rb") as file:
             zipped = file.read(2) == GZIP_MAGIC

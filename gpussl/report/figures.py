@@ -83,19 +83,16 @@ def label_accuracy(diagnostics: Diagnostics) -> Figure:
     counts = np.bincount(bins, minlength=BINS)
     right = np.bincount(bins, weights=diagnostics.correct, minlength=BINS)
     share = np.divide(right, counts, out=np.full(BINS, np.nan), where=counts > 0)
-    width = 100 / BINS
-    axes.bar(np.arange(BINS) * width + width / 2, 100 * share, width=0.9 * width, color=COLORS[0], alpha=0.55,
-             label=f"of the points in each {width:g} %")  # fmt: skip
     cumulative = np.cumsum(right) / np.maximum(np.cumsum(counts), 1)
-    axes.plot((np.arange(BINS) + 1) * width, 100 * cumulative, "o-", color=COLORS[1], markersize=4,
-              label="of all points up to there")  # fmt: skip
+    edges = np.linspace(0, 100, BINS + 1)
+    axes.stairs(100 * share, edges, color=COLORS[0], linewidth=2, baseline=None,
+                label=f"of the points in each {100 / BINS:g} %")  # fmt: skip
+    axes.plot(edges[1:], 100 * cumulative, "o-", color=COLORS[1], markersize=4, label="of all points up to there")
     axes.set_xlim(0, 100)
-    axes.set_ylim(max(0, 100 * np.nanmin(share) - 10), 100)
     axes.set_xlabel("distance percentile within the cluster (0: nearest the centroid)")
     axes.set_ylabel("propagated labels that are right, %")
-    axes.set_title("The farther from the centroid, the less a propagated label can be trusted", loc="left",
-                   fontweight="bold")  # fmt: skip
-    axes.legend(frameon=False)
+    axes.set_title("Propagated labels by distance to the centroid", loc="left", fontweight="bold")
+    axes.legend(loc="lower left", frameon=False)
     axes.grid(axis="y", alpha=0.3)
     return figure
 

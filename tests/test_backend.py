@@ -1,0 +1,145 @@
+"""The twins offer the same names and take the same arguments: shown without a GPU, from the source and the signatures."""
+
+import ast
+import importlib
+import inspect
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sklearn.cluster
+import sklearn.linear_model
+
+from gpussl import backend
+from gpussl.backend import cpu
+from gpussl.cluster import KMeans
+from gpussl.errors import DeviceError
+from gpussl.models import LogisticRegression
+
+BACKEND = Path(backend.__file__).parent
+# The constructors of cuML 26.10.0: cuml/cluster/kmeans.pyx and cuml/linear_model/logistic_regression.py
+CUML = {
+    "KMeans": "n_clusters max_iter tol verbose random_state init n_init oversampling_factor max_samples_per_batch "
+    "device_buffer_samples init_size output_type",
+    "LogisticRegression": "penalty tol C fit_intercept class_weight max_iter linesearch_max_iter l1_ratio solver "
+    "lbfgs_memory penalty_normalized verbose output_type",
+}
+SKLEARN = {"KMeans": sklearn.cluster.KMeans, "LogisticRegression": sklearn.linear_model.LogisticRegression}
+FITTED = {
+    "KMeans": ("cluster_centers_", "labels_", "inertia_", "n_iter_"),
+    "LogisticRegression": ("coef_", "intercept_", "classes_"),
+}
+
+
+def public(module):
+    """The names a twin's `__all__` states, and the parameters of the functions it defines."""
+    tree = ast.parse((BACKEND / f"{module}.py").read_text())
+    names = next(
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and node.targets[0].id == "__all__"
+    )
+    functions = {node.name: ast.unparse(node.args) for node in tree.body if isinstance(node, ast.FunctionDef)}
+    return set(names), functions
+
+
+def test_the_twins_offer_the_same_names_and_functions():
+    assert public("cpu") == public("gpu")
+
+
+def spy(name, calls):
+    """scikit-learn's estimator, which cuML's would refuse if it were called otherwise."""
+    parameters = [inspect.Parameter(p, inspect.Parameter.KEYWORD_ONLY, default=None) for p in CUML[name].split()]
+    signature = inspect.Signature(parameters)
+
+    def construct(*args, **kwargs):
+        signature.bind(*args, **kwargs)  # TypeError where cuML would raise one
+        calls.append(name)
+        return SKLEARN[name](*args, **kwargs)
+
+    return construct
+
+
+def test_both_twins_take_the_arguments_gpussl_gives(monkeypatch):
+    X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+    calls = []
+    for name in CUML:
+        monkeypatch.setattr(cpu, name, spy(name, calls))
+    KMeans(n_clusters=5).fit(X, seed=0)
+    LogisticRegression().fit(X, (X[:, 0] > 0).astype(np.int64))
+    assert calls == ["KMeans", "LogisticRegression"]
+
+
+@pytest.mark.parametrize("name", list(FITTED))
+def test_scikit_learn_has_the_fitted_attributes_that_are_read(name):
+    X = np.random.default_rng(0).normal(size=(60, 4))
+    fitted = SKLEARN[name]().fit(X, X[:, 0] > 0)
+    assert all(hasattr(fitted, attribute) for attribute in FITTED[name])
+
+
+@pytest.fixture
+def fake_gpu(monkeypatch):
+    """The GPU twin itself, on NumPy: what it does with CuPy's and cuML's names, without either."""
+    cupy = types.ModuleType("cupy")
+    device = types.SimpleNamespace(id=0, synchronize=lambda: cupy.synchronized.append(True))
+    cupy.synchronized = []
+    cupy.is_available, cupy.asarray, cupy.asnumpy = (lambda: True), np.asarray, np.asarray
+    cupy.cuda = types.SimpleNamespace(
+        Device=lambda: device,
+        runtime=types.SimpleNamespace(
+            memGetInfo=lambda: (30, 100), getDeviceProperties=lambda index: {"name": b"A GPU"}
+        ),
+    )
+    cluster, linear_model = types.ModuleType("cuml.cluster"), types.ModuleType("cuml.linear_model")
+    cluster.KMeans, linear_model.LogisticRegression = SKLEARN["KMeans"], SKLEARN["LogisticRegression"]
+    modules = {"cupy": cupy, "cuml": types.ModuleType("cuml"), "cuml.cluster": cluster, "cuml.linear_model": linear_model}
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.delitem(sys.modules, "gpussl.backend.gpu", raising=False)
+    yield cupy
+    sys.modules.pop("gpussl.backend.gpu", None)
+    if hasattr(backend, "gpu"):
+        del backend.gpu
+
+
+def test_the_gpu_twin_uses_cupys_names(fake_gpu):
+    gpu = importlib.import_module("gpussl.backend.gpu")
+    assert gpu.memory() == 70
+    assert gpu.device_name() == "cuda (A GPU)"
+    gpu.synchronize()
+    assert fake_gpu.synchronized == [True]
+    np.testing.assert_array_equal(gpu.to_numpy(gpu.asarray([1, 2])), [1, 2])
+    assert all(hasattr(gpu, name) for name in public("gpu")[0])
+
+
+def test_auto_takes_the_gpu_where_there_is_one(fake_gpu):
+    assert backend.select("auto")[0].device_name() == "cuda (A GPU)"
+    assert backend.select("cpu")[0] is cpu
+
+
+def test_a_gpu_that_cannot_be_used_is_none(fake_gpu):
+    fake_gpu.is_available = lambda: False
+    twin, reason = backend.select("auto")
+    assert twin is cpu
+    assert reason == "device=auto found no usable GPU (CuPy sees no CUDA device)"
+    with pytest.raises(DeviceError, match="device=cuda: expected a CUDA GPU .* found none"):
+        backend.select("cuda")
+
+
+def test_the_array_decides(xp, host):
+    twin = backend.of(xp.asarray(np.zeros(3)))
+    assert twin.__name__ == ("gpussl.backend.gpu" if xp.__name__.endswith("cupy") else "gpussl.backend.cpu")
+
+
+def test_memory_is_this_process_resident_size():
+    assert 2**24 < cpu.memory() < 2**36
+
+
+@pytest.mark.gpu
+def test_cumls_signatures_are_the_ones_recorded_here():
+    from gpussl.backend import gpu
+
+    for name, parameters in CUML.items():
+        assert set(inspect.signature(getattr(gpu, name).__init__).parameters) - {"self"} == set(parameters.split())

@@ -1,0 +1,261 @@
+"""The whole way of the data, on the digits."""
+
+import csv
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+import gpussl
+from gpussl import pipeline
+from gpussl.cluster import KMeans
+from gpussl.config import Published
+from gpussl.data import Digits
+from gpussl.errors import ConfigError
+from gpussl.oracle import Oracle
+from gpussl.report import tables
+
+# what is left out depends on the clock, or on the test labels and must
+TIMED = {"manifest.json", "report.html"}
+OF_TEST_LABELS = {"figures/accuracy.png"}
+
+
+def artifacts(folder):
+    """Every file of a run by name, results without their times."""
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    rows = results(folder)
+    for row in rows:
+        del row["fit_seconds"]
+    files["results.csv"] = rows
+    return {name: content for name, content in files.items() if name not in TIMED}
+
+
+def results(folder):
+    with (folder / "results.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory):
+    """One run with all baselines, which several tests look at."""
+    from hydra import compose, initialize_config_dir
+
+    from gpussl import config
+    from tests.conftest import FAST
+
+    config.register()
+    with initialize_config_dir(str(config.folder()), version_base="1.3"):
+        job = config.build(compose("config", [*FAST, "baselines=all"]))
+    folder = tmp_path_factory.mktemp("run")
+    return job, folder, pipeline.run(job, folder)
+
+
+def test_every_training_set_and_classifier_has_its_row(whole_run):
+    _, folder, returned = whole_run
+    rows = results(folder)
+    assert list(rows[0]) == (
+        "propagation classifier n_clusters n_labels n_train percentile seed label_accuracy test_accuracy fit_seconds "
+        "device"
+    ).split()
+    expected = [(p, c) for p in ("none", "cluster", "nearest", "random", "all") for c in ("logistic", "mlp")]
+    assert [(row["propagation"], row["classifier"]) for row in rows] == expected
+    assert len(returned) == len(rows)
+
+
+def test_budgets_and_sizes_are_counted(whole_run):
+    _, folder, _ = whole_run
+    rows = {row["propagation"]: row for row in results(folder)}
+    assert [rows[name]["n_labels"] for name in ("none", "cluster", "nearest", "random", "all")] == [
+        "20", "20", "20", "20", "1297",
+    ]  # fmt: skip
+    assert rows["none"]["n_train"] == rows["random"]["n_train"] == "20"
+    assert rows["cluster"]["n_train"] == rows["all"]["n_train"] == "1297"
+    assert 20 < int(rows["nearest"]["n_train"]) < 500
+    assert [rows[name]["percentile"] for name in ("none", "cluster", "nearest", "random")] == ["", "100.0", "25.0", ""]
+    assert [rows[name]["n_clusters"] for name in ("none", "random", "all")] == ["20", "", ""]
+    assert all(float(rows[name]["label_accuracy"]) == 1 for name in ("none", "random", "all"))
+    assert 0.7 < float(rows["cluster"]["label_accuracy"]) < float(rows["nearest"]["label_accuracy"]) <= 1
+
+
+def test_saved_models_score_what_the_table_says(whole_run):
+    _, folder, returned = whole_run
+    dataset = Digits().load()
+    for result in returned:
+        model = gpussl.load(folder / "models" / f"{result.propagation}-{result.classifier}.safetensors")
+        predicted = model.predict((dataset.X_test / np.float32(16)).astype(np.float32))
+        assert np.mean(predicted == dataset.y_test) == pytest.approx(result.test_accuracy)
+
+
+def test_saved_labels_and_clustering_agree(whole_run):
+    _, folder, _ = whole_run
+    clustering = gpussl.load(folder / "clustering.safetensors")
+    labels = gpussl.load(folder / "labels" / "cluster.safetensors")
+    y = Digits().load().y_train
+    np.testing.assert_array_equal(labels.labels, y[labels.sources])
+    np.testing.assert_array_equal(clustering.labels[labels.sources], clustering.labels)
+
+
+def test_the_manifest_says_what_the_run_was_made_with(whole_run):
+    _, folder, _ = whole_run
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["device"] == {"requested": "cpu", "reason": "device=cpu"}
+    assert {"numpy", "scikit-learn", "torch", "gpussl", "python"} <= set(manifest["versions"])
+    assert manifest["data"]["n_train"] == 1297
+    assert manifest["seeds"]["run"] == 0
+    names = [stage["name"].split()[0] for stage in manifest["stages"]]
+    assert list(dict.fromkeys(names)) == [
+        "load", "represent", "cluster", "select", "label", "propagate", "train", "evaluate", "report",
+    ]  # fmt: skip
+    for stage in manifest["stages"]:
+        assert stage["seconds"] >= 0
+        assert 0 < stage["peak_memory_bytes"] <= manifest["peak_memory_bytes"]
+        assert stage["device"].startswith("cpu")
+
+
+def test_the_page_shows_every_row_and_figure(whole_run):
+    _, folder, returned = whole_run
+    page = (folder / "report.html").read_text()
+    assert page.count("<tr>") == len(returned) + 1
+    for name in ("accuracy", "representatives", "label_accuracy"):
+        assert f'src="figures/{name}.png"' in page
+        assert (folder / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_one_seed_gives_the_same_bytes(tmp_path, job):
+    runs = []
+    for name in "abc":
+        pipeline.run(job(), tmp_path / name)
+        runs.append(artifacts(tmp_path / name))
+    assert runs[0] == runs[1] == runs[2]
+    pipeline.run(job("seed=1"), tmp_path / "other")
+    other = artifacts(tmp_path / "other")
+    assert other["clustering.safetensors"] != runs[0]["clustering.safetensors"]
+    assert other["models/none-mlp.safetensors"] != runs[0]["models/none-mlp.safetensors"]
+
+
+def test_shuffled_test_labels_change_nothing_but_test_metrics(tmp_path, job, monkeypatch):
+    pipeline.run(job("baselines=all"), tmp_path / "true")
+    load = Digits.load
+
+    def shuffled(self):
+        dataset = load(self)
+        return dataclasses.replace(dataset, y_test=np.random.default_rng(0).permutation(dataset.y_test))
+
+    monkeypatch.setattr(Digits, "load", shuffled)
+    pipeline.run(job("baselines=all"), tmp_path / "shuffled")
+    true, other = artifacts(tmp_path / "true"), artifacts(tmp_path / "shuffled")
+    assert [row.pop("test_accuracy") for row in true["results.csv"]] != [
+        row.pop("test_accuracy") for row in other["results.csv"]
+    ]
+    assert set(true) == set(other)
+    assert {name for name in true if true[name] != other[name]} == OF_TEST_LABELS
+
+
+def test_labels_that_were_not_bought_change_no_model(tmp_path, job, monkeypatch):
+    """Training labels reach the models through the oracle alone."""
+    pipeline.run(job(), tmp_path / "true")
+    bought = set(np.flatnonzero(gpussl.load(tmp_path / "true" / "labels" / "none.safetensors").labels != -1).tolist())
+    bought |= set(np.flatnonzero(gpussl.load(tmp_path / "true" / "labels" / "random.safetensors").labels != -1).tolist())
+    load = Digits.load
+
+    def spoiled(self):
+        dataset = load(self)
+        y = (dataset.y_train + 1) % 10
+        y[list(bought)] = dataset.y_train[list(bought)]
+        return dataclasses.replace(dataset, y_train=y)
+
+    monkeypatch.setattr(Digits, "load", spoiled)
+    pipeline.run(job(), tmp_path / "spoiled")
+    true, other = artifacts(tmp_path / "true"), artifacts(tmp_path / "spoiled")
+    assert {name for name in true if true[name] != other[name]} == {"results.csv", "figures/label_accuracy.png"}
+    for row, spoilt in zip(true["results.csv"], other["results.csv"], strict=True):
+        # the diagnostics see the truth: propagated labels are wrong now, and the report says so
+        assert (spoilt.pop("label_accuracy") < row.pop("label_accuracy")) == (row["n_train"] != row["n_labels"])
+    assert true["results.csv"] == other["results.csv"]
+
+
+class TestStageCache:
+    @pytest.fixture
+    def fits(self, monkeypatch):
+        """How often clusters were made."""
+        calls = []
+        fit = KMeans.fit
+        monkeypatch.setattr(KMeans, "fit", lambda self, X, seed: calls.append(self.n_clusters) or fit(self, X, seed))
+        return calls
+
+    def run(self, job, tmp_path, name, *overrides):
+        pipeline.run(job(f"cache={tmp_path}/cache", *overrides), tmp_path / name)
+        return [stage["cached"] for stage in json.loads((tmp_path / name / "manifest.json").read_text())["stages"]]
+
+    def test_a_second_run_computes_nothing_again_and_leaves_the_same(self, job, tmp_path, fits):
+        first = self.run(job, tmp_path, "a")
+        second = self.run(job, tmp_path, "b")
+        assert fits == [20]
+        assert sum(first) == 0
+        assert sum(second) == 1 + 8  # the clustering and the models
+        assert artifacts(tmp_path / "a") == artifacts(tmp_path / "b")
+        assert results(tmp_path / "a") == results(tmp_path / "b")  # with the seconds that the fits took then
+
+    def test_a_sweep_over_percentiles_shares_one_clustering(self, job, tmp_path, fits):
+        for percentile in (10, 25, 50):
+            self.run(job, tmp_path, str(percentile), f"propagate.nearest.percentile={percentile}")
+        assert fits == [20]
+
+    def test_another_seed_number_or_split_clusters_anew(self, job, tmp_path, fits):
+        overrides = ["seed=0", "seed=1", "cluster.n_clusters=21", "data.n_test=400", "cluster.max_iter=3"]
+        for index, override in enumerate(overrides):
+            self.run(job, tmp_path, str(index), override, "classifier=[logistic]")
+        assert fits == [20, 20, 21, 20, 20]
+
+
+def test_a_used_run_folder_is_refused(whole_run, tmp_path):
+    job, folder, _ = whole_run
+    before = artifacts(folder)
+    with pytest.raises(ConfigError, match=r"hydra\.run\.dir: expected a folder without a run in it"):
+        pipeline.run(job, folder)
+    assert artifacts(folder) == before
+
+
+def test_labels_of_one_class_are_refused(job, tmp_path):
+    with pytest.raises(ConfigError, match=r"classifier\.logistic: expected training labels of at least two classes"):
+        pipeline.run(job("cluster.n_clusters=1"), tmp_path / "run")
+    assert not (tmp_path / "run" / "manifest.json").exists()
+
+
+def test_more_clusters_than_images_are_refused_before_anything_is_written(job, tmp_path):
+    with pytest.raises(ConfigError, match=r"cluster\.n_clusters: expected at most .* 1297, found 1298"):
+        pipeline.run(job("cluster.n_clusters=1298"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_random_selection_propagates_too(job, tmp_path):
+    (row, *_) = pipeline.run(job("select=random", "propagate=[cluster]", "classifier=[logistic]"), tmp_path / "run")
+    assert row.n_labels == 20
+    assert row.n_train < 1297  # clusters in which no label was bought stay unlabelled
+
+
+def test_the_oracle_is_asked_for_no_more_than_the_budget(job, tmp_path, monkeypatch):
+    oracles = []
+
+    class Watched(Oracle):
+        def __init__(self, y):
+            super().__init__(y)
+            oracles.append(self)
+
+    monkeypatch.setattr(pipeline, "Oracle", Watched)
+    pipeline.run(job("classifier=[logistic]"), tmp_path / "run")
+    assert [oracle.n_bought for oracle in oracles] == [20, 20]
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [({}, 81.2), ({"n_clusters": 500}, None), ({"classifier": "mlp"}, None), ({"percentile": 30.0}, None)],
+)
+def test_a_published_figure_stands_beside_its_own_row_alone(whole_run, changed, found):
+    row = {"propagation": "nearest", "n_clusters": 2000, "percentile": 25.0, **changed}
+    row = dataclasses.replace(whole_run[2][0], **row)
+    entry = Published("a paper", "digits", "nearest", "logistic", 81.2, n_clusters=2000, percentile=25)
+    shown = tables.published(row, [entry], "digits")
+    assert (shown.accuracy if shown else None) == found
+    assert tables.published(row, [entry], "fashion_mnist") is None
