@@ -88,7 +88,7 @@ def squared_distances(X: Array, Y: Array, X_norms: Array, Y_norms: Array) -> Arr
 
 
 def paired_distances(X: Array, Y: Array, y: Array) -> Array:
-    """Euclidean distance of each row of `X` (n, d) to the row of `Y` (k, d) that `y` (n,) names, without cancellation."""
+    """Euclidean distance of each row of `X` (n, d) to the row of `Y` (k, d) that `y` (n,) names, to full precision."""
     xp = array_namespace(X, Y)
     blocks = []
     for rows in row_blocks(X.shape[0], X.shape[1] * itemsize(X)):

@@ -115,7 +115,7 @@ def build(cfg: DictConfig) -> Job:
         **{group: instantiate(cfg[group], group) for group in ("data", "represent", "cluster", "select")},
         propagate=_instantiate_all(cfg.propagate, "propagate"),
         classifier=_instantiate_all(cfg.classifier, "classifier"),
-        published=[Published(**entry) for entry in OmegaConf.to_container(cfg.published)],
+        published=[Published(**entry) for entry in _plain(cfg.published)],
     )
 
 
@@ -134,12 +134,12 @@ def instantiate(node: Any, path: str) -> Any:
         raise ConfigError(f"{path}: expected settings with a _target_, found {node!r}; choose one with {path}=...")
     cls = _target(node._target_, f"{path}._target_")
     try:
-        settings = {str(key): value for key, value in OmegaConf.to_container(node, resolve=True).items()}
+        settings = _plain(node)
     except OmegaConfBaseException as error:
         raise ConfigError(f"{path}: {str(error).splitlines()[0]}") from error
     settings.pop("_target_")
     try:
-        checked = OmegaConf.to_container(OmegaConf.merge(OmegaConf.structured(cls), settings))
+        checked = _plain(OmegaConf.merge(OmegaConf.structured(cls), settings))
         values = {item.name: checked[item.name] for item in dataclasses.fields(cls)}
     except OmegaConfBaseException as error:
         raise ConfigError(_explain(error, cls, settings, path)) from error
@@ -149,10 +149,15 @@ def instantiate(node: Any, path: str) -> Any:
         raise ConfigError(f"{path}.{error}") from error
 
 
+def _plain(node: Any) -> Any:
+    """A node of the configuration as dicts and lists, its references resolved."""
+    return OmegaConf.to_container(node, resolve=True)
+
+
 def _check_top(cfg: DictConfig) -> None:
-    missing = OmegaConf.missing_keys(cfg)
+    missing = sorted(str(key) for key in OmegaConf.missing_keys(cfg))
     if missing:
-        raise ConfigError(f"{', '.join(sorted(missing))}: expected a value, found none")
+        raise ConfigError(f"{', '.join(missing)}: expected a value, found none")
     for name in ("propagate", "classifier"):
         if not cfg[name]:
             raise ConfigError(f"{name}: expected at least one choice, found none; choose with {name}=[...]")
@@ -178,7 +183,7 @@ def _target(target: str, path: str) -> type:
 
 def _explain(error: OmegaConfBaseException, cls: type, settings: dict[str, Any], path: str) -> str:
     """OmegaConf's complaint in one line of ours."""
-    key = error.full_key or str(error.key)
+    key = str(error.full_key or error.key)
     name = key.split(".")[0].split("[")[0]
     fields = {item.name: item for item in dataclasses.fields(cls)}
     if name not in fields:

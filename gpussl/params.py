@@ -11,7 +11,6 @@ from typing import Any
 
 from gpussl.errors import ConfigError
 
-
 KINDS: dict[Any, str] = {
     int: "a whole number",
     float: "a number",
@@ -33,7 +32,7 @@ def param(
 ) -> Any:
     """A dataclass field with a default and a range (`ge` is "greater than or equal", `lt` "less than", and so on)."""
     limits = {"ge": ge, "gt": gt, "le": le, "lt": lt}
-    metadata = {name: limit for name, limit in limits.items() if limit is not None}
+    metadata: dict[str, Any] = {name: limit for name, limit in limits.items() if limit is not None}
     if choices is not None:
         metadata["choices"] = tuple(choices)
     if isinstance(default, list):

@@ -123,7 +123,7 @@ def _to_device(record: Any, twin: ModuleType) -> Any:
 
 
 def _label(run_on: Context, data: Data, clustering: Clustering) -> tuple[list[TrainingSet], Diagnostics]:
-    """Select what to label, buy it, propagate it each way, and make the baselines; with what the report wants to know."""
+    """Select what to label, buy it, propagate it each way, and make the baselines; with what the report shows of it."""
     job, monitor, y_train = run_on.job, run_on.monitor, data.dataset.y_train
     with monitor.stage("select", run_on.twin) as stage:
         chosen = job.select.select(clustering, seeds.derive(job.seed, "select"))

@@ -81,7 +81,7 @@ class ClusterPropagation:
 
 
 def nearness(clustering: Clustering) -> Array:
-    """(n,) float64: the share of each point's cluster that comes before it by distance to the centroid, 0 to below 1."""
+    """(n,) float64: the share of each point's cluster that is before it by distance to the centroid, 0 to below 1."""
     xp = array_namespace(clustering.labels)
     order, start, size = _by_cluster(clustering)
     place = xp.argsort(order, stable=True)  # the inverse of the order

@@ -6,15 +6,19 @@ import array_api_compat.numpy
 import array_api_strict
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
 from hydra import compose, initialize_config_dir
+from hypothesis import HealthCheck, settings
 
 from gpussl import backend, config
 from gpussl.errors import DeviceError
 from gpussl.records import Clustering
 
 settings.register_profile(
-    "gpussl", deadline=None, derandomize=True, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    "gpussl",
+    deadline=None,
+    derandomize=True,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("gpussl")
 

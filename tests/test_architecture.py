@@ -10,7 +10,7 @@ import gpussl
 PACKAGE = Path(gpussl.__file__).parent
 FILES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py")}
 STAGES = ["represent.py", "cluster.py", "select.py", "oracle.py", "propagate.py", "evaluate.py"]
-STAGES += [name for name in FILES if name.startswith(("data/", "models/"))]
+STAGES += [name for name in FILES if name.startswith(("data/", "models/")) and "__main__" not in name]
 
 
 def imports(tree):

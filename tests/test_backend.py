@@ -1,4 +1,4 @@
-"""The twins offer the same names and take the same arguments: shown without a GPU, from the source and the signatures."""
+"""The twins offer the same names and take the same arguments: shown without a GPU, from source and signatures."""
 
 import ast
 import importlib
@@ -94,7 +94,12 @@ def fake_gpu(monkeypatch):
     )
     cluster, linear_model = types.ModuleType("cuml.cluster"), types.ModuleType("cuml.linear_model")
     cluster.KMeans, linear_model.LogisticRegression = SKLEARN["KMeans"], SKLEARN["LogisticRegression"]
-    modules = {"cupy": cupy, "cuml": types.ModuleType("cuml"), "cuml.cluster": cluster, "cuml.linear_model": linear_model}
+    modules = {
+        "cupy": cupy,
+        "cuml": types.ModuleType("cuml"),
+        "cuml.cluster": cluster,
+        "cuml.linear_model": linear_model,
+    }
     for name, module in modules.items():
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.delitem(sys.modules, "gpussl.backend.gpu", raising=False)
@@ -124,7 +129,7 @@ def test_a_gpu_that_cannot_be_used_is_none(fake_gpu):
     twin, reason = backend.select("auto")
     assert twin is cpu
     assert reason == "device=auto found no usable GPU (CuPy sees no CUDA device)"
-    with pytest.raises(DeviceError, match="device=cuda: expected a CUDA GPU .* found none"):
+    with pytest.raises(DeviceError, match=r"device=cuda: expected a CUDA GPU .* found none"):
         backend.select("cuda")
 
 

@@ -32,7 +32,7 @@ def test_the_start_is_the_same_on_every_namespace(xp, host):
 
 def test_the_start_finds_every_far_away_group(xp, host):
     centers = 1000 * np.eye(12, dtype=np.float32)
-    X, y = make_blobs(600, centers=centers, random_state=0)
+    X = make_blobs(600, centers=centers, random_state=0)[0]
     start = host(kmeans_parallel(xp.asarray(X.astype(np.float32)), 12, np.random.default_rng(0)))
     assert sorted(((start[:, None] - centers[None]) ** 2).sum(2).argmin(1).tolist()) == list(range(12))
 

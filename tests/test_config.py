@@ -7,9 +7,7 @@ from gpussl import config
 from gpussl.errors import ConfigError
 
 GROUPS = ("data", "represent", "cluster", "select", "propagate", "classifier")
-CHOICES = [
-    (group, path.stem) for group in GROUPS for path in sorted((config.folder() / group).glob("*.yaml"))
-]
+CHOICES = [(group, path.stem) for group in GROUPS for path in sorted((config.folder() / group).glob("*.yaml"))]
 EXPERIMENTS = [path.stem for path in sorted((config.folder() / "experiment").glob("*.yaml"))]
 
 
@@ -48,10 +46,22 @@ def test_every_experiment_composes_and_builds(composed, experiment):
         ("cluster.n_clusters=many", "cluster.n_clusters: expected a whole number of at least 1, found 'many'"),
         ("cluster.n_clusters=2.5", "cluster.n_clusters: expected a whole number of at least 1, found 2.5"),
         ("cluster.tol=nan", "cluster.tol: expected a number greater than 0, found nan"),
-        ("propagate.nearest.percentile=140", "propagate.nearest.percentile: expected a number of at least 0 and at most"),
-        ("propagate.nearest.percentile=-1", "propagate.nearest.percentile: expected a number of at least 0 and at most"),
-        ("classifier.mlp.dropout=1", "classifier.mlp.dropout: expected a number of at least 0 and less than 1, found 1.0"),
-        ("classifier.mlp.hidden_layer_sizes=[8,0]", "classifier.mlp.hidden_layer_sizes: expected a list of whole numbers"),
+        (
+            "propagate.nearest.percentile=140",
+            "propagate.nearest.percentile: expected a number of at least 0 and at most",
+        ),
+        (
+            "propagate.nearest.percentile=-1",
+            "propagate.nearest.percentile: expected a number of at least 0 and at most",
+        ),
+        (
+            "classifier.mlp.dropout=1",
+            "classifier.mlp.dropout: expected a number of at least 0 and less than 1, found 1.0",
+        ),
+        (
+            "classifier.mlp.hidden_layer_sizes=[8,0]",
+            "classifier.mlp.hidden_layer_sizes: expected a list of whole numbers",
+        ),
         ("classifier.mlp.hidden_layer_sizes=8", "classifier.mlp.hidden_layer_sizes: expected a list of whole numbers"),
         ("+cluster.n_cluster=5", "cluster.n_cluster: expected one of n_clusters, max_iter, tol,"),
         ("data.n_test=null", "data.n_test: expected a whole number"),

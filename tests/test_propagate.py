@@ -31,9 +31,7 @@ def test_the_representative_is_the_nearest_member(xp, host, make_clustering, pai
 
 
 @given(pairs=points, percentile=percentiles)
-def test_a_representatives_label_reaches_the_nearest_share_of_its_cluster(
-    xp, host, make_clustering, pairs, percentile
-):
+def test_a_representatives_label_reaches_the_nearest_share_of_its_cluster(xp, host, make_clustering, pairs, percentile):
     clustering = make_clustering(xp, *np.array(pairs).T, N_CLUSTERS)
     chosen = NearestToCentroid().select(clustering, seed=0)
     bought = host(chosen) * 7  # any labels that tell the sources apart

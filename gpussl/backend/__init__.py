@@ -1,8 +1,8 @@
 """The one seam between CPU and GPU: the array decides.
 
 `cpu` and `gpu` are twins: the same names with the same arguments, bound to NumPy and scikit-learn or to CuPy and cuML.
-`select` chooses one, once, when the data are put on the device; from then on `of` answers the twin of the array at hand,
-and no other file asks for a device.
+`select` chooses one, once, before the data are put on the device; from then on `of` answers the twin of the array at
+hand, and no other file asks for a device.
 """
 
 from types import ModuleType

@@ -12,8 +12,8 @@ from gpussl.records import Array
 if not cupy.is_available():
     raise ImportError("CuPy sees no CUDA device")
 
-from cuml.cluster import KMeans  # noqa: E402 - cuML may be imported only where there is a GPU
-from cuml.linear_model import LogisticRegression  # noqa: E402
+from cuml.cluster import KMeans  # importing cuML needs a GPU
+from cuml.linear_model import LogisticRegression
 
 __all__ = ["KMeans", "LogisticRegression", "asarray", "device_name", "memory", "synchronize", "to_numpy"]
 

@@ -51,7 +51,9 @@ def read_idx(path: Path, n_dims: int, sha256: list[str] | None = None) -> tuple[
             expected = math.prod(shape)
             body = _read_at_most(file, expected + 1)  # one more than there may be, to see that there is no more
         except (OSError, EOFError, zlib.error) as error:
-            raise DataError(f"{path}: expected a whole IDX file, found a broken one ({error}); fetch it again") from error
+            raise DataError(
+                f"{path}: expected a whole IDX file, found a broken one ({error}); fetch it again"
+            ) from error
     if len(body) != expected:
         found = f"only {len(body)}" if len(body) < expected else "more"
         raise DataError(
@@ -95,7 +97,9 @@ def _check_header(path: Path, header: bytes, n_dims: int) -> tuple[int, ...]:
     if header[3] != n_dims:
         raise DataError(f"{path}: expected {n_dims} IDX dimension(s), found {header[3]}")
     if len(header) < 4 + 4 * n_dims:
-        raise DataError(f"{path}: expected a header of {4 + 4 * n_dims} bytes, found only {len(header)}; fetch it again")
+        raise DataError(
+            f"{path}: expected a header of {4 + 4 * n_dims} bytes, found only {len(header)}; fetch it again"
+        )
     shape = struct.unpack(f">{n_dims}I", header[4:])
     if 0 in shape:
         raise DataError(f"{path}: expected dimensions of at least 1, found {shape}")

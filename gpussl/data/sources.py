@@ -3,6 +3,7 @@
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
@@ -82,7 +83,7 @@ def _missing(folder: Path, files: list[str]) -> list[str]:
     return [file for file in files if not locate(folder, file).is_file()]
 
 
-def _copy(response, part: Path, file: str) -> None:
+def _copy(response: Any, part: Path, file: str) -> None:
     """Write a response to a file under a progress bar."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     length = response.headers.get("Content-Length")

@@ -52,7 +52,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         groups: Array | None = None,
         on_progress: Callable[[int, int, str], None] | None = None,
     ) -> "LogisticRegression":
-        """Fit to (n, d) points and their (n,) labels of at least two classes. `groups` and `on_progress` play no part."""
+        """Fit to (n, d) points and (n,) labels of two classes or more; `groups` and `on_progress` play no part."""
         twin = backend.of(X)
         estimator = twin.LogisticRegression(C=self.C, max_iter=self.max_iter, tol=self.tol)
         with warnings.catch_warnings():

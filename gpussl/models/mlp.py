@@ -197,11 +197,31 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
             yield from shuffled[: n_batches * batch_size].split(batch_size)
 
 
+class ByteDropout(nn.Module):
+    """Dropout that draws eight units from one random 64-bit number.
+
+    `torch.nn.Dropout` draws a number for each unit, and on a CPU takes nearly half of the time of a step of this
+    network for it. The share dropped is rounded to a multiple of 1/256, and what is kept is scaled by what that is.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.threshold = round(256 * p)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, width) -> (n, width)."""
+        if not self.training or self.threshold == 0:
+            return x
+        words = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device).random_(-(2**63), None)
+        kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= self.threshold
+        return x * kept * (256 / (256 - self.threshold))
+
+
 def _network(n_features: int, hidden: list[int], n_classes: int, dropout: float) -> nn.Sequential:
     layers: list[nn.Module] = []
     for width in hidden:
         # no bias: the normalisation that follows would take it away again
-        layers += [nn.Linear(n_features, width, bias=False), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout)]
+        layers += [nn.Linear(n_features, width, bias=False), nn.BatchNorm1d(width), nn.ReLU(), ByteDropout(dropout)]
         n_features = width
     return nn.Sequential(*layers, nn.Linear(n_features, n_classes))
 
@@ -220,7 +240,7 @@ def _split(groups: np.ndarray, fraction: float, rng: np.random.Generator) -> tup
     return np.flatnonzero(~is_held_out[group_of]), np.flatnonzero(is_held_out[group_of])
 
 
-def _scores(network: nn.Sequential, features: Tensor) -> Tensor:
+def _scores(network: nn.Module, features: Tensor) -> Tensor:
     """(n, d) -> (n, n_classes) scores, learning nothing."""
     network.eval()
     with torch.inference_mode():

@@ -28,6 +28,11 @@ def render(job: Job, dataset: Dataset, results: Sequence[Result], manifest: dict
         for name, text in FIGURES.items()
     )
     commit = manifest["git_commit"] or "no repository"
+    footer = (
+        f"gpussl {manifest['versions']['gpussl']}, commit {html.escape(commit)}, seed {job.seed}, "
+        f"{html.escape(results[0].device)}, {manifest['seconds']:.0f} s. The models, labels and clustering beside this "
+        "page are read again with <code>gpussl.load(path)</code>."
+    )
     return f"""<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><title>{html.escape(job.name)}</title><style>{STYLE}</style></head>
@@ -36,9 +41,7 @@ def render(job: Job, dataset: Dataset, results: Sequence[Result], manifest: dict
 <p>{html.escape(_summary(dataset, results))}</p>
 {_table(job, dataset, results)}
 {figures}
-<footer><p>gpussl {manifest["versions"]["gpussl"]}, commit {html.escape(commit)}, seed {job.seed},
-{html.escape(results[0].device)}, {manifest["seconds"]:.0f} s. The models, labels and clustering beside this page are read
-again with <code>gpussl.load(path)</code>.</p></footer>
+<footer><p>{footer}</p></footer>
 </body>
 </html>
 """
@@ -47,9 +50,9 @@ again with <code>gpussl.load(path)</code>.</p></footer>
 def _summary(dataset: Dataset, results: Sequence[Result]) -> str:
     best = max((result for result in results if result.n_clusters is not None), key=lambda item: item.test_accuracy)
     return (
-        f"{dataset.name}: {len(dataset.X_train):,} training images, of which {best.n_labels:,} labels were bought. The best "
-        f"of the rows that used them that way is {title(best)} with {best.classifier}: {best.test_accuracy:.2%} of "
-        f"{len(dataset.X_test):,} test images. Picking the best of several rows by their test accuracy flatters it a little."
+        f"{dataset.name}: {best.n_labels:,} labels were bought for {len(dataset.X_train):,} training images. Of the "
+        f"rows that used them, {title(best)} with {best.classifier} did best: {best.test_accuracy:.2%} of "
+        f"{len(dataset.X_test):,} test images. Picking the best row by its test accuracy flatters it a little."
     )
 
 

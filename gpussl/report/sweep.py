@@ -37,9 +37,9 @@ def read_jobs(folder: Path) -> list[dict[str, str]]:
     """The rows of every job under a sweep's folder, each with the overrides that made it differ, its seed apart."""
     jobs = []
     for path in sorted(folder.glob("*/results.csv"), key=lambda path: (len(path.parent.name), path.parent.name)):
-        overrides = OmegaConf.load(path.parent / ".hydra" / "overrides.yaml")
-        jobs.append((path, [str(item) for item in overrides if not str(item).startswith("seed=")]))
-    common = set.intersection(*(set(overrides) for _, overrides in jobs)) if jobs else set()
+        given = [str(item) for item in OmegaConf.load(path.parent / ".hydra" / "overrides.yaml")]
+        jobs.append((path, [item for item in given if not item.startswith("seed=")]))
+    common = set[str].intersection(*(set(overrides) for _, overrides in jobs)) if jobs else set()
     rows = []
     for path, overrides in jobs:
         differing = " ".join(item for item in overrides if item not in common)

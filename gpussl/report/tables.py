@@ -55,7 +55,7 @@ def result_table(results: Sequence[Result], job: Job, dataset: Dataset) -> Table
     low, high = accuracy_interval(results[0].test_accuracy, len(dataset.y_test))
     table = Table(
         title=f"{job.name}: test accuracy on {len(dataset.y_test):,} images, seed {job.seed}",
-        caption=f"95 % interval of one accuracy: about ±{50 * (high - low):.1f} points. Published: see the configuration",
+        caption=f"95 % interval of one accuracy: about ±{50 * (high - low):.1f} points; published: {_sources(job)}",
     )
     table.add_column("training labels")
     table.add_column("classifier")
@@ -101,6 +101,10 @@ def by_stage(stages: Sequence[Stage]) -> dict[str, list[Stage]]:
     for stage in stages:
         grouped.setdefault(stage.name.split()[0], []).append(stage)
     return grouped
+
+
+def _sources(job: Job) -> str:
+    return ", ".join(dict.fromkeys(entry.source for entry in job.published)) or "none known"
 
 
 def _cell(name: str, value: object) -> object:
