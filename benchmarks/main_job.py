@@ -26,7 +26,11 @@ JOBS = {
 
 def run(folder, name, overrides):
     command = [sys.executable, "-m", "gpussl", "+experiment=fashion_propagation", "device=cpu"]
-    command += [f"cache={folder}/cache", f"hydra.run.dir={folder}/{name.replace(' ', '-').replace(',', '')}", *overrides]
+    command += [
+        f"cache={folder}/cache",
+        f"hydra.run.dir={folder}/{name.replace(' ', '-').replace(',', '')}",
+        *overrides,
+    ]
     start = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     seconds = time.perf_counter() - start

@@ -155,7 +155,10 @@ def _plain(node: Any) -> Any:
 
 
 def _check_top(cfg: DictConfig) -> None:
-    missing = sorted(str(key) for key in OmegaConf.missing_keys(cfg))
+    try:
+        missing = sorted(str(key) for key in OmegaConf.missing_keys(cfg))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
     if missing:
         raise ConfigError(f"{', '.join(missing)}: expected a value, found none")
     for name in ("propagate", "classifier"):
@@ -183,7 +186,7 @@ def _target(target: str, path: str) -> type:
 
 def _explain(error: OmegaConfBaseException, cls: type, settings: dict[str, Any], path: str) -> str:
     """OmegaConf's complaint in one line of ours."""
-    key = str(error.full_key or error.key)
+    key = error.full_key or ""
     name = key.split(".")[0].split("[")[0]
     fields = {item.name: item for item in dataclasses.fields(cls)}
     if name not in fields:

@@ -3,6 +3,7 @@
 import sys
 
 from rich.console import Console
+from rich.progress import Progress, ProgressColumn
 
 PIPE_WIDTH = 140  # columns where there is no terminal to ask: wide enough for the widest table
 
@@ -14,3 +15,8 @@ def _console(stderr: bool) -> Console:
 
 stdout = _console(stderr=False)
 stderr = _console(stderr=True)
+
+
+def progress(*columns: ProgressColumn) -> Progress:
+    """A progress bar on stderr that leaves nothing behind; where there is no terminal it writes nothing."""
+    return Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal)

@@ -50,9 +50,8 @@ class Monitor:
     def live(self) -> Iterator[None]:
         """Show a line with the stage at work until the block ends."""
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=console.stderr, transient=True) as self._progress:
+        with console.progress(*columns) as self._progress:
             yield
-        self._progress = None
 
     @contextlib.contextmanager
     def stage(self, name: str, twin: ModuleType) -> Iterator[Stage]:

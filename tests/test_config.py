@@ -73,7 +73,7 @@ def test_every_experiment_composes_and_builds(composed, experiment):
         ("cluster._target_=gpusslx.Evil", "cluster._target_: expected a class of gpussl, found gpusslx.Evil"),
         ("cluster._target_=gpussl.store.load", "cluster._target_: expected a stage of gpussl, found gpussl.store.load"),
         ("cluster._target_=gpussl.cluster.Nothing", "cluster._target_: expected a class of gpussl, found"),
-        ("data=mnist data.folder=${nothing}", "data: Interpolation key 'nothing' not found"),
+        ("data=mnist data.folder=${nothing}", "data.folder: Interpolation key 'nothing' not found"),
     ],
 )
 def test_a_users_mistake_is_one_line_that_says_what_was_expected(composed, override, message):

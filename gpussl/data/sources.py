@@ -1,11 +1,11 @@
 """Where data files come from: folders first, then a mirror, whose files are kept in the first cache folder."""
 
-import urllib.error
+import http.client
 import urllib.request
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
 
 from gpussl import console
 from gpussl.data.idx import read_idx
@@ -75,7 +75,7 @@ def download(url: str, file: str, folder: Path, n_dims: int, sha256: list[str]) 
         ):
             _copy(response, part, file)
             read_idx(part, n_dims, sha256)
-    except (OSError, urllib.error.URLError) as error:
+    except (OSError, http.client.HTTPException) as error:
         raise DataError(f"{address}: expected an answer, found: {getattr(error, 'reason', error)}") from error
 
 
@@ -88,7 +88,7 @@ def _copy(response: Any, part: Path, file: str) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     length = response.headers.get("Content-Length")
     received = 0
-    with Progress(*columns, console=console.stderr, transient=True) as progress, part.open("wb") as out:
+    with console.progress(*columns) as progress, part.open("wb") as out:
         task = progress.add_task(f"downloading {file}", total=int(length) if length else None)
         while chunk := response.read(CHUNK_BYTES):
             received += len(chunk)

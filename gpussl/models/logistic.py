@@ -17,10 +17,15 @@ from gpussl.records import Array
 
 @dataclass(eq=False)
 class LogisticRegression(ClassifierMixin, BaseEstimator):
-    """Logistic regression with an L2 penalty.
+    """Logistic regression with an L2 penalty, on the square roots of the features.
+
+    A linear model sees what the features' scale shows it. Roots let dim pixels count for more, which on the training
+    images of Fashion-MNIST is worth a point of accuracy; `power=1` leaves the features as they are.
 
     Parameters
     ----------
+    power : float
+        The features' sizes are raised to it, their signs kept.
     C : float
         Inverse strength of the penalty, as in scikit-learn.
     max_iter : int
@@ -37,6 +42,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
     classes_ : (n_classes,) int array, on the host
     """
 
+    power: float = param(0.5, gt=0, le=1)
     C: float = param(0.2, gt=0)
     max_iter: int = param(100, ge=1)
     tol: float = param(1e-3, gt=0)
@@ -57,7 +63,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         estimator = twin.LogisticRegression(C=self.C, max_iter=self.max_iter, tol=self.tol)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            estimator.fit(X, y)
+            estimator.fit(self._transform(X), y)
         self.coef_, self.intercept_ = estimator.coef_, estimator.intercept_
         self.classes_ = np.asarray(estimator.classes_)
         return self
@@ -65,7 +71,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
     def decision_function(self, X: Array) -> Array:
         """(n, d) -> (n, n_classes) scores, or (n,) for two classes, where `X` is."""
         asarray = backend.of(X).asarray
-        scores = X @ asarray(self.coef_).T + asarray(self.intercept_)
+        scores = self._transform(X) @ asarray(self.coef_).T + asarray(self.intercept_)
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
     def predict(self, X: Array) -> Array:
@@ -74,6 +80,10 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         scores = self.decision_function(X)
         index = xp.astype(scores > 0, xp.int64) if scores.ndim == 1 else xp.argmax(scores, axis=1)
         return xp.take(backend.of(X).asarray(self.classes_), index)
+
+    def _transform(self, X: Array) -> Array:
+        xp = array_namespace(X)
+        return X if self.power == 1 else xp.sign(X) * xp.abs(X) ** self.power
 
     def pack(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The arrays and the other values that `unpack` makes the fitted model of."""

@@ -68,14 +68,14 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
     Polyak, Juditsky, "Acceleration of stochastic approximation by averaging", SIAM J. Control Optim., 1992.
     """
 
-    hidden_layer_sizes: list[int] = param([512] * 6, ge=1)
+    hidden_layer_sizes: list[int] = param([512] + [256] * 5, ge=1)
     dropout: float = param(0.25, ge=0, lt=1)
     learning_rate: float = param(2e-3, gt=0)
     weight_decay: float = param(1e-2, ge=0)
     averaging: float = param(0.998, ge=0, lt=1)
     batch_size: int = param(256, ge=2)
     min_epoch_steps: int = param(50, ge=1)
-    max_epochs: int = param(25, ge=1)
+    max_epochs: int = param(40, ge=1)
     patience: int = param(4, ge=1)
     validation_fraction: float = param(0.1, gt=0, lt=1)
     random_state: int = 0

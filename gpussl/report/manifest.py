@@ -31,7 +31,7 @@ def describe(job: Job, dataset: Dataset, stages: Sequence[Stage], reason: str) -
         },
         "seeds": {"run": job.seed, **{name: seeds.derive(job.seed, name) for name in SEEDED}},
         "seconds": sum(stage.seconds for stage in stages),
-        "peak_memory_bytes": _peak_resident_bytes(),
+        "peak_memory_bytes": max(_peak_resident_bytes(), *(stage.peak_memory_bytes for stage in stages)),
         "stages": [dataclasses.asdict(stage) for stage in stages],
     }
 
@@ -42,6 +42,6 @@ def to_json(described: dict[str, Any]) -> str:
 
 
 def _peak_resident_bytes() -> int:
-    """The most memory this process has had, on the host."""
+    """The most memory this process has had on the host, as the kernel counts it: in larger steps than a sample."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
