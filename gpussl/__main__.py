@@ -5,10 +5,12 @@ from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from gpussl import config, console
+from gpussl import config, console, store
 from gpussl.errors import GpusslError
+from gpussl.report.sweep import FAILED
 
 config.register()
 
@@ -18,11 +20,16 @@ def main(cfg: DictConfig) -> None:
     """Run the job that the configuration describes."""
     from gpussl import pipeline  # late, so that --help and refusals need not wait for PyTorch
 
+    hydra_cfg = HydraConfig.get()
+    folder = Path(hydra_cfg.runtime.output_dir)
     try:
-        pipeline.run(config.build(cfg), Path(HydraConfig.get().runtime.output_dir))
-    except GpusslError as error:
-        console.stderr.print(f"gpussl: error: {error}", markup=False, soft_wrap=True)
-        sys.exit(2)
+        pipeline.run(config.build(cfg), folder)
+    except (GpusslError, OSError) as error:
+        console.say(f"gpussl: error: {error}")
+        if hydra_cfg.mode is not RunMode.MULTIRUN:
+            sys.exit(2)
+        # the other jobs go on; what failed is named when they are gathered
+        store.write_text(folder / FAILED, f"{error}\n")
 
 
 if __name__ == "__main__":

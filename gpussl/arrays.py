@@ -84,7 +84,7 @@ def squared_distances(X: Array, Y: Array, X_norms: Array, Y_norms: Array) -> Arr
     The expansion ||x||^2 - 2 x.y + ||y||^2 loses digits where two points nearly agree; what is lost is cut off at 0.
     """
     xp = array_namespace(X, Y)
-    return xp.clip(X_norms[:, None] - 2 * (X @ Y.T) + Y_norms[None, :], min=0)
+    return xp.maximum(X_norms[:, None] - 2 * (X @ Y.T) + Y_norms[None, :], 0.0)
 
 
 def paired_distances(X: Array, Y: Array, y: Array) -> Array:

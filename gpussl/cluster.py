@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from array_api_compat import array_namespace, device
 from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
 
 from gpussl import backend, seeds
 from gpussl.arrays import (
@@ -21,6 +22,7 @@ from gpussl.errors import ConfigError
 from gpussl.params import check, param
 from gpussl.records import Array, Clustering
 
+MAX_THREADS = 2
 MIN_EXPECTED = 10  # candidates in a round: with fewer, a start for few clusters would often be left to chance
 
 
@@ -52,6 +54,13 @@ class KMeans:
     def __post_init__(self) -> None:
         check(self)
 
+    def check_size(self, n: int) -> None:
+        """Raise ConfigError if `n` points are too few."""
+        if self.n_clusters > n:
+            raise ConfigError(
+                f"cluster.n_clusters: expected at most the number of training points, {n}, found {self.n_clusters}"
+            )
+
     def fit(self, X: Array, seed: int) -> Clustering:
         """Cluster (n, d) points. Clusters may end empty where fewer than `n_clusters` points differ.
 
@@ -60,11 +69,7 @@ class KMeans:
         ConfigError
             More clusters than points.
         """
-        if self.n_clusters > X.shape[0]:
-            raise ConfigError(
-                f"cluster.n_clusters: expected at most the number of training points, {X.shape[0]}, "
-                f"found {self.n_clusters}"
-            )
+        self.check_size(X.shape[0])
         rng = seeds.generator(seed, "kmeans_parallel")
         start = kmeans_parallel(X, self.n_clusters, rng, oversampling=self.oversampling, n_rounds=self.n_rounds)
         estimator = backend.of(X).KMeans(
@@ -75,7 +80,8 @@ class KMeans:
             tol=self.tol,
             random_state=seeds.derive(seed, "lloyd"),
         )
-        with warnings.catch_warnings():
+        # scikit-learn adds up its threads' sums in the order they arrive, so with more than two the last bits vary
+        with warnings.catch_warnings(), threadpool_limits(MAX_THREADS, user_api="openmp"):
             # fewer distinct points than clusters: a partition with empty clusters is what is asked for then
             warnings.simplefilter("ignore", ConvergenceWarning)
             estimator.fit(X)

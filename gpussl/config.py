@@ -18,6 +18,7 @@ from gpussl.errors import ConfigError
 from gpussl.params import check, describe, param
 
 PACKAGE = Path(__file__).parent
+RESERVED = {"random", "all"}  # what the baselines are called in results
 FOLDERS = (PACKAGE / "conf", PACKAGE.parent / "conf")  # in a wheel, in the repository
 
 
@@ -39,7 +40,7 @@ class Baselines(enum.Enum):
 
 @dataclass
 class Published:
-    """A published accuracy in percent, and the row it belongs to."""
+    """A published accuracy in percent, and the row it belongs to: what is None may be anything."""
 
     source: str
     data: str
@@ -49,6 +50,7 @@ class Published:
     n_clusters: int | None = None
     n_labels: int | None = None
     percentile: float | None = None
+    select: str = "NearestToCentroid"  # how the labels were chosen, where clusters play a part
 
 
 @dataclass
@@ -71,7 +73,7 @@ class Config:
 
 @dataclass(frozen=True)
 class Job:
-    """A checked configuration: the stages, ready to run."""
+    """A checked configuration: the stages, ready to run, and as `resolved` the text they were made from."""
 
     name: str
     seed: int
@@ -85,6 +87,7 @@ class Job:
     propagate: dict[str, Any]
     classifier: dict[str, Any]
     published: list[Published]
+    resolved: str
 
 
 def folder() -> Path:
@@ -116,6 +119,7 @@ def build(cfg: DictConfig) -> Job:
         propagate=_instantiate_all(cfg.propagate, "propagate"),
         classifier=_instantiate_all(cfg.classifier, "classifier"),
         published=[Published(**entry) for entry in _plain(cfg.published)],
+        resolved=OmegaConf.to_yaml(cfg, resolve=True),
     )
 
 
@@ -164,11 +168,13 @@ def _check_top(cfg: DictConfig) -> None:
     for name in ("propagate", "classifier"):
         if not cfg[name]:
             raise ConfigError(f"{name}: expected at least one choice, found none; choose with {name}=[...]")
+    for name in RESERVED.intersection(str(key) for key in cfg.propagate):
+        raise ConfigError(f"propagate.{name}: expected a name that is no baseline's, found {name}; choose another")
     check(dataclasses.replace(Config(), seed=cfg.seed))
 
 
 def _instantiate_all(nodes: DictConfig, path: str) -> dict[str, Any]:
-    return {str(name): instantiate(node, f"{path}.{name}") for name, node in nodes.items()}
+    return {name: instantiate(nodes[name], f"{path}.{name}") for name in map(str, nodes)}
 
 
 def _target(target: str, path: str) -> type:
@@ -178,7 +184,8 @@ def _target(target: str, path: str) -> type:
     try:
         cls = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{path}: expected a class of gpussl, found {target} ({error})") from error
+        hint = "; install gpussl[cpu] or gpussl[gpu]" if "torch" in str(error) else ""
+        raise ConfigError(f"{path}: expected a class of gpussl, found {target} ({error}){hint}") from error
     if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
         raise ConfigError(f"{path}: expected a stage of gpussl, found {target}")
     return cls
@@ -186,7 +193,7 @@ def _target(target: str, path: str) -> type:
 
 def _explain(error: OmegaConfBaseException, cls: type, settings: dict[str, Any], path: str) -> str:
     """OmegaConf's complaint in one line of ours."""
-    key = error.full_key or ""
+    key: str = error.full_key or ""
     name = key.split(".")[0].split("[")[0]
     fields = {item.name: item for item in dataclasses.fields(cls)}
     if name not in fields:

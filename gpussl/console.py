@@ -20,3 +20,8 @@ stderr = _console(stderr=True)
 def progress(*columns: ProgressColumn) -> Progress:
     """A progress bar on stderr that leaves nothing behind; where there is no terminal it writes nothing."""
     return Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal)
+
+
+def say(text: str) -> None:
+    """A message on stderr, as it is."""
+    stderr.print(text, markup=False, soft_wrap=True)

@@ -43,8 +43,13 @@ class Monitor:
     """Times the stages of a run and shows them on stderr."""
 
     stages: list[Stage] = field(default_factory=list)
+    started: float = field(default_factory=time.perf_counter)
     _progress: Progress | None = None
     _task: TaskID | None = None
+
+    def seconds(self) -> float:
+        """Wall-clock time since the run began, imports apart."""
+        return time.perf_counter() - self.started
 
     @contextlib.contextmanager
     def live(self) -> Iterator[None]:
@@ -68,7 +73,7 @@ class Monitor:
         if self._progress is not None and self._task is not None:
             self._progress.remove_task(self._task)
         seconds = "from cache" if stage.cached else f"{stage.seconds:.1f} s"
-        console.stderr.print(f"{name:<32} {seconds:>10}   {stage.note}", markup=False)
+        console.say(f"{name:<32} {seconds:>10}   {stage.note}")
 
     def advance(self, completed: int, total: int, note: str) -> None:
         """Say how far the stage at work has come."""

@@ -17,7 +17,7 @@ from gpussl.errors import ConfigError
 from gpussl.monitor import Monitor
 from gpussl.oracle import Oracle
 from gpussl.propagate import ClusterPropagation, NoPropagation, nearness
-from gpussl.records import UNLABELLED, Array, Clustering, Dataset, Diagnostics, Result, TrainingSet
+from gpussl.records import UNLABELLED, Array, Clustering, Dataset, Diagnostics, PseudoLabels, Result, TrainingSet
 from gpussl.select import Random
 
 
@@ -50,14 +50,12 @@ def run(job: Job, folder: Path) -> list[Result]:
     Raises
     ------
     GpusslError
-        The data, the device or a setting is not what it must be. Nothing has been written then that looks whole: the
-        manifest, written last, is not there.
+        The data, the device or a setting is not what it must be. The manifest, written last, is not there then.
     """
-    report.refuse_used(folder)
     twin, device_reason = backend.select(job.device)
     monitor = Monitor()
     run_on = Context(job, twin, monitor, _open_cache(job, twin))
-    with monitor.live():
+    with report.claim(folder), monitor.live():
         data = _load(run_on)
         clustering = _cluster(run_on, data)
         training_sets, diagnostics = _label(run_on, data, clustering)
@@ -71,7 +69,7 @@ def run(job: Job, folder: Path) -> list[Result]:
                 results.append(_evaluate(run_on, data, training_set, name, model, fit_seconds))
         with monitor.stage("report", cpu):
             report.write(folder, job, data.dataset, results, diagnostics)
-    report.finish(folder, job, data.dataset, monitor.stages, results, device_reason)
+        report.finish(folder, job, data.dataset, monitor, results, device_reason)
     report.show(folder, job, data.dataset, results, monitor.stages, device_reason)
     return results
 
@@ -88,6 +86,8 @@ def _load(run_on: Context) -> Data:
     job, twin, monitor = run_on.job, run_on.twin, run_on.monitor
     with monitor.stage("load", cpu) as stage:
         dataset = job.data.load()
+        for sized in (job.cluster, job.select):
+            sized.check_size(len(dataset.X_train))
         raw_digest = store.digest(dataset.X_train)
         stage.note = f"{dataset.name}: {len(dataset.X_train):,} training and {len(dataset.X_test):,} test images"
     with monitor.stage("represent", twin) as stage:
@@ -95,7 +95,7 @@ def _load(run_on: Context) -> Data:
             job.represent.transform(twin.asarray(X), dataset.max_value) for X in (dataset.X_train, dataset.X_test)
         )
         stage.note = f"{X_train.shape[1]} features"
-    return Data(dataset, X_train, X_test, f"{raw_digest} {job.represent}")
+    return Data(dataset, X_train, X_test, f"{raw_digest} {dataset.max_value} {job.represent}")
 
 
 def _cluster(run_on: Context, data: Data) -> Clustering:
@@ -128,7 +128,7 @@ def _label(run_on: Context, data: Data, clustering: Clustering) -> tuple[list[Tr
     with monitor.stage("select", run_on.twin) as stage:
         chosen = job.select.select(clustering, seeds.derive(job.seed, "select"))
         stage.note = f"{chosen.shape[0]:,} of {clustering.labels.shape[0]:,} points"
-    with monitor.stage("label", run_on.twin) as stage:
+    with monitor.stage("label", cpu) as stage:
         oracle = Oracle(y_train)
         oracle.buy(chosen)
         stage.note = f"{oracle.n_bought:,} labels bought"
@@ -140,6 +140,8 @@ def _label(run_on: Context, data: Data, clustering: Clustering) -> tuple[list[Tr
             # each has a purse of its own: what was bought for clusters is not known here
             baseline = _training_set(name, NoPropagation(), clustering, indices, Oracle(y_train))
             training_sets.append(dataclasses.replace(baseline, n_clusters=None))
+        for training_set in training_sets:
+            _refuse_one_class(training_set, data.dataset)
         stage.note = ", ".join(item.name for item in training_sets)
         diagnostics = _diagnose(clustering, chosen, oracle)
     return training_sets, diagnostics
@@ -157,6 +159,17 @@ def _training_set(name: str, propagation: Any, clustering: Clustering, indices: 
     )
 
 
+def _refuse_one_class(training_set: TrainingSet, dataset: Dataset) -> None:
+    """Raise ConfigError if there is nothing to tell apart."""
+    labels = training_set.pseudo_labels.labels
+    classes = array_namespace(labels).unique_values(labels[labels != UNLABELLED])
+    if classes.shape[0] < 2:
+        raise ConfigError(
+            f"{training_set.name}: expected training labels of at least two classes, found only "
+            f"{dataset.class_names[int(classes[0])]} among the {training_set.n_bought} bought; buy more labels"
+        )
+
+
 def _baselines(job: Job, clustering: Clustering, n_labels: int) -> dict[str, Array]:
     """The points whose labels each baseline buys: as many at random, and all."""
     if job.baselines == "none":
@@ -171,6 +184,9 @@ def _diagnose(clustering: Clustering, chosen: Array, oracle: Oracle) -> Diagnost
     xp, to_numpy = array_namespace(chosen), backend.of(chosen).to_numpy
     sizes = group_bounds(xp.sort(clustering.labels), clustering.centroids.shape[0])[1]
     reached = ClusterPropagation().propagate(clustering, chosen, oracle.buy(chosen))
+    everywhere = arange_like(clustering.labels.shape[0], clustering.labels)
+    is_bought = reached.sources == everywhere  # right by construction, and so no sign of how far a label may go
+    reached = PseudoLabels(xp.where(is_bought, UNLABELLED, reached.labels), reached.sources)
     return Diagnostics(
         representatives=to_numpy(chosen),
         representative_labels=to_numpy(oracle.buy(chosen)),
@@ -187,15 +203,10 @@ def _train(run_on: Context, data: Data, training_set: TrainingSet, name: str) ->
     xp = array_namespace(labels)
     labelled = xp.nonzero(labels != UNLABELLED)[0]
     model = sklearn.clone(run_on.job.classifier[name])
-    model.random_state = seeds.derive(run_on.job.seed, "train", training_set.name, name)
+    model.random_state = seeds.derive(run_on.job.seed, f"train/{training_set.name}/{name}")
 
     def fit() -> Any:
         X, y, groups = xp.take(data.X_train, labelled, axis=0), xp.take(labels, labelled), xp.take(sources, labelled)
-        if xp.min(y) == xp.max(y):
-            raise ConfigError(
-                f"classifier.{name}: expected training labels of at least two classes, found only "
-                f"{data.dataset.class_names[int(y[0])]} among the {training_set.n_bought} bought; buy more labels"
-            )
         model.fit(X, y, groups, on_progress=monitor.advance)
         twin.synchronize()
         return model

@@ -1,6 +1,7 @@
 """Propagate: from the few labels that were bought to labels for the points around them."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from array_api_compat import array_namespace
 
@@ -13,7 +14,7 @@ from gpussl.records import UNLABELLED, Array, Clustering, PseudoLabels
 class NoPropagation:
     """The bought labels alone."""
 
-    percentile: float | None = None
+    percentile: ClassVar[float | None] = None
 
     def propagate(self, clustering: Clustering, indices: Array, labels: Array) -> PseudoLabels:
         """See `ClusterPropagation.propagate`."""

@@ -121,8 +121,8 @@ class Diagnostics:
     cluster_sizes : (m,) int array
         How many points each one's cluster has.
     nearness : (r,) float array
-        Of each point that propagation to whole clusters reaches: the share of its cluster that is nearer to the
-        centroid, 0 to 1.
+        Of each point that propagation to whole clusters reaches, the bought ones apart: the share of its cluster that
+        is nearer to the centroid, 0 to 1.
     correct : (r,) bool array
         Whether the label that reaches it is right.
     """

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from array_api_compat import array_namespace
+
 from gpussl.records import Array
 
 
@@ -11,4 +13,5 @@ class Pixels:
 
     def transform(self, X: Array, max_value: float) -> Array:
         """(n, d) raw values from 0 to `max_value` -> (n, d) float32 from 0 to 1, where `X` is."""
-        return X.astype("float32") / max_value
+        xp = array_namespace(X)
+        return xp.astype(X, xp.float32) / max_value

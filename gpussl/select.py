@@ -15,6 +15,9 @@ from gpussl.records import Array, Clustering
 class NearestToCentroid:
     """Each cluster's representative: its member nearest the centroid, ties to the first. Empty clusters have none."""
 
+    def check_size(self, n: int) -> None:
+        """Any number of points will do."""
+
     def select(self, clustering: Clustering, seed: int) -> Array:
         """Indices (m,) of the representatives, ascending and different, m at most k."""
         xp = array_namespace(clustering.labels)
@@ -33,6 +36,13 @@ class Random:
     def __post_init__(self) -> None:
         check(self)
 
+    def check_size(self, n: int) -> None:
+        """Raise ConfigError if `n` points are too few."""
+        if self.n_labels > n:
+            raise ConfigError(
+                f"select.n_labels: expected at most the number of training points, {n}, found {self.n_labels}"
+            )
+
     def select(self, clustering: Clustering, seed: int) -> Array:
         """Indices (n_labels,) of the points, ascending and different.
 
@@ -42,10 +52,7 @@ class Random:
             More labels than points.
         """
         n = clustering.labels.shape[0]
-        if self.n_labels > n:
-            raise ConfigError(
-                f"select.n_labels: expected at most the number of training points, {n}, found {self.n_labels}"
-            )
+        self.check_size(n)
         drawn = seeds.generator(seed, "random").choice(n, size=self.n_labels, replace=False)
         drawn.sort()
         return array_namespace(clustering.labels).asarray(drawn, device=device(clustering.labels))

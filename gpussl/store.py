@@ -21,7 +21,7 @@ import safetensors
 from safetensors.numpy import save as to_safetensors
 
 from gpussl import backend, console
-from gpussl.errors import StoreError
+from gpussl.errors import ConfigError, StoreError
 
 METADATA_KEY = "gpussl"
 # What a file may say it is. A file names a kind, never a class to import.
@@ -88,7 +88,7 @@ def load(path: str | Path) -> Any:
         return cls.unpack(arrays, values) if hasattr(cls, "unpack") else cls(**arrays, **values)
     except OSError as error:
         raise StoreError(f"{path}: expected a readable artifact of gpussl, found: {error}") from error
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError, RuntimeError, ConfigError) as error:
         raise StoreError(
             f"{path}: expected an artifact that gpussl saved, found something else ({type(error).__name__}: {error})"
         ) from error
@@ -133,11 +133,14 @@ class Cache:
         if path.is_file() and note.is_file():
             try:
                 return Fetched(load(path), json.loads(note.read_text())["seconds"], cached=True)
-            except (StoreError, ValueError, KeyError) as error:
-                console.stderr.print(f"cache: {error}; computing it again")
+            except (StoreError, OSError, KeyError, TypeError, ValueError) as error:
+                console.say(f"cache: {error}; computing it again")
         fetched = _timed(compute)
-        write_text(note, json.dumps({"seconds": fetched.seconds, "depends_on": json.loads(key)}, indent=1))
-        save(path, fetched.value)
+        try:
+            write_text(note, json.dumps({"seconds": fetched.seconds, "depends_on": json.loads(key)}, indent=1))
+            save(path, fetched.value)
+        except OSError as error:
+            console.say(f"cache: {path} could not be written ({error.strerror}); going on without")
         return fetched
 
 

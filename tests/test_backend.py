@@ -16,7 +16,7 @@ from gpussl import backend
 from gpussl.backend import cpu
 from gpussl.cluster import KMeans
 from gpussl.errors import DeviceError
-from gpussl.models import LogisticRegression
+from gpussl.models.logistic import LogisticRegression
 
 BACKEND = Path(backend.__file__).parent
 # The constructors of cuML 26.10.0: cuml/cluster/kmeans.pyx and cuml/linear_model/logistic_regression.py
@@ -103,6 +103,7 @@ def fake_gpu(monkeypatch):
     for name, module in modules.items():
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.delitem(sys.modules, "gpussl.backend.gpu", raising=False)
+    monkeypatch.delattr(backend, "gpu", raising=False)
     yield cupy
     sys.modules.pop("gpussl.backend.gpu", None)
     if hasattr(backend, "gpu"):

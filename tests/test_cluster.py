@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -62,6 +66,19 @@ def test_one_seed_gives_one_clustering(digits):
     assert first.centroids.tobytes() == again.centroids.tobytes()
     assert first.labels.tobytes() == again.labels.tobytes()
     assert first.labels.tobytes() != other.labels.tobytes()
+
+
+def test_one_seed_gives_one_clustering_on_many_threads():
+    """More threads than two would add up in any order."""
+    program = (
+        "import numpy as np; from gpussl.cluster import KMeans; from gpussl import store;"
+        "X = np.random.default_rng(0).random((20000, 16), dtype=np.float32);"
+        "print({store.digest(KMeans(n_clusters=20, max_iter=20).fit(X, 0).centroids) for _ in range(8)})"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "4", "OMP_WAIT_POLICY": "PASSIVE"}
+    command = [sys.executable, "-c", program]
+    shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=120)
+    assert shown.stdout.count(",") == 0, shown.stdout
 
 
 def test_fewer_distinct_points_than_clusters_leave_clusters_empty():

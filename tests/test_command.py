@@ -4,10 +4,13 @@ import csv
 import os
 import subprocess
 import sys
+import zipfile
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import FAST
+from tests.test_config import EXPERIMENTS
 
 SMALL = [item for item in FAST if "mlp" not in item] + ["classifier=[logistic]"]
 
@@ -93,7 +96,37 @@ def test_a_sweep_is_gathered_over_its_jobs(gpussl_command, tmp_path):
     assert "mean over seeds" in swept.stdout
 
 
-@pytest.mark.parametrize("experiment", ["fashion_propagation"])
+def test_a_failed_job_does_not_stop_the_others_and_is_named(gpussl_command, tmp_path):
+    swept = gpussl_command("-m", *SMALL, "cluster.n_clusters=10,5000,20", "hydra.sweep.dir=sweep")
+    assert swept.returncode == 2
+    assert "gpussl: error: 1 of the sweep's jobs failed: 1 in sweep" in swept.stderr
+    assert "Traceback" not in swept.stderr
+    assert "expected at most" in (tmp_path / "sweep" / "1" / "failed.txt").read_text()
+    with (tmp_path / "sweep" / "results.csv").open(newline="") as file:
+        assert {row["job"] for row in csv.DictReader(file)} == {"0", "2"}
+
+
+def test_the_wheel_runs_from_another_folder(tmp_path):
+    root = Path(__file__).parent.parent
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=root, check=True, capture_output=True, timeout=120)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    assert (tmp_path / "site" / "gpussl" / "conf" / "experiment" / "fashion_propagation.yaml").is_file()
+    shown = subprocess.run(
+        [sys.executable, "-m", "gpussl", "+experiment=fashion_propagation", "--cfg", "job"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "n_clusters: 2000" in shown.stdout
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_runs_on_the_digits(gpussl_command, experiment):
     done = gpussl_command(f"+experiment={experiment}", "data=digits", *FAST)
     assert done.returncode == 0, done.stderr

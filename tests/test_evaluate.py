@@ -43,7 +43,7 @@ def test_the_oracle_judges_only_what_is_labelled():
 
 
 def test_seeds_differ_by_name_and_by_run_and_stay():
-    found = {seeds.derive(run, name) for run in range(50) for name in ("cluster", "select", "train")}
+    found = {seeds.derive(run, name) for run in range(50) for name in ("cluster", "select", "train/none/mlp")}
     assert len(found) == 150
     assert all(0 <= seed < 2**32 for seed in found)
     assert seeds.derive(0, "cluster") == 1518808472

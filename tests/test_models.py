@@ -5,8 +5,8 @@ import torch
 from sklearn.base import clone
 from sklearn.datasets import load_digits, make_blobs
 
-from gpussl.models import LogisticRegression, MLPClassifier
-from gpussl.models.mlp import _split
+from gpussl.models.logistic import LogisticRegression
+from gpussl.models.mlp import ByteDropout, MLPClassifier, _split
 
 DIGITS, NAMES = load_digits(return_X_y=True)
 DIGITS = (DIGITS / 16).astype(np.float32)
@@ -86,3 +86,46 @@ def test_copies_of_one_label_are_never_on_both_sides_of_the_split():
 @pytest.mark.parametrize("model", [LogisticRegression(C=3.0), MLPClassifier(dropout=0.5)])
 def test_models_clone_as_scikit_learns_do(model):
     assert clone(model).get_params() == model.get_params()
+
+
+@pytest.mark.parametrize("p", [0.25, 0.5, 0.999])
+def test_dropout_drops_its_share_and_keeps_the_mean(p):
+    torch.manual_seed(0)
+    layer, x = ByteDropout(p), torch.ones(2000, 257)
+    dropped = (layer(x) == 0).float()
+    share = min(round(256 * p), 255) / 256
+    assert float(dropped.mean()) == pytest.approx(share, abs=0.005)
+    flat = dropped.flatten()
+    for byte in range(8):  # of the eight units that share a random number, each alike
+        assert float(flat[byte::8].mean()) == pytest.approx(share, abs=0.01)
+    neighbours = np.corrcoef(flat[:-1].numpy(), flat[1:].numpy())[0, 1]
+    assert abs(neighbours) < 0.01
+    if p < 0.9:
+        assert float(layer(x).mean()) == pytest.approx(1, abs=0.01)
+
+
+def test_dropout_passes_gradients_where_it_passes_values():
+    x = torch.ones(50, 8, requires_grad=True)
+    y = ByteDropout(0.5)(x)
+    y.sum().backward()
+    assert torch.equal(x.grad, y.detach())
+    assert torch.equal(ByteDropout(0.5).eval()(x), x)
+
+
+@pytest.mark.parametrize("change", [lambda X: X.astype(np.float64), np.asfortranarray, "read-only"])
+def test_the_mlp_predicts_for_any_floats(change):
+    model = MLPClassifier(hidden_layer_sizes=[8], max_epochs=1).fit(DIGITS[:100], NAMES[:100])
+    X = DIGITS[:100].copy()
+    expected = model.predict(X)
+    if change == "read-only":
+        X.flags.writeable = False
+    else:
+        X = change(X)
+    np.testing.assert_array_equal(model.predict(X), expected)
+
+
+@pytest.mark.parametrize(("n_groups", "fraction"), [(3, 0.5), (3, 0.9), (4, 0.9), (100, 0.99)])
+def test_two_groups_at_least_are_left_to_learn_from(n_groups, fraction):
+    train, held_out = _split(np.arange(n_groups), fraction, np.random.default_rng(0))
+    assert len(train) >= 2
+    assert len(held_out) >= 1

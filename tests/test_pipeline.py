@@ -3,32 +3,41 @@
 import csv
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 import gpussl
-from gpussl import pipeline
+from gpussl import console, pipeline, report
 from gpussl.cluster import KMeans
 from gpussl.config import Published
 from gpussl.data import Digits
 from gpussl.errors import ConfigError
 from gpussl.oracle import Oracle
 from gpussl.report import tables
+from gpussl.select import Random
 
 # what is left out depends on the clock, or on the test labels and must
-TIMED = {"manifest.json", "report.html"}
-OF_TEST_LABELS = {"figures/accuracy.png"}
+TIMED = {"seconds", "peak_memory_bytes", "note"}
+OF_TEST_LABELS = {"figures/accuracy.png", "report.html"}
 
 
 def artifacts(folder):
-    """Every file of a run by name, results without their times."""
+    """Every file of a run by name, but for what tells of time and memory."""
     files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     rows = results(folder)
     for row in rows:
         del row["fit_seconds"]
     files["results.csv"] = rows
-    return {name: content for name, content in files.items() if name not in TIMED}
+    manifest = json.loads(files["manifest.json"])
+    for timed in (manifest, *manifest["stages"]):
+        for name in TIMED & set(timed):
+            del timed[name]
+    files["manifest.json"] = manifest
+    files["report.html"] = re.sub(r"<td>[\d.]+ s</td>|, \d+ s\.", "", files["report.html"].decode())
+    return files
 
 
 def results(folder):
@@ -168,7 +177,11 @@ def test_labels_that_were_not_bought_change_no_model(tmp_path, job, monkeypatch)
     monkeypatch.setattr(Digits, "load", spoiled)
     pipeline.run(job(), tmp_path / "spoiled")
     true, other = artifacts(tmp_path / "true"), artifacts(tmp_path / "spoiled")
-    assert {name for name in true if true[name] != other[name]} == {"results.csv", "figures/label_accuracy.png"}
+    assert {name for name in true if true[name] != other[name]} == {
+        "results.csv",
+        "report.html",
+        "figures/label_accuracy.png",
+    }
     for row, spoilt in zip(true["results.csv"], other["results.csv"], strict=True):
         # the diagnostics see the truth: propagated labels are wrong now, and the report says so
         assert (spoilt.pop("label_accuracy") < row.pop("label_accuracy")) == (row["n_train"] != row["n_labels"])
@@ -194,7 +207,10 @@ class TestStageCache:
         assert fits == [20]
         assert sum(first) == 0
         assert sum(second) == 1 + 8  # the clustering and the models
-        assert artifacts(tmp_path / "a") == artifacts(tmp_path / "b")
+        made = [artifacts(tmp_path / name) for name in "ab"]
+        for files in made:
+            del files["manifest.json"]  # which says what came from the cache
+        assert made[0] == made[1]
         assert results(tmp_path / "a") == results(tmp_path / "b")  # with the seconds that the fits took then
 
     def test_a_sweep_over_percentiles_shares_one_clustering(self, job, tmp_path, fits):
@@ -209,24 +225,44 @@ class TestStageCache:
         assert fits == [20, 20, 21, 20, 20]
 
 
-def test_a_used_run_folder_is_refused(whole_run, tmp_path):
+def test_a_used_run_folder_is_refused(whole_run):
     job, folder, _ = whole_run
     before = artifacts(folder)
-    with pytest.raises(ConfigError, match=r"hydra\.run\.dir: expected a folder without a run in it"):
+    with pytest.raises(ConfigError, match=r"hydra\.run\.dir: expected a folder .* found a finished one in"):
         pipeline.run(job, folder)
     assert artifacts(folder) == before
 
 
-def test_labels_of_one_class_are_refused(job, tmp_path):
-    with pytest.raises(ConfigError, match=r"classifier\.logistic: expected training labels of at least two classes"):
-        pipeline.run(job("cluster.n_clusters=1"), tmp_path / "run")
-    assert not (tmp_path / "run" / "manifest.json").exists()
+def test_two_runs_never_share_a_folder(job, tmp_path):
+    with report.claim(tmp_path), pytest.raises(ConfigError, match="found one at work, or killed"):
+        pipeline.run(job(), tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
-def test_more_clusters_than_images_are_refused_before_anything_is_written(job, tmp_path):
-    with pytest.raises(ConfigError, match=r"cluster\.n_clusters: expected at most .* 1297, found 1298"):
-        pipeline.run(job("cluster.n_clusters=1298"), tmp_path / "run")
-    assert not (tmp_path / "run").exists()
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["cluster.n_clusters=1"], "none: expected training labels of at least two classes, found only"),
+        (["cluster.n_clusters=1298"], "cluster.n_clusters: expected at most the number of training points, 1297"),
+        (["select=random", "select.n_labels=1298"], "select.n_labels: expected at most the number of training points"),
+    ],
+)
+def test_what_the_data_do_not_allow_is_refused_before_anything_is_written(
+    job, tmp_path, monkeypatch, overrides, message
+):
+    said = []
+    monkeypatch.setattr(console, "say", said.append)
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        pipeline.run(job(*overrides), tmp_path / "run")
+    assert not list((tmp_path / "run").iterdir())
+    if "n_clusters=1" not in overrides[0]:
+        assert not said  # nor is any stage done
+
+
+def test_the_configuration_is_kept_with_every_reference_resolved(whole_run):
+    kept = (whole_run[1] / "config.yaml").read_text()
+    assert "${" not in kept
+    assert OmegaConf.create(kept).cluster.n_clusters == 20
 
 
 def test_random_selection_propagates_too(job, tmp_path):
@@ -256,6 +292,8 @@ def test_a_published_figure_stands_beside_its_own_row_alone(whole_run, changed, 
     row = {"propagation": "nearest", "n_clusters": 2000, "percentile": 25.0, **changed}
     row = dataclasses.replace(whole_run[2][0], **row)
     entry = Published("a paper", "digits", "nearest", "logistic", 81.2, n_clusters=2000, percentile=25)
-    shown = tables.published(row, [entry], "digits")
+    job = dataclasses.replace(whole_run[0], published=[entry])
+    shown = tables.published(row, job, "digits")
     assert (shown.accuracy if shown else None) == found
-    assert tables.published(row, [entry], "fashion_mnist") is None
+    assert tables.published(row, job, "fashion_mnist") is None
+    assert tables.published(row, dataclasses.replace(job, select=Random(20)), "digits") is None

@@ -9,7 +9,8 @@ from safetensors.numpy import save_file
 import gpussl
 from gpussl import console, store
 from gpussl.errors import StoreError
-from gpussl.models import LogisticRegression, MLPClassifier
+from gpussl.models.logistic import LogisticRegression
+from gpussl.models.mlp import MLPClassifier
 from gpussl.records import Clustering, PseudoLabels
 
 RNG = np.random.default_rng(0)
@@ -132,7 +133,7 @@ class TestCache:
 
     def test_computes_again_and_says_so_when_a_file_is_broken(self, tmp_path, monkeypatch):
         calls, said = [], []
-        monkeypatch.setattr(console.stderr, "print", lambda text, **_: said.append(text))
+        monkeypatch.setattr(console, "say", said.append)
         self.fetch(tmp_path, calls)
         (kept,) = tmp_path.rglob("*.safetensors")
         kept.write_bytes(b"rubbish")

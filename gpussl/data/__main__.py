@@ -16,7 +16,7 @@ def main(name: str) -> None:
     try:
         config.instantiate(cfg.data, "data").load()
     except GpusslError as error:
-        console.stderr.print(f"gpussl: {error}", markup=False, soft_wrap=True)
+        console.say(f"gpussl: {error}")
         sys.exit(2)
 
 

@@ -67,7 +67,6 @@ def download(url: str, file: str, folder: Path, n_dims: int, sha256: list[str]) 
         The mirror does not answer, or sends something else.
     """
     address = f"{url.rstrip('/')}/{file}.gz"
-    folder.mkdir(parents=True, exist_ok=True)
     try:
         with (
             urllib.request.urlopen(address, timeout=TIMEOUT_SECONDS) as response,  # noqa: S310 - is_url was asked
@@ -75,8 +74,12 @@ def download(url: str, file: str, folder: Path, n_dims: int, sha256: list[str]) 
         ):
             _copy(response, part, file)
             read_idx(part, n_dims, sha256)
+    except DataError as error:
+        raise DataError(f"{address} is not what it should be: {error}") from error
     except (OSError, http.client.HTTPException) as error:
-        raise DataError(f"{address}: expected an answer, found: {getattr(error, 'reason', error)}") from error
+        raise DataError(
+            f"{address}: expected to fetch it into {folder}, found: {getattr(error, 'reason', error)}"
+        ) from error
 
 
 def _missing(folder: Path, files: list[str]) -> list[str]:

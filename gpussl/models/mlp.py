@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from array_api_compat import array_namespace
 from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -206,7 +207,7 @@ class ByteDropout(nn.Module):
 
     def __init__(self, p: float) -> None:
         super().__init__()
-        self.threshold = round(256 * p)
+        self.threshold = min(round(256 * p), 255)
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, width) -> (n, width)."""
@@ -234,7 +235,7 @@ def _split(groups: np.ndarray, fraction: float, rng: np.random.Generator) -> tup
     names, group_of = np.unique(groups, return_inverse=True)
     if len(names) < 3:
         return np.arange(len(groups)), np.arange(len(groups))
-    n_held_out = min(max(1, round(fraction * len(names))), len(names) - 1)
+    n_held_out = min(max(1, round(fraction * len(names))), len(names) - 2)
     is_held_out = np.zeros(len(names), dtype=bool)
     is_held_out[rng.permutation(len(names))[:n_held_out]] = True
     return np.flatnonzero(~is_held_out[group_of]), np.flatnonzero(is_held_out[group_of])
@@ -248,9 +249,13 @@ def _scores(network: nn.Module, features: Tensor) -> Tensor:
 
 
 def _tensor(X: Array) -> Tensor:
-    """The same memory as a tensor, on the device it is on."""
+    """An array as a float32 tensor on the device it is on: the same memory if it can be."""
+    xp = array_namespace(X)
+    X = xp.astype(X, xp.float32, copy=False)
     try:
         return torch.from_dlpack(X)
+    except BufferError:  # memory that may not be written to, as of a memory-mapped file
+        return torch.from_dlpack(xp.asarray(X, copy=True))
     except (RuntimeError, AssertionError) as error:
         raise DeviceError(
             f"classifier: expected a PyTorch that works on {type(X).__module__} arrays, found {torch.__version__} "

@@ -38,12 +38,12 @@ def accuracy(results: Sequence[Result], job: Job, dataset: Dataset) -> Figure:
         color = COLORS[index % len(COLORS)]
         axes.plot([100 * low, 100 * high], [y, y], color=color, linewidth=2, alpha=0.6)
         axes.plot(100 * result.test_accuracy, y, "o", color=color, markersize=7)
-        entry = published(result, job.published, dataset.name)
+        entry = published(result, job, dataset.name)
         if entry is not None:
             axes.plot(entry.accuracy, y, "D", markerfacecolor="white", markeredgecolor=color, markersize=6)
     for index, name in enumerate(classifiers):
         axes.plot([], [], "o", color=COLORS[index % len(COLORS)], label=name)
-    if any(published(result, job.published, dataset.name) for result in results):
+    if any(published(result, job, dataset.name) for result in results):
         axes.plot([], [], "D", markerfacecolor="white", markeredgecolor="#555", label="published")
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylim(len(rows) - 0.5, -0.5)

@@ -9,14 +9,16 @@ from typing import Any
 
 from gpussl import environment, seeds
 from gpussl.config import Job
-from gpussl.monitor import Stage
-from gpussl.records import Dataset
+from gpussl.monitor import Monitor
+from gpussl.records import Dataset, Result
 
 SEEDED = ("cluster", "select", "random baseline")
 
 
-def describe(job: Job, dataset: Dataset, stages: Sequence[Stage], reason: str) -> dict[str, Any]:
+def describe(job: Job, dataset: Dataset, monitor: Monitor, results: Sequence[Result], reason: str) -> dict[str, Any]:
     """The manifest as JSON has it."""
+    stages = monitor.stages
+    trained = [f"train/{result.propagation}/{result.classifier}" for result in results]
     return {
         "name": job.name,
         "git_commit": environment.git_commit(),
@@ -29,8 +31,8 @@ def describe(job: Job, dataset: Dataset, stages: Sequence[Stage], reason: str) -
             "n_test": len(dataset.X_test),
             "sha256": dataset.checksums,
         },
-        "seeds": {"run": job.seed, **{name: seeds.derive(job.seed, name) for name in SEEDED}},
-        "seconds": sum(stage.seconds for stage in stages),
+        "seeds": {"run": job.seed, **{name: seeds.derive(job.seed, name) for name in (*SEEDED, *trained)}},
+        "seconds": monitor.seconds(),
         "peak_memory_bytes": max(_peak_resident_bytes(), *(stage.peak_memory_bytes for stage in stages)),
         "stages": [dataclasses.asdict(stage) for stage in stages],
     }

@@ -60,7 +60,7 @@ def _table(job: Job, dataset: Dataset, results: Sequence[Result]) -> str:
     header = ("training labels", "classifier", "bought", "used", "right", "test accuracy", "published", "fit")
     rows = ["".join(f"<th>{name}</th>" for name in header)]
     for result in results:
-        entry = published(result, job.published, dataset.name)
+        entry = published(result, job, dataset.name)
         cells = (
             title(result),
             result.classifier,

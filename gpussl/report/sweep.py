@@ -3,34 +3,43 @@
 import csv
 import io
 import statistics
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
+from rich.markup import escape
 from rich.table import Table
 from scipy import stats
 
 from gpussl import console, store
 
+FAILED = "failed.txt"  # in the folder of a job that failed: why
 GROUP_BY = ("overrides", "propagation", "classifier", "n_clusters", "percentile")
 Row = Mapping[str, str]
 
 
 class Gather(Callback):
-    """After a multirun: writes `results.csv` (all rows of all jobs) and `summary.csv` (means over the seeds)."""
+    """After a multirun: writes `results.csv` (all rows of all jobs) and `summary.csv` (means over the seeds).
+
+    Names the jobs that failed, and makes the exit code 2 then.
+    """
 
     def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
         """Gather what the jobs have left in the sweep's folder."""
         folder = Path(config.hydra.sweep.dir)
         rows = read_jobs(folder)
-        if not rows:
-            return
-        summary = summarize(rows)
-        store.write_text(folder / "results.csv", _to_csv(rows))
-        store.write_text(folder / "summary.csv", _to_csv(summary))
-        console.stdout.print(summary_table(summary))
-        console.stdout.print(f"Sweep folder: {folder}", markup=False, soft_wrap=True)
+        if rows:
+            summary = summarize(rows)
+            store.write_text(folder / "results.csv", _to_csv(rows))
+            store.write_text(folder / "summary.csv", _to_csv(summary))
+            console.stdout.print(summary_table(summary))
+            console.stdout.print(f"Sweep folder: {folder}", markup=False, soft_wrap=True)
+        failed = sorted(path.parent.name for path in folder.glob(f"*/{FAILED}"))
+        if failed:
+            console.say(f"gpussl: error: {len(failed)} of the sweep's jobs failed: {', '.join(failed)} in {folder}")
+            sys.exit(2)
 
 
 def read_jobs(folder: Path) -> list[dict[str, str]]:
@@ -94,7 +103,7 @@ def summary_table(summary: Sequence[Row]) -> Table:
     for row in summary:
         interval = f" ± {100 * float(row['half_width']):.2f}" if row["half_width"] else ""
         table.add_row(
-            *([row["overrides"]] if with_overrides else []),
+            *([escape(row["overrides"])] if with_overrides else []),
             row["propagation"],
             row["classifier"],
             row["n_clusters"],

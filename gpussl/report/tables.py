@@ -14,7 +14,7 @@ from gpussl.records import Dataset, Result
 
 DECIMALS = {"label_accuracy": 6, "test_accuracy": 6, "fit_seconds": 3}
 NAMES = {
-    "none": "representatives alone",
+    "none": "bought labels alone",
     "cluster": "whole cluster",
     "nearest": "nearest share",
     "random": "random labels",
@@ -40,12 +40,13 @@ def to_csv(results: Sequence[Result]) -> str:
     return out.getvalue()
 
 
-def published(result: Result, entries: Sequence[Published], data: str) -> Published | None:
+def published(result: Result, job: Job, data: str) -> Published | None:
     """The published figure of the same row: every condition that an entry states must hold."""
-    for entry in entries:
+    for entry in job.published:
         conditions = ("propagation", "classifier", "n_clusters", "n_labels", "percentile")
         stated = {name: getattr(entry, name) for name in conditions if getattr(entry, name) is not None}
-        if entry.data == data and all(getattr(result, name) == value for name, value in stated.items()):
+        same_choice = result.n_clusters is None or type(job.select).__name__ == entry.select
+        if entry.data == data and same_choice and all(getattr(result, name) == value for name, value in stated.items()):
             return entry
     return None
 
@@ -62,7 +63,7 @@ def result_table(results: Sequence[Result], job: Job, dataset: Dataset) -> Table
     for column in ("bought", "used", "right", "test accuracy", "published", "fit"):
         table.add_column(column, justify="right")
     for result in results:
-        entry = published(result, job.published, dataset.name)
+        entry = published(result, job, dataset.name)
         table.add_row(
             title(result),
             result.classifier,
