@@ -75,7 +75,9 @@ def test_what_hydra_refuses_shows_no_traceback(gpussl_command, argument):
 
 
 def test_a_sweep_is_gathered_over_its_jobs(gpussl_command, tmp_path):
-    swept = gpussl_command("-m", *SMALL, "seed=0,1,2", "cluster.n_clusters=10,20", "hydra.sweep.dir=sweep")
+    entry = "{source:x,data:digits,propagation:none,classifier:logistic,n_clusters:20,accuracy:51.5}"
+    sweep = ("seed=0,1,2", "cluster.n_clusters=10,20", f"published=[{entry}]", "hydra.sweep.dir=sweep")
+    swept = gpussl_command("-m", *SMALL, *sweep)
     assert swept.returncode == 0, swept.stderr
     with (tmp_path / "sweep" / "results.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -92,6 +94,8 @@ def test_a_sweep_is_gathered_over_its_jobs(gpussl_command, tmp_path):
         assert len(members) == int(group["n_seeds"]) == 3
         assert float(group["test_accuracy"]) == pytest.approx(sum(members) / 3, abs=2e-6)
         assert float(group["half_width"]) > 0
+    beside = {(group["propagation"], group["n_clusters"]): group["published"] for group in summary}
+    assert {row: figure for row, figure in beside.items() if figure} == {("none", "20"): "51.50"}
     assert {group["overrides"] for group in summary} == {"cluster.n_clusters=10", "cluster.n_clusters=20"}
     assert "mean over seeds" in swept.stdout
 

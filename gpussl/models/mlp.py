@@ -153,13 +153,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
         indices = torch.as_tensor(train, device=features.device)
         validation = torch.as_tensor(held_out, device=features.device)
         average = AveragedModel(self.network_, use_buffers=True)
-        optimizer = torch.optim.AdamW(
-            self.network_.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True
-        )
-        n_batches, n_passes = self._epoch_size(len(indices))
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, self.learning_rate, total_steps=self.max_epochs * n_passes * n_batches
-        )
+        optimizer, schedule = self._optimizer(len(indices))
         step, self.best_epoch_, self.validation_score_, best_weights = 0, 0, -1.0, {}
         for epoch in range(1, self.max_epochs + 1):
             self.network_.train()
@@ -183,6 +177,15 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
             if epoch - self.best_epoch_ >= self.patience:
                 break
         self.network_.load_state_dict(best_weights)
+
+    def _optimizer(self, n: int) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+        """AdamW and its learning rates for all epochs over n training points."""
+        optimizer = torch.optim.AdamW(
+            self.network_.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True
+        )
+        n_batches, n_passes = self._epoch_size(n)
+        n_steps = self.max_epochs * n_passes * n_batches
+        return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=n_steps)
 
     def _epoch_size(self, n: int) -> tuple[int, int]:
         """Batches in a pass over n training points, and passes in an epoch."""

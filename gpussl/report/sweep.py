@@ -6,6 +6,7 @@ import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
@@ -14,6 +15,8 @@ from rich.table import Table
 from scipy import stats
 
 from gpussl import console, store
+from gpussl.config import Published
+from gpussl.report.tables import find_published
 
 FAILED = "failed.txt"  # in the folder of a job that failed: why
 GROUP_BY = ("overrides", "propagation", "classifier", "n_clusters", "percentile")
@@ -53,7 +56,10 @@ def read_jobs(folder: Path) -> list[dict[str, str]]:
     for path, overrides in jobs:
         differing = " ".join(item for item in overrides if item not in common)
         with path.open(newline="", encoding="utf-8") as file:
-            rows += [{"job": path.parent.name, "overrides": differing, **row} for row in csv.DictReader(file)]
+            found = list(csv.DictReader(file))
+        cfg = OmegaConf.load(path.parent / "config.yaml")
+        about = {"job": path.parent.name, "overrides": differing}
+        rows += [{**about, **row, "published": _published(cfg, row)} for row in found]
     return rows
 
 
@@ -78,6 +84,7 @@ def summarize(rows: Sequence[Row]) -> list[dict[str, str]]:
                 "label_accuracy": f"{means['label_accuracy']:.6f}",
                 "test_accuracy": f"{means['test_accuracy']:.6f}",
                 "half_width": "" if half is None else f"{half:.6f}",
+                "published": members[0]["published"],
                 "fit_seconds": f"{means['fit_seconds']:.3f}",
             }
         )
@@ -98,7 +105,7 @@ def summary_table(summary: Sequence[Row]) -> Table:
     with_overrides = any(row["overrides"] for row in summary)
     for column in (*(["overrides"] if with_overrides else []), "training labels", "classifier"):
         table.add_column(column)
-    for column in ("clusters", "percentile", "bought", "right", "test accuracy", "seeds", "fit"):
+    for column in ("clusters", "percentile", "bought", "right", "test accuracy", "published", "seeds", "fit"):
         table.add_column(column, justify="right")
     for row in summary:
         interval = f" ± {100 * float(row['half_width']):.2f}" if row["half_width"] else ""
@@ -111,10 +118,23 @@ def summary_table(summary: Sequence[Row]) -> Table:
             row["n_labels"],
             f"{100 * float(row['label_accuracy']):.1f} %",
             f"{100 * float(row['test_accuracy']):.2f}{interval} %",
+            f"{row['published']} %" if row["published"] else "",
             row["n_seeds"],
             f"{float(row['fit_seconds']):.1f} s",
         )
     return table
+
+
+def _published(cfg: Any, row: Row) -> str:
+    """The published accuracy of the same row in percent, or nothing."""
+    numbers = {
+        "n_clusters": int(row["n_clusters"]) if row["n_clusters"] else None,
+        "n_labels": int(row["n_labels"]),
+        "percentile": float(row["percentile"]) if row["percentile"] else None,
+    }
+    entries = [Published(**entry) for entry in cfg.published]
+    found = find_published(entries, cfg.data.name, cfg.select._target_.rpartition(".")[2], {**row, **numbers})
+    return "" if found is None else f"{found.accuracy:.2f}"
 
 
 def _to_csv(rows: Sequence[Row]) -> str:

@@ -3,7 +3,7 @@
 import csv
 import dataclasses
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
@@ -41,12 +41,17 @@ def to_csv(results: Sequence[Result]) -> str:
 
 
 def published(result: Result, job: Job, data: str) -> Published | None:
-    """The published figure of the same row: every condition that an entry states must hold."""
-    for entry in job.published:
+    """The published figure of the same row, if there is one."""
+    return find_published(job.published, data, type(job.select).__name__, dataclasses.asdict(result))
+
+
+def find_published(entries: Sequence[Published], data: str, select: str, row: Mapping[str, object]) -> Published | None:
+    """The first entry of which every condition that it states holds for a row."""
+    for entry in entries:
         conditions = ("propagation", "classifier", "n_clusters", "n_labels", "percentile")
         stated = {name: getattr(entry, name) for name in conditions if getattr(entry, name) is not None}
-        same_choice = result.n_clusters is None or type(job.select).__name__ == entry.select
-        if entry.data == data and same_choice and all(getattr(result, name) == value for name, value in stated.items()):
+        same_choice = row["n_clusters"] is None or select == entry.select
+        if entry.data == data and same_choice and all(row[name] == value for name, value in stated.items()):
             return entry
     return None
 
