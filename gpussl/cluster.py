@@ -178,7 +178,7 @@ def _greedy_kmeans_plusplus(points: Array, weights: Array, n_clusters: int, rng:
     chosen, distances = [], xp.ones_like(weights)  # the first is drawn by weight alone
     for step in range(n_clusters):
         mass = xp.cumulative_sum(xp.astype(distances * weights, xp.float64))
-        trials = xp.clip(xp.searchsorted(mass, draws[step, :] * mass[-1]), 0, m - 1)
+        trials = xp.minimum(xp.searchsorted(mass, draws[step, :] * mass[-1]), m - 1)
         to_trials = squared_distances(xp.take(points, trials, axis=0), points, xp.take(norms, trials), norms)
         if step > 0:
             to_trials = xp.minimum(to_trials, distances[None, :])

@@ -44,42 +44,40 @@ class Monitor:
 
     stages: list[Stage] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
-    _progress: Progress | None = None
-    _task: TaskID | None = None
+    _progress: Progress = field(default_factory=lambda: _stage_progress())
+    _task: TaskID = TaskID(0)
 
     def seconds(self) -> float:
         """Wall-clock time since the run began, imports apart."""
         return time.perf_counter() - self.started
 
-    @contextlib.contextmanager
-    def live(self) -> Iterator[None]:
-        """Show a line with the stage at work until the block ends."""
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-        with console.progress(*columns) as self._progress:
-            yield
+    def live(self) -> Progress:
+        """A context in which a line shows the stage at work."""
+        return self._progress
 
     @contextlib.contextmanager
     def stage(self, name: str, twin: ModuleType) -> Iterator[Stage]:
         """Measure the block as one stage that runs on a backend twin."""
         stage = Stage(name, twin.device_name())
-        if self._progress is not None:
-            self._task = self._progress.add_task(name, total=None)
+        self._task = self._progress.add_task(name, total=None, note="")
         start = time.perf_counter()
         with _peak_memory(twin.memory) as peak:
             yield stage
             twin.synchronize()
         stage.seconds, stage.peak_memory_bytes = time.perf_counter() - start, peak()
         self.stages.append(stage)
-        if self._progress is not None and self._task is not None:
-            self._progress.remove_task(self._task)
+        self._progress.remove_task(self._task)
         seconds = "from cache" if stage.cached else f"{stage.seconds:.1f} s"
         console.say(f"{name:<32} {seconds:>10}   {stage.note}")
 
     def advance(self, completed: int, total: int, note: str) -> None:
         """Say how far the stage at work has come."""
-        if self._progress is not None and self._task is not None:
-            name = self._progress.tasks[-1].description.split("  ")[0]
-            self._progress.update(self._task, completed=completed, total=total, description=f"{name}  {note}")
+        self._progress.update(self._task, completed=completed, total=total, note=note)
+
+
+def _stage_progress() -> Progress:
+    note = TextColumn("{task.fields[note]}")
+    return console.progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), note)
 
 
 @contextlib.contextmanager
