@@ -16,7 +16,8 @@ JOBS = {
     "first run": [],
     "the same again": [],
     # another cut and other penalties: every model but the MLPs on the same labels is trained anew
-    "same clustering, all models anew": [
+    "same clustering, another percentile": ["propagate.nearest.percentile=30"],
+    "same clustering, every model anew": [
         "propagate.nearest.percentile=30",
         "classifier.logistic.C=0.19",
         "classifier.mlp.weight_decay=0.011",

@@ -265,6 +265,14 @@ def test_the_configuration_is_kept_with_every_reference_resolved(whole_run):
     assert OmegaConf.create(kept).cluster.n_clusters == 20
 
 
+def test_every_point_may_be_its_own_cluster(job, tmp_path):
+    """Then every label is bought, and there is none left to propagate."""
+    small = ("data.n_test=1000", "propagate=[cluster]", "classifier=[logistic]", "baselines=none")
+    (row,) = pipeline.run(job("cluster.n_clusters=797", *small), tmp_path / "run")
+    assert row.n_labels == row.n_train == 797
+    assert row.label_accuracy == 1
+
+
 def test_random_selection_propagates_too(job, tmp_path):
     (row, *_) = pipeline.run(job("select=random", "propagate=[cluster]", "classifier=[logistic]"), tmp_path / "run")
     assert row.n_labels == 20

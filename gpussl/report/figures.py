@@ -48,7 +48,7 @@ def accuracy(results: Sequence[Result], job: Job, dataset: Dataset) -> Figure:
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel(f"test accuracy in %, with its 95 % interval on {len(dataset.y_test):,} images")
-    axes.set_title(f"{job.name}: {results[0].n_labels:,} labels", loc="left", fontweight="bold")
+    axes.set_title(f"{job.name}, seed {job.seed}", loc="left", fontweight="bold")
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
     axes.grid(axis="x", alpha=0.3)
     return figure
