@@ -12,6 +12,8 @@ from gpussl import config, console, store
 from gpussl.errors import GpusslError
 from gpussl.report.sweep import FAILED
 
+INTERRUPTED = 130  # the exit code of a shell's program that Ctrl-C ended
+
 config.register()
 
 
@@ -22,8 +24,12 @@ def main(cfg: DictConfig) -> None:
 
     hydra_cfg = HydraConfig.get()
     folder = Path(hydra_cfg.runtime.output_dir)
+    (folder / FAILED).unlink(missing_ok=True)  # of an earlier try in the same folder
     try:
         pipeline.run(config.build(cfg), folder)
+    except KeyboardInterrupt:
+        console.say(f"gpussl: interrupted; {folder} is not complete")
+        sys.exit(INTERRUPTED)
     except (GpusslError, OSError) as error:
         console.say(f"gpussl: error: {error}")
         if hydra_cfg.mode is not RunMode.MULTIRUN:
