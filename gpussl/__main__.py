@@ -20,13 +20,14 @@ config.register()
 @hydra.main(version_base="1.3", config_path=str(config.folder()), config_name="config")
 def main(cfg: DictConfig) -> None:
     """Run the job that the configuration describes."""
-    from gpussl import pipeline  # late, so that --help and refusals need not wait for PyTorch
-
     hydra_cfg = HydraConfig.get()
     folder = Path(hydra_cfg.runtime.output_dir)
     (folder / FAILED).unlink(missing_ok=True)  # of an earlier try in the same folder
     try:
-        pipeline.run(config.build(cfg), folder)
+        job = config.build(cfg)
+        from gpussl import pipeline  # late, so that --help and refusals need not wait for it
+
+        pipeline.run(job, folder)
     except KeyboardInterrupt:
         console.say(f"gpussl: interrupted; {folder} is not complete")
         sys.exit(INTERRUPTED)

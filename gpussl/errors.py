@@ -16,6 +16,10 @@ class DataError(GpusslError):
     """A data file is missing, broken or not what it should be."""
 
 
+class DataNotFoundError(DataError):
+    """No source has the data."""
+
+
 class DeviceError(GpusslError):
     """The device that was asked for cannot be used."""
 

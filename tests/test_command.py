@@ -51,7 +51,10 @@ def test_the_configuration_can_be_shown_without_running(gpussl_command, tmp_path
     [
         (["cluster.n_clusters=0"], "gpussl: error: cluster.n_clusters: expected a whole number of at least 1, found 0"),
         (["device=cuda"], "gpussl: error: device=cuda: expected a CUDA GPU with CuPy and cuML, found none"),
-        (["data=fashion_mnist", "data.folder=nowhere"], "gpussl: error: data.folder: expected train-images-idx3-ubyte"),
+        (
+            ["data=fashion_mnist", "data.folder=nowhere"],
+            "gpussl: error: data.folder: expected a folder with the files of fashion_mnist, found no folder nowhere",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(gpussl_command, tmp_path, arguments, line):

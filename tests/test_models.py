@@ -129,3 +129,9 @@ def test_two_groups_at_least_are_left_to_learn_from(n_groups, fraction):
     train, held_out = _split(np.arange(n_groups), fraction, np.random.default_rng(0))
     assert len(train) >= 2
     assert len(held_out) >= 1
+
+
+def test_another_number_of_features_is_refused():
+    model = MLPClassifier(hidden_layer_sizes=[8], max_epochs=1).fit(DIGITS[:100], NAMES[:100])
+    with pytest.raises(ValueError, match=r"X: expected shape \(n, 64\), found \(100, 10\)"):
+        model.predict(DIGITS[:100, :10])

@@ -5,18 +5,21 @@ import sys
 from hydra import compose, initialize_config_dir
 
 from gpussl import config, console
-from gpussl.errors import GpusslError
+from gpussl.errors import DataNotFoundError, GpusslError
 
 
 def main(name: str) -> None:
-    """Load the data set once; where it is not to be had, say why and exit with code 2."""
+    """Load the data set once. Where no source has it, exit with code 1; where it is broken, with code 2."""
     config.register()
     with initialize_config_dir(str(config.folder()), version_base="1.3"):
         cfg = compose("config", [f"data={name}"])
     try:
         config.instantiate(cfg.data, "data").load()
+    except DataNotFoundError:
+        console.say(f"gpussl: {name} is in none of its folders, and no mirror of it answers")
+        sys.exit(1)
     except GpusslError as error:
-        console.say(f"gpussl: {error}")
+        console.say(f"gpussl: error: {error}")
         sys.exit(2)
 
 

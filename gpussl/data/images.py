@@ -7,7 +7,7 @@ import numpy as np
 
 from gpussl.data import sources
 from gpussl.data.idx import read_idx
-from gpussl.errors import DataError
+from gpussl.errors import DataError, DataNotFoundError
 from gpussl.params import check
 from gpussl.records import Dataset
 
@@ -51,7 +51,7 @@ class IdxImages:
         Raises
         ------
         DataError
-            No source has them, or what is there is broken.
+            No source has them (`DataNotFoundError`), or what is there is broken.
         """
         folder = self._folder()
         checksums: dict[str, str] = {}
@@ -89,8 +89,9 @@ class IdxImages:
                 return cache
             except DataError as error:
                 problems.append(str(error))
-        tried = "; ".join([source for source in self.sources if not sources.is_url(source)] + problems)
-        raise DataError(
+        folders = [str(Path(source).expanduser()) for source in self.sources if not sources.is_url(source)]
+        tried = "; ".join(dict.fromkeys([*folders, *problems]))
+        raise DataNotFoundError(
             f"data={self.name}: expected {', '.join(N_DIMS)} (each with or without .gz) in one of its sources, found "
             f"none ({tried}); name a folder that has them with data.folder=..."
         )

@@ -36,6 +36,8 @@ def find_folder(name: str, files: list[str], folder: str | None, sources: list[s
         `folder` was given and lacks a file.
     """
     if folder is not None:
+        if not Path(folder).expanduser().is_dir():
+            raise DataError(f"data.folder: expected a folder with the files of {name}, found no folder {folder}")
         missing = _missing(Path(folder).expanduser(), files)
         if missing:
             raise DataError(

@@ -117,8 +117,10 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def predict(self, X: Array) -> Array:
-        """(n, d) -> (n,) classes, where `X` is."""
-        features = _tensor(X)
+        """(n, d) -> (n,) classes, where `X` is. ValueError if d is not what the model was fitted to."""
+        features, expected = _tensor(X), next(self.network_.parameters()).shape[1]
+        if features.ndim != 2 or features.shape[1] != expected:
+            raise ValueError(f"X: expected shape (n, {expected}), found {tuple(features.shape)}")
         best = _scores(self.network_.to(features.device), features).argmax(dim=1)
         twin = backend.of(X)
         return twin.asarray(self.classes_)[twin.asarray(best)]

@@ -90,7 +90,7 @@ def label_accuracy(diagnostics: Diagnostics) -> Figure:
     axes.plot(edges[1:], 100 * cumulative, "o-", color=COLORS[1], markersize=4, label="of all points up to there")
     axes.set_xlim(0, 100)
     axes.set_xlabel("distance percentile within the cluster (0: nearest the centroid)")
-    axes.set_ylabel("propagated labels that are right, %")
+    axes.set_ylabel("right of the propagated labels, bought ones apart, %")
     axes.set_title("Propagated labels by distance to the centroid", loc="left", fontweight="bold")
     axes.legend(loc="lower left", frameon=False)
     axes.grid(axis="y", alpha=0.3)

@@ -16,7 +16,7 @@ from scipy import stats
 
 from gpussl import console, store
 from gpussl.config import Published
-from gpussl.report.tables import find_published
+from gpussl.report.tables import NAMES, find_published
 
 FAILED = "failed.txt"  # in the folder of a job that failed: why
 GROUP_BY = ("overrides", "propagation", "classifier", "n_clusters", "percentile")
@@ -38,7 +38,7 @@ class Gather(Callback):
             store.write_text(folder / "results.csv", _to_csv(rows))
             store.write_text(folder / "summary.csv", _to_csv(summary))
             console.stdout.print(summary_table(summary))
-            console.stdout.print(f"Sweep folder: {folder}", markup=False, soft_wrap=True)
+            console.stdout.print(f"Sweep folder: {folder.resolve()}", markup=False, soft_wrap=True)
         failed = sorted(path.parent.name for path in folder.glob(f"*/{FAILED}"))
         if failed:
             console.say(f"gpussl: error: {len(failed)} of the sweep's jobs failed: {', '.join(failed)} in {folder}")
@@ -111,7 +111,7 @@ def summary_table(summary: Sequence[Row]) -> Table:
         interval = f" ± {100 * float(row['half_width']):.2f}" if row["half_width"] else ""
         table.add_row(
             *([escape(row["overrides"])] if with_overrides else []),
-            row["propagation"],
+            NAMES.get(row["propagation"], escape(row["propagation"])),
             row["classifier"],
             row["n_clusters"],
             row["percentile"],
