@@ -6,11 +6,11 @@ from typing import Any
 
 from gpussl.config import Job
 from gpussl.records import Dataset, Result
-from gpussl.report.tables import published, title
+from gpussl.report.tables import published, sources, title
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
-table { border-collapse: collapse; margin: 1rem 0 } th, td { padding: .25rem .8rem; text-align: right }
+table { border-collapse: collapse; margin: 1rem 0 } th, td { padding: .25rem .8rem; text-align: right; white-space: nowrap }
 th { border-bottom: 2px solid #1f6f8b } td { border-bottom: 1px solid #ddd }
 th:nth-child(-n+2), td:nth-child(-n+2) { text-align: left } img { max-width: 100% } footer { color: #666 }
 """
@@ -40,6 +40,7 @@ def render(job: Job, dataset: Dataset, results: Sequence[Result], manifest: dict
 <h1>{html.escape(job.name)}</h1>
 <p>{html.escape(_summary(dataset, results))}</p>
 {_table(job, dataset, results)}
+<p>Published: {html.escape(sources(job))}.</p>
 {figures}
 <footer><p>{footer}</p></footer>
 </body>
@@ -68,7 +69,7 @@ def _table(job: Job, dataset: Dataset, results: Sequence[Result]) -> str:
             f"{result.n_train:,}",
             f"{result.label_accuracy:.1%}",
             f"{result.test_accuracy:.2%}",
-            "" if entry is None else f"{entry.accuracy:.2f}% ({entry.source})",
+            "" if entry is None else f"{entry.accuracy:.2f}%",
             f"{result.fit_seconds:.1f} s",
         )
         rows.append("".join(f"<td>{html.escape(cell)}</td>" for cell in cells))

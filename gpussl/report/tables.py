@@ -61,7 +61,7 @@ def result_table(results: Sequence[Result], job: Job, dataset: Dataset) -> Table
     low, high = accuracy_interval(results[0].test_accuracy, len(dataset.y_test))
     table = Table(
         title=f"{job.name}: test accuracy on {len(dataset.y_test):,} images, seed {job.seed}",
-        caption=f"95 % interval of one accuracy: about ±{50 * (high - low):.1f} points; published: {_sources(job)}",
+        caption=f"95 % interval of one accuracy: about ±{50 * (high - low):.1f} points; published: {sources(job)}",
     )
     table.add_column("training labels")
     table.add_column("classifier")
@@ -109,7 +109,8 @@ def by_stage(stages: Sequence[Stage]) -> dict[str, list[Stage]]:
     return grouped
 
 
-def _sources(job: Job) -> str:
+def sources(job: Job) -> str:
+    """Where the published figures come from."""
     return ", ".join(dict.fromkeys(entry.source for entry in job.published)) or "none known"
 
 
