@@ -10,7 +10,8 @@ from gpussl.report.tables import published, sources, title
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
-table { border-collapse: collapse; margin: 1rem 0 } th, td { padding: .25rem .8rem; text-align: right; white-space: nowrap }
+table { border-collapse: collapse; margin: 1rem 0 }
+th, td { padding: .25rem .8rem; text-align: right; white-space: nowrap }
 th { border-bottom: 2px solid #1f6f8b } td { border-bottom: 1px solid #ddd }
 th:nth-child(-n+2), td:nth-child(-n+2) { text-align: left } img { max-width: 100% } footer { color: #666 }
 """
