@@ -1,6 +1,7 @@
 """The command: python -m gpussl, or gpussl."""
 
 import sys
+import traceback
 from pathlib import Path
 
 import hydra
@@ -22,21 +23,35 @@ def main(cfg: DictConfig) -> None:
     """Run the job that the configuration describes."""
     hydra_cfg = HydraConfig.get()
     folder = Path(hydra_cfg.runtime.output_dir)
-    (folder / FAILED).unlink(missing_ok=True)  # of an earlier try in the same folder
+    in_sweep = hydra_cfg.mode is RunMode.MULTIRUN
     try:
         job = config.build(cfg)
-        from gpussl import pipeline  # late, so that --help and refusals need not wait for it
+        from gpussl import pipeline, report  # late, so that --help and refusals need not wait for them
 
-        pipeline.run(job, folder)
+        if in_sweep and report.is_finished(folder, job):
+            console.say(f"{folder}: finished before")
+            return
+        pipeline.run(job, folder, replace=in_sweep)
     except KeyboardInterrupt:
         console.say(f"gpussl: interrupted; {folder} is not complete")
         sys.exit(INTERRUPTED)
-    except (GpusslError, OSError) as error:
+    except Exception as error:
+        if not in_sweep and not isinstance(error, (GpusslError, OSError)):
+            raise
         console.say(f"gpussl: error: {error}")
-        if hydra_cfg.mode is not RunMode.MULTIRUN:
+        if not in_sweep:
             sys.exit(2)
-        # the other jobs go on; what failed is named when they are gathered
-        store.write_text(folder / FAILED, f"{error}\n")
+        _fail(folder, error)
+
+
+def _fail(folder: Path, error: Exception) -> None:
+    """Leave word that a job of a sweep failed: the others go on, and it is named when they are gathered."""
+    from gpussl import report
+
+    report.discard(folder)  # of an earlier job there, which must not be taken for this one
+    if not isinstance(error, (GpusslError, OSError)):
+        traceback.print_exception(error)
+    store.write_text(folder / FAILED, f"{type(error).__name__}: {error}\n")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,14 @@ def scatter(indices: Array, values: Array, n: int, fill: int) -> Array:
     return xp.where(hit, xp.take(values, position), fill)
 
 
+def take_or(values: Array, indices: Array, fill: float) -> Array:
+    """`values` (k,) at `indices` (n,), and `fill` where an index is negative: k may be 0 then."""
+    xp = array_namespace(values, indices)
+    if values.shape[0] == 0:
+        return xp.full(indices.shape, fill, dtype=values.dtype, device=device(values))
+    return xp.where(indices < 0, xp.asarray(fill, dtype=values.dtype), xp.take(values, xp.maximum(indices, 0)))
+
+
 def group_sort(groups: Array, values: Array) -> Array:
     """The order (n,) that sorts by group (n,) and within each group by value (n,), ties by position."""
     xp = array_namespace(groups, values)
@@ -42,7 +50,10 @@ def group_sort(groups: Array, values: Array) -> Array:
 
 
 def group_bounds(sorted_groups: Array, n_groups: int) -> tuple[Array, Array]:
-    """Where each group, 0 to `n_groups` - 1, begins (n_groups,) and how many members it has (n_groups,)."""
+    """Where each group, 0 to `n_groups` - 1, begins (n_groups,) and how many members it has (n_groups,).
+
+    Points with a negative group are in none.
+    """
     xp = array_namespace(sorted_groups)
     names = xp.astype(arange_like(n_groups, sorted_groups), sorted_groups.dtype)
     start = xp.searchsorted(sorted_groups, names, side="left")

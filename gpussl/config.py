@@ -18,7 +18,8 @@ from gpussl.errors import ConfigError
 from gpussl.params import check, describe, param
 
 PACKAGE = Path(__file__).parent
-RESERVED = {"random", "all"}  # what the baselines are called in results
+GROUPS = ("data", "represent", "cluster", "features", "select")  # of which one choice each makes a stage
+RESERVED = {"random", "all"}  # what the baselines are called in a run
 FOLDERS = (PACKAGE / "conf", PACKAGE.parent / "conf")  # in a wheel, in the repository
 
 
@@ -40,17 +41,18 @@ class Baselines(enum.Enum):
 
 @dataclass
 class Published:
-    """A published accuracy in percent, and the row it belongs to: what is None may be anything."""
+    """A published accuracy in percent, and the rows it belongs to: any of a list, and what is None may be anything."""
 
     source: str
     data: str
+    select: list[str]
     propagation: str
-    classifier: str
+    classifier: list[str]
     accuracy: float
     n_clusters: int | None = None
     n_labels: int | None = None
     percentile: float | None = None
-    select: str = "NearestToCentroid"  # how the labels were chosen, where clusters play a part
+    row: str = ""  # what the row is called where it was published, or in a table of several studies
 
 
 @dataclass
@@ -65,6 +67,8 @@ class Config:
     data: Any = None
     represent: Any = None
     cluster: Any = None
+    features: Any = None
+    allocate: bool = False
     select: Any = None
     propagate: dict[str, Any] = field(default_factory=dict)
     classifier: dict[str, Any] = field(default_factory=dict)
@@ -83,6 +87,8 @@ class Job:
     data: Any
     represent: Any
     cluster: Any
+    features: Any
+    allocate: bool
     select: Any
     propagate: dict[str, Any]
     classifier: dict[str, Any]
@@ -115,7 +121,8 @@ def build(cfg: DictConfig) -> Job:
         device=cfg.device.name,
         baselines=cfg.baselines.name,
         cache=None if cfg.cache is None else Path(cfg.cache).expanduser(),
-        **{group: instantiate(cfg[group], group) for group in ("data", "represent", "cluster", "select")},
+        allocate=cfg.allocate,
+        **{group: instantiate(cfg[group], group) for group in GROUPS},
         propagate=_instantiate_all(cfg.propagate, "propagate"),
         classifier=_instantiate_all(cfg.classifier, "classifier"),
         published=[Published(**entry) for entry in _plain(cfg.published)],
@@ -166,7 +173,7 @@ def _check_top(cfg: DictConfig) -> None:
     if missing:
         raise ConfigError(f"{', '.join(missing)}: expected a value, found none")
     for name in ("propagate", "classifier"):
-        if not cfg[name]:
+        if not cfg[name] and not cfg.allocate:
             raise ConfigError(f"{name}: expected at least one choice, found none; choose with {name}=[...]")
     for name in RESERVED.intersection(str(key) for key in cfg.propagate):
         raise ConfigError(f"propagate.{name}: expected a name that is no baseline's, found {name}; choose another")
@@ -184,7 +191,7 @@ def _target(target: str, path: str) -> type:
     try:
         cls = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        hint = "; install gpussl[cpu] or gpussl[gpu]" if "torch" in str(error) else ""
+        hint = "; install gpussl[cpu] or gpussl[gpu]" if getattr(error, "name", None) in ("torch", "xgboost") else ""
         raise ConfigError(f"{path}: expected a class of gpussl, found {target} ({error}){hint}") from error
     if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
         raise ConfigError(f"{path}: expected a stage of gpussl, found {target}")

@@ -10,7 +10,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 LIBRARIES = (
-    "numpy", "scipy", "scikit-learn", "torch", "safetensors", "hydra-core", "cupy-cuda13x", "cuml-cu13",
+    "numpy", "scipy", "scikit-learn", "torch", "xgboost", "xgboost-cpu", "safetensors", "hydra-core", "cupy-cuda13x",
+    "cuml-cu13",
 )  # fmt: skip
 
 

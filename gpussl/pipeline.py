@@ -1,6 +1,7 @@
 """The way of the data: load, represent, cluster, select, label, propagate, train, evaluate, report."""
 
 import dataclasses
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -9,16 +10,17 @@ from typing import Any
 import sklearn
 from array_api_compat import array_namespace
 
-from gpussl import backend, environment, evaluate, report, seeds, store
-from gpussl.arrays import arange_like, group_bounds
+from gpussl import allocate, backend, environment, evaluate, report, seeds, store
 from gpussl.backend import cpu
 from gpussl.config import Job
+from gpussl.diagnose import diagnose
 from gpussl.errors import ConfigError
 from gpussl.monitor import Monitor
 from gpussl.oracle import Oracle
-from gpussl.propagate import ClusterPropagation, NoPropagation, nearness
-from gpussl.records import UNLABELLED, Array, Clustering, Dataset, Diagnostics, PseudoLabels, Result, TrainingSet
-from gpussl.select import Random
+from gpussl.permutations import Allocations
+from gpussl.propagate import NoPropagation
+from gpussl.records import UNLABELLED, Array, Clustering, Dataset, Result, TrainingSet
+from gpussl.select import All, Random
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,17 @@ class Context:
     cache: store.Cache
 
 
-def run(job: Job, folder: Path) -> list[Result]:
-    """Run a checked job and leave its artifacts in `folder`.
+@dataclass(frozen=True)
+class Labelling:
+    """The points (m,) whose labels were bought, who sold them, and what there is to learn from."""
+
+    bought: Array
+    oracle: Oracle
+    training_sets: list[TrainingSet]
+
+
+def run(job: Job, folder: Path, *, replace: bool = False) -> list[Result]:
+    """Run a checked job and leave its artifacts in `folder`, in place of another run's there if `replace`.
 
     Raises
     ------
@@ -55,20 +66,24 @@ def run(job: Job, folder: Path) -> list[Result]:
     twin, device_reason = backend.select(job.device)
     monitor = Monitor()
     run_on = Context(job, twin, monitor, _open_cache(job, twin))
-    with report.claim(folder), monitor.live():
+    with report.claim(folder, replace=replace), monitor.live():
         data = _load(run_on)
         clustering = _cluster(run_on, data)
-        training_sets, diagnostics = _label(run_on, data, clustering)
-        store.save(folder / "clustering.safetensors", clustering)
-        results = []
-        for training_set in training_sets:
+        labelling = _label(run_on, data, clustering)
+        if clustering.centroids.shape[0]:
+            store.save(folder / "clustering.safetensors", clustering)
+        allocations, results = _allocate(run_on, data, clustering, labelling) if job.allocate else (None, [])
+        data = _featurize(run_on, data, clustering)
+        for training_set in labelling.training_sets:
             store.save(folder / "labels" / f"{training_set.name}.safetensors", training_set.pseudo_labels)
             for name in job.classifier:
                 model, fit_seconds = _train(run_on, data, training_set, name)
                 store.save(folder / "models" / f"{training_set.name}-{name}.safetensors", model)
                 results.append(_evaluate(run_on, data, training_set, name, model, fit_seconds))
         with monitor.stage("report", cpu):
-            report.write(folder, job, data.dataset, results, diagnostics)
+            seed = seeds.derive(job.seed, "report")
+            diagnostics = diagnose(data.dataset, clustering, labelling.bought, labelling.oracle, seed)
+            report.write(folder, job, data.dataset, results, diagnostics, allocations)
         report.finish(folder, job, data.dataset, monitor, results, device_reason)
     report.show(folder, job, data.dataset, results, monitor.stages, device_reason)
     return results
@@ -91,8 +106,11 @@ def _load(run_on: Context) -> Data:
         raw_digest = store.digest(dataset.X_train)
         stage.note = f"{dataset.name}: {len(dataset.X_train):,} training and {len(dataset.X_test):,} test images"
     with monitor.stage("represent", twin) as stage:
-        X_train, X_test = (
-            job.represent.transform(twin.asarray(X), dataset.max_value) for X in (dataset.X_train, dataset.X_test)
+        X_train, X_test = job.represent.fit_transform(
+            twin.asarray(dataset.X_train),
+            twin.asarray(dataset.X_test),
+            dataset.max_value,
+            seeds.derive(job.seed, "represent"),
         )
         stage.note = f"{X_train.shape[1]} features"
     return Data(dataset, X_train, X_test, f"{raw_digest} {dataset.max_value} {job.represent}")
@@ -105,7 +123,7 @@ def _cluster(run_on: Context, data: Data) -> Clustering:
         fetched = run_on.cache.fetch(
             "cluster",
             {"data": data.fingerprint, "params": repr(job.cluster), "seed": seed},
-            lambda: job.cluster.fit(data.X_train, seed),
+            lambda: job.cluster.fit(data.X_train, seed, on_progress=run_on.monitor.advance),
         )
         clustering = _to_device(fetched.value, run_on.twin)
         stage.cached = fetched.cached
@@ -122,8 +140,8 @@ def _to_device(record: Any, twin: ModuleType) -> Any:
     return type(record)(**{k: twin.asarray(v) if hasattr(v, "shape") else v for k, v in fields.items()})
 
 
-def _label(run_on: Context, data: Data, clustering: Clustering) -> tuple[list[TrainingSet], Diagnostics]:
-    """Select what to label, buy it, propagate it each way, and make the baselines; with what the report shows of it."""
+def _label(run_on: Context, data: Data, clustering: Clustering) -> Labelling:
+    """Select what to label, buy it, propagate it each way, and make the baselines."""
     job, monitor, y_train = run_on.job, run_on.monitor, data.dataset.y_train
     with monitor.stage("select", run_on.twin) as stage:
         chosen = job.select.select(clustering, seeds.derive(job.seed, "select"))
@@ -133,30 +151,38 @@ def _label(run_on: Context, data: Data, clustering: Clustering) -> tuple[list[Tr
         oracle.buy(chosen)
         stage.note = f"{oracle.n_bought:,} labels bought"
     with monitor.stage("propagate", run_on.twin) as stage:
-        training_sets = [
-            _training_set(name, propagation, clustering, chosen, oracle) for name, propagation in job.propagate.items()
-        ]
-        for name, indices in _baselines(job, clustering, oracle.n_bought).items():
-            # each has a purse of its own: what was bought for clusters is not known here
-            baseline = _training_set(name, NoPropagation(), clustering, indices, Oracle(y_train))
-            training_sets.append(dataclasses.replace(baseline, n_clusters=None))
+        training_sets = []
+        for name, propagation in job.propagate.items():
+            reached = propagation.propagate(clustering, chosen, oracle.buy(chosen))
+            training_sets.append(
+                TrainingSet(
+                    name=name,
+                    select=job.select.name,
+                    propagation=name,
+                    pseudo_labels=reached,
+                    n_bought=oracle.n_bought,
+                    label_accuracy=float(oracle.correct(reached).mean()),
+                    n_clusters=clustering.centroids.shape[0] or None,
+                    percentile=propagation.percentile,
+                )
+            )
+        training_sets += _baselines(job, clustering, oracle.n_bought, y_train)
         for training_set in training_sets:
             _refuse_one_class(training_set, data.dataset)
         stage.note = ", ".join(item.name for item in training_sets)
-        diagnostics = _diagnose(clustering, chosen, oracle)
-    return training_sets, diagnostics
+    return Labelling(chosen, oracle, training_sets)
 
 
-def _training_set(name: str, propagation: Any, clustering: Clustering, indices: Array, oracle: Oracle) -> TrainingSet:
-    pseudo_labels = propagation.propagate(clustering, indices, oracle.buy(indices))
-    return TrainingSet(
-        name=name,
-        pseudo_labels=pseudo_labels,
-        n_bought=oracle.n_bought,
-        label_accuracy=float(oracle.correct(pseudo_labels).mean()),
-        n_clusters=clustering.centroids.shape[0],
-        percentile=propagation.percentile,
-    )
+def _baselines(job: Job, clustering: Clustering, n_labels: int, y_train: Array) -> list[TrainingSet]:
+    """What propagation is compared with: as many random labels, and all labels."""
+    selections = {"none": (), "random": (Random(n_labels),), "all": (Random(n_labels), All())}[job.baselines]
+    training_sets = []
+    for selection in selections:
+        indices = selection.select(clustering, seeds.derive(job.seed, f"{selection.name} baseline"))
+        oracle = Oracle(y_train)  # each has a purse of its own: what was bought for clusters is not known here
+        labels = NoPropagation().propagate(clustering, indices, oracle.buy(indices))
+        training_sets.append(TrainingSet(selection.name, selection.name, "none", labels, oracle.n_bought, 1.0))
+    return training_sets
 
 
 def _refuse_one_class(training_set: TrainingSet, dataset: Dataset) -> None:
@@ -170,30 +196,33 @@ def _refuse_one_class(training_set: TrainingSet, dataset: Dataset) -> None:
         )
 
 
-def _baselines(job: Job, clustering: Clustering, n_labels: int) -> dict[str, Array]:
-    """The points whose labels each baseline buys: as many at random, and all."""
-    if job.baselines == "none":
-        return {}
-    random = Random(n_labels).select(clustering, seeds.derive(job.seed, "random baseline"))
-    if job.baselines == "random":
-        return {"random": random}
-    return {"random": random, "all": arange_like(clustering.labels.shape[0], clustering.labels)}
+def _allocate(
+    run_on: Context, data: Data, clustering: Clustering, labelling: Labelling
+) -> tuple[Allocations, list[Result]]:
+    """Score the clusters themselves: named by the labels bought in them, and by the best of all allocations."""
+    with run_on.monitor.stage("allocate", run_on.twin) as stage:
+        allocations, results = allocate.score_clusters(
+            data.dataset, data.X_test, clustering, labelling.bought, labelling.oracle
+        )
+        honest, bound = (dataclasses.replace(result, seed=run_on.job.seed) for result in results)
+        honest = dataclasses.replace(honest, select=run_on.job.select.name)
+        stage.note = (
+            f"test accuracy {honest.test_accuracy:.2%} named by {honest.n_labels:,} bought labels, at most "
+            f"{bound.test_accuracy:.2%} ({allocations.method})"
+        )
+    return allocations, [honest, bound]
 
 
-def _diagnose(clustering: Clustering, chosen: Array, oracle: Oracle) -> Diagnostics:
-    xp, to_numpy = array_namespace(chosen), backend.of(chosen).to_numpy
-    sizes = group_bounds(xp.sort(clustering.labels), clustering.centroids.shape[0])[1]
-    reached = ClusterPropagation().propagate(clustering, chosen, oracle.buy(chosen))
-    everywhere = arange_like(clustering.labels.shape[0], clustering.labels)
-    is_bought = reached.sources == everywhere  # right by construction, and so no sign of how far a label may go
-    reached = PseudoLabels(xp.where(is_bought, UNLABELLED, reached.labels), reached.sources)
-    return Diagnostics(
-        representatives=to_numpy(chosen),
-        representative_labels=to_numpy(oracle.buy(chosen)),
-        cluster_sizes=to_numpy(xp.take(sizes, xp.take(clustering.labels, chosen))),
-        nearness=to_numpy(nearness(clustering)[reached.labels != UNLABELLED]),
-        correct=oracle.correct(reached),
-    )
+def _featurize(run_on: Context, data: Data, clustering: Clustering) -> Data:
+    """The data as the classifiers are to see them."""
+    with run_on.monitor.stage("features", run_on.twin) as stage:
+        features = run_on.job.features
+        X_train, X_test = features.fit_transform(data.X_train, data.X_test, clustering)
+        stage.note = f"{X_train.shape[1]} features"
+    if X_train is data.X_train:
+        return data
+    made_of = f"{data.fingerprint} {features} {store.digest(clustering.centroids)}"
+    return Data(data.dataset, X_train, X_test, made_of)
 
 
 def _train(run_on: Context, data: Data, training_set: TrainingSet, name: str) -> tuple[Any, float]:
@@ -203,20 +232,22 @@ def _train(run_on: Context, data: Data, training_set: TrainingSet, name: str) ->
     xp = array_namespace(labels)
     labelled = xp.nonzero(labels != UNLABELLED)[0]
     model = sklearn.clone(run_on.job.classifier[name])
-    model.random_state = seeds.derive(run_on.job.seed, f"train/{training_set.name}/{name}")
+    depends_on = {"data": data.fingerprint, "labels": store.digest(labels, sources)}
+    if "random_state" in model.get_params():
+        model.random_state = seeds.derive(run_on.job.seed, f"train/{training_set.name}/{name}")
+    extra = {}
+    if getattr(model, "stopping", "bought") == "test":
+        extra["watch"] = evaluate.watch(data.dataset, data.X_test)
+        depends_on["watch"] = extra["watch"].fingerprint
 
     def fit() -> Any:
         X, y, groups = xp.take(data.X_train, labelled, axis=0), xp.take(labels, labelled), xp.take(sources, labelled)
-        model.fit(X, y, groups, on_progress=monitor.advance)
+        model.fit(X, y, groups, on_progress=monitor.advance, **extra)
         twin.synchronize()
         return model
 
     with monitor.stage(f"train {training_set.name} {name}", twin) as stage:
-        fetched = run_on.cache.fetch(
-            "train",
-            {"data": data.fingerprint, "labels": store.digest(labels, sources), "params": repr(model)},
-            fit,
-        )
+        fetched = run_on.cache.fetch("train", {**depends_on, "params": repr(model)}, fit)
         stage.cached, stage.note = fetched.cached, f"{labelled.shape[0]:,} points"
     return fetched.value, fetched.seconds
 
@@ -226,11 +257,16 @@ def _evaluate(
 ) -> Result:
     """Open the test labels, once for each model."""
     with run_on.monitor.stage(f"evaluate {training_set.name} {name}", run_on.twin) as stage:
-        accuracy = evaluate.accuracy(data.dataset, model.predict(data.X_test))
+        start = time.perf_counter()
+        predicted = model.predict(data.X_test)
+        run_on.twin.synchronize()
+        predict_seconds = time.perf_counter() - start
+        accuracy = evaluate.accuracy(data.dataset, predicted)
         stage.note = f"test accuracy {accuracy:.2%}"
     labels = training_set.pseudo_labels.labels
     return Result(
-        propagation=training_set.name,
+        select=training_set.select,
+        propagation=training_set.propagation,
         classifier=name,
         n_clusters=training_set.n_clusters,
         n_labels=training_set.n_bought,
@@ -240,5 +276,6 @@ def _evaluate(
         label_accuracy=training_set.label_accuracy,
         test_accuracy=accuracy,
         fit_seconds=fit_seconds,
+        predict_seconds=predict_seconds,
         device=run_on.twin.device_name(),
     )

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from array_api_compat import array_namespace
 
-from gpussl.arrays import group_bounds, group_sort, scatter, smallest_of_each_group
+from gpussl.arrays import group_bounds, group_sort, scatter, smallest_of_each_group, take_or
 from gpussl.params import check, param
 from gpussl.records import UNLABELLED, Array, Clustering, PseudoLabels
 
@@ -27,7 +27,7 @@ class ClusterPropagation:
     """Each cluster's bought label to its members, or to the nearest share of them.
 
     Where several labels were bought in one cluster, the one bought nearest the centroid counts. A cluster in which none
-    was bought stays unlabelled, and a bought point always keeps its own label.
+    was bought stays unlabelled, as do points in no cluster; a bought point always keeps its own label.
 
     Parameters
     ----------
@@ -55,11 +55,10 @@ class ClusterPropagation:
             Their labels.
         """
         xp = array_namespace(clustering.labels)
-        n, k = clustering.labels.shape[0], clustering.centroids.shape[0]
-        clusters = xp.take(clustering.labels, indices)
-        source, known = smallest_of_each_group(clusters, xp.take(clustering.distances, indices), k)
-        reached = xp.take(known, clustering.labels) & self._within_cut(clustering)
-        source = xp.take(source, clustering.labels)
+        n = clustering.labels.shape[0]
+        source, known = _nearest_bought(clustering, indices)
+        reached = take_or(known, clustering.labels, False) & self._within_cut(clustering)
+        source = take_or(source, clustering.labels, 0)
         bought = scatter(indices, indices, n, UNLABELLED)
         is_bought = bought != UNLABELLED
         return PseudoLabels(
@@ -78,16 +77,33 @@ class ClusterPropagation:
         last = start + xp.astype(xp.floor(xp.astype(size - 1, xp.float64) * self.percentile / 100), start.dtype)
         last = xp.clip(last, 0, clustering.labels.shape[0] - 1)  # an empty cluster's is meaningless, and not used
         cut = xp.take(clustering.distances, xp.take(order, last))
-        return clustering.distances <= xp.take(cut, clustering.labels)
+        return clustering.distances <= take_or(cut, clustering.labels, -1.0)
+
+
+def cluster_names(clustering: Clustering, indices: Array, labels: Array) -> Array:
+    """(k,): the bought label of each cluster, or -1; arguments as of `ClusterPropagation.propagate`."""
+    source, known = _nearest_bought(clustering, indices)
+    xp = array_namespace(labels)
+    return xp.where(known, xp.take(labels, source), UNLABELLED)
 
 
 def nearness(clustering: Clustering) -> Array:
-    """(n,) float64: the share of each point's cluster that is before it by distance to the centroid, 0 to below 1."""
+    """(n,) float64: the share of each point's cluster that is before it by distance to the centroid, 0 to below 1.
+
+    Meaningless for a point in no cluster.
+    """
     xp = array_namespace(clustering.labels)
     order, start, size = _by_cluster(clustering)
     place = xp.argsort(order, stable=True)  # the inverse of the order
-    rank = place - xp.take(start, clustering.labels)
-    return xp.astype(rank, xp.float64) / xp.astype(xp.take(size, clustering.labels), xp.float64)
+    rank = place - take_or(start, clustering.labels, 0)
+    return xp.astype(rank, xp.float64) / xp.astype(take_or(size, clustering.labels, 1), xp.float64)
+
+
+def _nearest_bought(clustering: Clustering, indices: Array) -> tuple[Array, Array]:
+    """(k,): the position in `indices` (m,) of each cluster's member nearest the centroid, and whether it has one."""
+    xp = array_namespace(clustering.labels)
+    clusters, distances = xp.take(clustering.labels, indices), xp.take(clustering.distances, indices)
+    return smallest_of_each_group(clusters, distances, clustering.centroids.shape[0])
 
 
 def _by_cluster(clustering: Clustering) -> tuple[Array, Array, Array]:

@@ -3,12 +3,14 @@
 Arrays are NumPy's or CuPy's, as the data are: n is the number of training images, d of features, k of clusters.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 Array = Any  # a NumPy, CuPy or any other array-API array; what it is decides where the work is done
 
 UNLABELLED = -1  # as in scikit-learn's semi-supervised estimators
+OnProgress = Callable[[int, int, str], None]  # takes steps done, steps there are at most, and a note
 
 
 @dataclass(frozen=True)
@@ -51,13 +53,15 @@ class Clustering:
     ----------
     centroids : (k, d) float array
     labels : (n,) int array
-        The cluster of each point, 0 to k - 1.
+        The cluster of each point, 0 to k - 1, or -1 if it is in none.
     distances : (n,) float array
-        Euclidean distance of each point to the centroid of its own cluster.
+        Distance of each point to the centroid of its own cluster: Euclidean, or Mahalanobis in a mixture.
     inertia : float
         Sum of the squared distances.
     n_iter : int
-        Lloyd iterations that were run.
+        Iterations that were run.
+    weights, covariances : (k,) and (k, d, d) float array, or None
+        Of a mixture of Gaussians.
     """
 
     centroids: Array
@@ -65,6 +69,8 @@ class Clustering:
     distances: Array
     inertia: float
     n_iter: int
+    weights: Array | None = None
+    covariances: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -84,13 +90,33 @@ class PseudoLabels:
 
 
 @dataclass(frozen=True)
+class Watch:
+    """Points that a model is scored on while it is trained.
+
+    Attributes
+    ----------
+    X : (m, d) array
+    score : callable
+        Takes the (m,) classes predicted for them and answers the accuracy.
+    fingerprint : str
+        Names the points and their labels.
+    """
+
+    X: Array
+    score: Callable[[Array], float]
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True)
 class TrainingSet:
     """One way of getting training labels, with what it cost and what is known of it.
 
     Attributes
     ----------
     name : str
-        The propagation, or the baseline.
+        Within the run: the propagation, or the baseline.
+    select, propagation : str
+        How the labels were chosen, and how they were propagated.
     pseudo_labels : PseudoLabels
     n_bought : int
         Labels bought from the oracle for it.
@@ -101,6 +127,8 @@ class TrainingSet:
     """
 
     name: str
+    select: str
+    propagation: str
     pseudo_labels: PseudoLabels
     n_bought: int
     label_accuracy: float
@@ -110,37 +138,62 @@ class TrainingSet:
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """What the report shows of the clustering and its representatives, on the host.
+    """What the report shows of the labels bought and of the clusters, on the host.
 
     Attributes
     ----------
-    representatives : (m,) int array
+    bought : (m,) int array
         Indices of the bought points.
-    representative_labels : (m,) int array
+    bought_labels : (m,) int array
         Their classes.
     cluster_sizes : (m,) int array
-        How many points each one's cluster has.
+        How many points each one's cluster has; 0 if it is in none.
     nearness : (r,) float array
         Of each point that propagation to whole clusters reaches, the bought ones apart: the share of its cluster that
         is nearer to the centroid, 0 to 1.
     correct : (r,) bool array
         Whether the label that reaches it is right.
+    shown : list of ClusterExamples
+        The largest clusters, largest first.
     """
 
-    representatives: Array
-    representative_labels: Array
+    bought: Array
+    bought_labels: Array
     cluster_sizes: Array
     nearness: Array
     correct: Array
+    shown: list["ClusterExamples"]
+
+
+@dataclass(frozen=True)
+class ClusterExamples:
+    """What one cluster looks like, on the host.
+
+    Attributes
+    ----------
+    number : int
+    size : int
+    mean : (d,) float array
+        The mean of its members' raw values: of k-means on pixels, the centroid.
+    members : (m,) int array
+        Indices of a few members, drawn at random.
+    """
+
+    number: int
+    size: int
+    mean: Array
+    members: Array
 
 
 @dataclass(frozen=True)
 class Result:
     """One trained model and how good it is: a row of `results.csv`.
 
-    Accuracies are shares from 0 to 1. `label_accuracy` is that of the labels it was trained on.
+    Accuracies are shares from 0 to 1. `label_accuracy` is that of the labels it was trained on. `fit_seconds` are those
+    of the fit when it was computed, also where it came from the cache.
     """
 
+    select: str
     propagation: str
     classifier: str
     n_clusters: int | None
@@ -151,4 +204,5 @@ class Result:
     label_accuracy: float
     test_accuracy: float
     fit_seconds: float
+    predict_seconds: float
     device: str

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from array_api_compat import array_namespace
 
+from gpussl import backend
+from gpussl.errors import ConfigError
+from gpussl.params import check, param
 from gpussl.records import Array
 
 
@@ -11,7 +14,42 @@ from gpussl.records import Array
 class Pixels:
     """Pixels scaled to 0..1, as float32."""
 
-    def transform(self, X: Array, max_value: float) -> Array:
-        """(n, d) raw values from 0 to `max_value` -> (n, d) float32 from 0 to 1, where `X` is."""
-        xp = array_namespace(X)
-        return xp.astype(X, xp.float32) / max_value
+    def fit_transform(self, X_train: Array, X_test: Array, max_value: float, seed: int) -> tuple[Array, Array]:
+        """(n, d) and (n_test, d) raw values from 0 to `max_value` -> the same as float32 from 0 to 1."""
+        return _scaled(X_train, max_value), _scaled(X_test, max_value)
+
+
+@dataclass(frozen=True)
+class PCA:
+    """The first principal components of the scaled pixels of the training points.
+
+    Parameters
+    ----------
+    n_components : int
+    """
+
+    n_components: int = param(50, ge=1)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def fit_transform(self, X_train: Array, X_test: Array, max_value: float, seed: int) -> tuple[Array, Array]:
+        """(n, d) and (n_test, d) raw values from 0 to `max_value` -> (n, n_components) and (n_test, n_components).
+
+        Raises
+        ------
+        ConfigError
+            More components than features or training points.
+        """
+        if self.n_components > min(X_train.shape):
+            raise ConfigError(
+                f"represent.n_components: expected at most {min(X_train.shape)}, the smaller of training points and "
+                f"features, found {self.n_components}"
+            )
+        pca = backend.of(X_train).PCA(n_components=self.n_components)
+        return pca.fit_transform(_scaled(X_train, max_value)), pca.transform(_scaled(X_test, max_value))
+
+
+def _scaled(X: Array, max_value: float) -> Array:
+    xp = array_namespace(X)
+    return xp.astype(X, xp.float32) / max_value

@@ -30,6 +30,9 @@ KINDS = {
     "pseudo_labels": "gpussl.records:PseudoLabels",
     "logistic_regression": "gpussl.models.logistic:LogisticRegression",
     "mlp": "gpussl.models.mlp:MLPClassifier",
+    "study_convnet": "gpussl.models.study_convnet:StudyConvNet",
+    "knn": "gpussl.models.knn:KNeighborsClassifier",
+    "xgboost": "gpussl.models.xgboost:XGBClassifier",
 }
 
 

@@ -5,12 +5,29 @@ import resource
 from pathlib import Path
 
 import numpy as np
-from sklearn.cluster import KMeans
+from sklearn.cluster import HDBSCAN, KMeans
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
 
 from gpussl.records import Array
 
-__all__ = ["KMeans", "LogisticRegression", "asarray", "device_name", "memory", "synchronize", "to_numpy"]
+__all__ = [
+    "DEVICE",
+    "HDBSCAN",
+    "PCA",
+    "KMeans",
+    "KNeighborsClassifier",
+    "LogisticRegression",
+    "asarray",
+    "bincount",
+    "device_name",
+    "memory",
+    "synchronize",
+    "to_numpy",
+]  # fmt: skip
+
+DEVICE = "cpu"  # as PyTorch and XGBoost call it
 
 
 def asarray(X: Array) -> np.ndarray:
@@ -21,6 +38,11 @@ def asarray(X: Array) -> np.ndarray:
 def to_numpy(X: Array) -> np.ndarray:
     """`X` as an array of the host."""
     return np.asarray(X)
+
+
+def bincount(x: Array, minlength: int) -> np.ndarray:
+    """How often each whole number from 0 occurs in `x` (n,): at least `minlength` counts."""
+    return np.bincount(np.asarray(x), minlength=minlength)
 
 
 def synchronize() -> None:

@@ -12,10 +12,27 @@ from gpussl.records import Array
 if not cupy.is_available():
     raise ImportError("CuPy sees no CUDA device")
 
-from cuml.cluster import KMeans  # importing cuML needs a GPU
+from cuml.cluster import HDBSCAN, KMeans  # importing cuML needs a GPU
+from cuml.decomposition import PCA
 from cuml.linear_model import LogisticRegression
+from cuml.neighbors import KNeighborsClassifier
 
-__all__ = ["KMeans", "LogisticRegression", "asarray", "device_name", "memory", "synchronize", "to_numpy"]
+__all__ = [
+    "DEVICE",
+    "HDBSCAN",
+    "PCA",
+    "KMeans",
+    "KNeighborsClassifier",
+    "LogisticRegression",
+    "asarray",
+    "bincount",
+    "device_name",
+    "memory",
+    "synchronize",
+    "to_numpy",
+]  # fmt: skip
+
+DEVICE = "cuda"  # as PyTorch and XGBoost call it
 
 
 def asarray(X: Array) -> Array:
@@ -26,6 +43,11 @@ def asarray(X: Array) -> Array:
 def to_numpy(X: Array) -> np.ndarray:
     """`X` as an array of the host."""
     return cupy.asnumpy(X)
+
+
+def bincount(x: Array, minlength: int) -> Array:
+    """How often each whole number from 0 occurs in `x` (n,): at least `minlength` counts."""
+    return cupy.bincount(x, minlength=minlength)
 
 
 def synchronize() -> None:

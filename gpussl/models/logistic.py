@@ -1,7 +1,6 @@
 """Multinomial logistic regression, fitted by scikit-learn's L-BFGS or cuML's quasi-Newton solver."""
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from gpussl import backend
 from gpussl.params import check, param
-from gpussl.records import Array
+from gpussl.records import Array, OnProgress
 
 
 @dataclass(eq=False)
@@ -32,8 +31,6 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         Iterations of the solver at most. Stopping there is early stopping, not an error.
     tol : float
         Stop when the gradient is smaller.
-    random_state : int
-        Taken for the sake of one API; the solvers draw nothing at random.
 
     Attributes
     ----------
@@ -46,7 +43,6 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
     C: float = param(0.2, gt=0)
     max_iter: int = param(100, ge=1)
     tol: float = param(1e-3, gt=0)
-    random_state: int = 0
 
     def __post_init__(self) -> None:
         check(self)
@@ -56,7 +52,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         X: Array,
         y: Array,
         groups: Array | None = None,
-        on_progress: Callable[[int, int, str], None] | None = None,
+        on_progress: OnProgress | None = None,
     ) -> "LogisticRegression":
         """Fit to (n, d) points and (n,) labels of two classes or more; `groups` and `on_progress` play no part."""
         twin = backend.of(X)

@@ -1,26 +1,18 @@
 """A multilayer perceptron in PyTorch that trains where its data are."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
-from array_api_compat import array_namespace
-from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from gpussl import backend, seeds
-from gpussl.errors import DeviceError
+from gpussl.models.network import NetworkClassifier
 from gpussl.params import check, param
-from gpussl.records import Array
-
-PREDICT_ROWS = 8192  # rows of one forward pass when nothing is learnt
 
 
 @dataclass(eq=False)
-class MLPClassifier(ClassifierMixin, BaseEstimator):
+class MLPClassifier(NetworkClassifier):
     """Linear layers with batch normalisation, ReLU and dropout between them; seven layers by default.
 
     Trained with AdamW under a one-cycle learning rate. A share of the training labels is held out; training stops when
@@ -50,17 +42,6 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
         Share of the training labels that is held out: of the bought ones, where `groups` says which come from which.
     random_state : int
 
-    Attributes
-    ----------
-    classes_ : (n_classes,) int array, on the host
-    network_ : torch.nn.Sequential
-    n_iter_ : int
-        Epochs run.
-    best_epoch_ : int
-        The epoch, from 1, whose weights were kept.
-    validation_score_ : float
-        Accuracy on the held-out labels then: of labels as they were given, right or wrong.
-
     References
     ----------
     Ioffe, Szegedy, "Batch Normalization", ICML 2015. Srivastava et al., "Dropout", JMLR 2014.
@@ -84,82 +65,24 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
     def __post_init__(self) -> None:
         check(self)
 
-    def fit(
-        self,
-        X: Array,
-        y: Array,
-        groups: Array | None = None,
-        on_progress: Callable[[int, int, str], None] | None = None,
-    ) -> "MLPClassifier":
-        """Fit to (n, d) points and their (n,) labels.
+    def build(self, n_features: int, n_classes: int) -> nn.Sequential:
+        """The untrained layers."""
+        layers: list[nn.Module] = []
+        for width in self.hidden_layer_sizes:
+            # no bias: the normalisation that follows would take it away again
+            linear = nn.Linear(n_features, width, bias=False)
+            layers += [linear, nn.BatchNorm1d(width), nn.ReLU(), ByteDropout(self.dropout)]
+            n_features = width
+        return nn.Sequential(*layers, nn.Linear(n_features, n_classes))
 
-        Parameters
-        ----------
-        groups : (n,) int array, optional
-            Points of one group are held out together: the copies of one bought label must not stand on both sides.
-        on_progress : callable, optional
-            Called after each epoch with the epochs run, the epochs there are at most, and a note.
-        """
-        to_numpy = backend.of(X).to_numpy
-        self.classes_, encoded = np.unique(to_numpy(y), return_inverse=True)
-        features = _tensor(X)
-        labels = torch.as_tensor(encoded, device=features.device)
-        train, held_out = _split(
-            np.arange(len(encoded)) if groups is None else to_numpy(groups),
-            self.validation_fraction,
-            seeds.generator(self.random_state, "validation"),
-        )
-        with torch.random.fork_rng(devices=[features.device] if features.is_cuda else []):
-            torch.manual_seed(seeds.derive(self.random_state, "torch"))
-            self.network_ = _network(features.shape[1], self.hidden_layer_sizes, len(self.classes_), self.dropout)
-            self.network_.to(features.device)
-            self._train(features, labels, train, held_out, on_progress)
-        return self
-
-    def predict(self, X: Array) -> Array:
-        """(n, d) -> (n,) classes, where `X` is. ValueError if d is not what the model was fitted to."""
-        features, expected = _tensor(X), next(self.network_.parameters()).shape[1]
-        if features.ndim != 2 or features.shape[1] != expected:
-            raise ValueError(f"X: expected shape (n, {expected}), found {tuple(features.shape)}")
-        best = _scores(self.network_.to(features.device), features).argmax(dim=1)
-        twin = backend.of(X)
-        return twin.asarray(self.classes_)[twin.asarray(best)]
-
-    def pack(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The arrays and the other values that `unpack` makes the fitted model of."""
-        weights = {name: weight.detach().cpu().numpy() for name, weight in self.network_.state_dict().items()}
-        fitted = {name: getattr(self, name) for name in ("n_iter_", "best_epoch_", "validation_score_")}
-        return {"classes_": self.classes_, **weights}, {"params": self.get_params(), "fitted": fitted}
-
-    @classmethod
-    def unpack(cls, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> "MLPClassifier":
-        """The inverse of `pack`."""
-        model = cls(**values["params"])
-        for name, value in values["fitted"].items():
-            setattr(model, name, value)
-        model.classes_ = arrays.pop("classes_")
-        n_features = arrays["0.weight"].shape[1]
-        model.network_ = _network(n_features, model.hidden_layer_sizes, len(model.classes_), model.dropout)
-        model.network_.load_state_dict({name: torch.as_tensor(array) for name, array in arrays.items()})
-        return model
-
-    def _train(
-        self,
-        features: Tensor,
-        labels: Tensor,
-        train: np.ndarray,
-        held_out: np.ndarray,
-        on_progress: Callable[[int, int, str], None] | None,
-    ) -> None:
-        """Run epochs until there is no gain, and put the best epoch's averaged weights into `network_`."""
-        indices = torch.as_tensor(train, device=features.device)
-        validation = torch.as_tensor(held_out, device=features.device)
+    def epochs(self, features: Tensor, labels: Tensor, train: Tensor) -> Iterator[nn.Module]:
+        """Train epoch by epoch; what is yielded has the averaged weights."""
         average = AveragedModel(self.network_, use_buffers=True)
-        optimizer, schedule = self._optimizer(len(indices))
-        step, self.best_epoch_, self.validation_score_, best_weights = 0, 0, -1.0, {}
-        for epoch in range(1, self.max_epochs + 1):
+        optimizer, schedule = self._optimizer(len(train))
+        step = 0
+        while True:
             self.network_.train()
-            for batch in self._epoch_batches(indices):
+            for batch in self._epoch_batches(train):
                 loss = nn.functional.cross_entropy(self.network_(features[batch]), labels[batch])
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
@@ -168,17 +91,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
                 step += 1
                 average.multi_avg_fn = get_ema_multi_avg_fn(min(self.averaging, (1 + step) / (10 + step)))
                 average.update_parameters(self.network_)
-            predicted = _scores(average.module, features[validation]).argmax(dim=1)
-            score = float((predicted == labels[validation]).float().mean())
-            self.n_iter_ = epoch
-            if score > self.validation_score_:
-                self.best_epoch_, self.validation_score_ = epoch, score
-                best_weights = {name: weight.clone() for name, weight in average.module.state_dict().items()}
-            if on_progress is not None:
-                on_progress(epoch, self.max_epochs, f"held-out accuracy {score:.1%}")
-            if epoch - self.best_epoch_ >= self.patience:
-                break
-        self.network_.load_state_dict(best_weights)
+            yield average.module
 
     def _optimizer(self, n: int) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
         """AdamW and its learning rates for all epochs over n training points."""
@@ -221,48 +134,3 @@ class ByteDropout(nn.Module):
         words = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device).random_(-(2**63), None)
         kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= self.threshold
         return x * kept * (256 / (256 - self.threshold))
-
-
-def _network(n_features: int, hidden: list[int], n_classes: int, dropout: float) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for width in hidden:
-        # no bias: the normalisation that follows would take it away again
-        layers += [nn.Linear(n_features, width, bias=False), nn.BatchNorm1d(width), nn.ReLU(), ByteDropout(dropout)]
-        n_features = width
-    return nn.Sequential(*layers, nn.Linear(n_features, n_classes))
-
-
-def _split(groups: np.ndarray, fraction: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Positions to learn from and positions held out, with no group on both sides.
-
-    With fewer than three groups there is none to spare: both sides are everything.
-    """
-    names, group_of = np.unique(groups, return_inverse=True)
-    if len(names) < 3:
-        return np.arange(len(groups)), np.arange(len(groups))
-    n_held_out = min(max(1, round(fraction * len(names))), len(names) - 2)
-    is_held_out = np.zeros(len(names), dtype=bool)
-    is_held_out[rng.permutation(len(names))[:n_held_out]] = True
-    return np.flatnonzero(~is_held_out[group_of]), np.flatnonzero(is_held_out[group_of])
-
-
-def _scores(network: nn.Module, features: Tensor) -> Tensor:
-    """(n, d) -> (n, n_classes) scores, learning nothing."""
-    network.eval()
-    with torch.inference_mode():
-        return torch.cat([network(block) for block in features.split(PREDICT_ROWS)])
-
-
-def _tensor(X: Array) -> Tensor:
-    """An array as a float32 tensor on the device it is on: the same memory if it can be."""
-    xp = array_namespace(X)
-    X = xp.astype(X, xp.float32, copy=False)
-    try:
-        return torch.from_dlpack(X)
-    except BufferError:  # memory that may not be written to, as of a memory-mapped file
-        return torch.from_dlpack(xp.asarray(X, copy=True))
-    except (RuntimeError, AssertionError) as error:
-        raise DeviceError(
-            f"classifier: expected a PyTorch that works on {type(X).__module__} arrays, found {torch.__version__} "
-            f"({str(error).splitlines()[0]}); install gpussl[gpu], or use device=cpu"
-        ) from error

@@ -1,59 +1,110 @@
 """Report: what a run leaves for people and programs. Only its figures import matplotlib."""
 
 import contextlib
+import dataclasses
+import fcntl
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from gpussl import console, store
+from gpussl import console, environment, store
 from gpussl.config import Job
 from gpussl.errors import ConfigError
 from gpussl.monitor import Monitor, Stage
+from gpussl.permutations import Allocations
 from gpussl.records import Dataset, Diagnostics, Result
 from gpussl.report import figures, manifest, page, tables
 
 MANIFEST = "manifest.json"
+CONFIG = "config.yaml"
+MARK = ".running"
+# what a run leaves, the manifest first: without it nothing else counts
+LEFT_BY_RUNS = (
+    MANIFEST, CONFIG, "results.csv", "report.html", "allocations.json", "failed.txt", "clustering.safetensors",
+    "labels/*.safetensors", "models/*.safetensors", "figures/*.png",
+)  # fmt: skip
+
+
+def is_finished(folder: Path, job: Job) -> bool:
+    """Does a folder hold this very job, run to its end by this very code?"""
+    try:
+        described = json.loads((folder / MANIFEST).read_text())
+        return described["code"] == environment.source_digest() and (folder / CONFIG).read_text() == job.resolved
+    except (OSError, KeyError, ValueError):
+        return False
+
+
+def discard(folder: Path) -> None:
+    """Remove what a run has left in its folder, and nothing else."""
+    for pattern in LEFT_BY_RUNS:
+        for path in folder.glob(pattern):
+            path.unlink()
 
 
 @contextlib.contextmanager
-def claim(folder: Path) -> Iterator[None]:
-    """Have a run folder to oneself for the block.
+def claim(folder: Path, *, replace: bool = False) -> Iterator[None]:
+    """Have a run folder to oneself for the block. What a killed run has left there is removed.
+
+    Parameters
+    ----------
+    replace : bool
+        Whether a finished run may be removed too.
 
     Raises
     ------
     ConfigError
-        The folder holds a run, or one that was killed, or another process is at work in it.
+        The folder holds a finished run, or another process is at work in it.
     """
-    mark, expected = folder / ".running", "hydra.run.dir: expected a folder without a run in it"
+    expected = "hydra.run.dir: expected a folder without a run in it"
     folder.mkdir(parents=True, exist_ok=True)
-    if (folder / MANIFEST).exists():
+    if (folder / MANIFEST).exists() and not replace:
         raise ConfigError(f"{expected}, found a finished one in {folder}; name another folder")
-    try:
-        mark.open("x").close()
-    except FileExistsError as error:
-        raise ConfigError(f"{expected}, found one at work, or killed, in {folder}; name another folder") from error
-    try:
-        yield
-    finally:
-        mark.unlink()
+    is_used = any((folder / name).exists() for name in (MARK, MANIFEST, "failed.txt"))
+    with (folder / MARK).open("w") as mark:
+        try:
+            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a process that dies lets go of it
+        except BlockingIOError as error:
+            raise ConfigError(f"{expected}, found one at work in {folder}; name another folder") from error
+        try:
+            if is_used:
+                discard(folder)
+            yield
+        finally:
+            (folder / MARK).unlink(missing_ok=True)
 
 
-def write(folder: Path, job: Job, dataset: Dataset, results: list[Result], diagnostics: Diagnostics) -> None:
+def write(
+    folder: Path,
+    job: Job,
+    dataset: Dataset,
+    results: list[Result],
+    diagnostics: Diagnostics,
+    allocations: Allocations | None,
+) -> None:
     """Write the configuration, the results and the figures of a run."""
-    store.write_text(folder / "config.yaml", job.resolved)
-    store.write_text(folder / "results.csv", tables.to_csv(results))
+    store.write_text(folder / CONFIG, job.resolved)
+    store.write_text(folder / "results.csv", tables.to_csv([dataclasses.asdict(result) for result in results]))
     drawn = {
         "accuracy": figures.accuracy(results, job, dataset),
-        "representatives": figures.representatives(dataset, diagnostics),
-        "label_accuracy": figures.label_accuracy(diagnostics),
+        "bought": figures.bought(dataset, diagnostics),
     }
+    if diagnostics.shown:
+        drawn["clusters"] = figures.clusters(dataset, diagnostics)
+    if len(diagnostics.correct):
+        drawn["label_accuracy"] = figures.label_accuracy(diagnostics)
+    if allocations is not None:
+        store.write_text(folder / "allocations.json", tables.allocations_json(allocations, dataset.class_names))
+        if allocations.counts is not None:
+            drawn["allocations"] = figures.allocations(allocations, results)
     for name, figure in drawn.items():
         figures.save(figure, folder / "figures" / f"{name}.png")
 
 
 def finish(folder: Path, job: Job, dataset: Dataset, monitor: Monitor, results: list[Result], reason: str) -> None:
     """Write the page, and last the manifest, which says that all the rest is there."""
-    described = manifest.describe(job, dataset, monitor, results, reason)
-    store.write_text(folder / "report.html", page.render(job, dataset, results, described))
+    described = manifest.describe(job, dataset, monitor, reason)
+    drawn = {path.stem for path in (folder / "figures").glob("*.png")}
+    store.write_text(folder / "report.html", page.render(job, dataset, results, drawn, described))
     store.write_text(folder / MANIFEST, manifest.to_json(described))
 
 

@@ -1,6 +1,7 @@
 """Figures of a run. The only file that imports matplotlib."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,25 @@ from matplotlib.figure import Figure
 
 from gpussl.config import Job
 from gpussl.evaluate import accuracy_interval
+from gpussl.permutations import Allocations
 from gpussl.records import Dataset, Diagnostics, Result
-from gpussl.report.tables import published, title
+from gpussl.report.tables import published, result_title
 from gpussl.store import atomic_path
 
 DPI = 130
 COLUMNS = 14  # representatives shown of each class
 BINS = 20
-COLORS = ("#1f6f8b", "#d1603d", "#5b8e3e", "#7a5195")
+COLORS = ("#1f6f8b", "#d1603d", "#5b8e3e", "#7a5195", "#c9a227", "#8a6552")
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """A mean accuracy of a sweep with half its interval, as shares, and the published figure in percent."""
+
+    x: float
+    mean: float
+    half_width: float | None
+    published: float | None
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -27,13 +39,13 @@ def save(figure: Figure, path: Path) -> None:
 
 def accuracy(results: Sequence[Result], job: Job, dataset: Dataset) -> Figure:
     """Test accuracy by propagation and classifier, with its 95 % interval, and the published figures beside it."""
-    rows = list(dict.fromkeys(title(result) for result in results))
+    rows = list(dict.fromkeys(result_title(result) for result in results))
     classifiers = list(dict.fromkeys(result.classifier for result in results))
     figure, axes = _figure(7.5, 1.6 + 0.55 * len(rows))
     spread = np.linspace(-0.16, 0.16, len(classifiers)) if len(classifiers) > 1 else [0.0]
     for result in results:
         index = classifiers.index(result.classifier)
-        y = rows.index(title(result)) + spread[index]
+        y = rows.index(result_title(result)) + spread[index]
         low, high = accuracy_interval(result.test_accuracy, len(dataset.y_test))
         color = COLORS[index % len(COLORS)]
         axes.plot([100 * low, 100 * high], [y, y], color=color, linewidth=2, alpha=0.6)
@@ -54,25 +66,48 @@ def accuracy(results: Sequence[Result], job: Job, dataset: Dataset) -> Figure:
     return figure
 
 
-def representatives(dataset: Dataset, diagnostics: Diagnostics) -> Figure:
-    """The representatives of the largest clusters, a row for each class that was bought."""
+def bought(dataset: Dataset, diagnostics: Diagnostics) -> Figure:
+    """What was bought, a row for each class: of the largest clusters first."""
     order = np.argsort(-diagnostics.cluster_sizes, kind="stable")
-    bought = diagnostics.representative_labels[order]
-    classes = np.unique(bought)
-    figure = Figure(figsize=(1.6 + 0.55 * COLUMNS, 0.7 + 0.62 * len(classes)), layout="constrained")
-    grid = figure.subplots(len(classes), COLUMNS, squeeze=False)
-    for row, number in enumerate(classes):
-        members = order[bought == number]
-        for column, axes in enumerate(grid[row]):
-            axes.set_axis_off()
-            if column < len(members):
-                image = dataset.X_train[diagnostics.representatives[members[column]]]
-                axes.imshow(image.reshape(dataset.image_shape), cmap="gray_r", vmin=0, vmax=dataset.max_value)
-        grid[row, 0].text(
-            -0.25, 0.5, f"{dataset.class_names[number]} ({len(members)})",
-            transform=grid[row, 0].transAxes, ha="right", va="center",
-        )  # fmt: skip
-    figure.suptitle("Labels bought, by class: the representatives of the largest clusters", fontweight="bold")
+    labels = diagnostics.bought_labels[order]
+    rows = {}
+    for number in np.unique(labels):
+        members = diagnostics.bought[order[labels == number]]
+        rows[f"{dataset.class_names[number]} ({len(members):,})"] = list(dataset.X_train[members[:COLUMNS]])
+    of = ": the representatives of the largest clusters" if diagnostics.cluster_sizes.any() else ""
+    return _gallery(rows, COLUMNS, f"Labels bought, by class{of}", dataset)
+
+
+def clusters(dataset: Dataset, diagnostics: Diagnostics) -> Figure:
+    """The largest clusters, a row each: the mean of all members, and a few of them."""
+    blank = np.zeros_like(diagnostics.shown[0].mean)
+    rows = {
+        f"{cluster.number} ({cluster.size:,})": [cluster.mean, blank, *dataset.X_train[cluster.members]]
+        for cluster in diagnostics.shown
+    }
+    columns = max(len(images) for images in rows.values())
+    return _gallery(rows, columns, "Clusters: the mean of each, and members drawn at random", dataset)
+
+
+def allocations(scored: Allocations, results: Sequence[Result]) -> Figure:
+    """How the scores of all allocations are spread, and where the best one and the honest one stand."""
+    assert scored.counts is not None  # noqa: S101 - for the type checker: it is not drawn otherwise
+    figure, axes = _figure(7.5, 4)
+    present = np.flatnonzero(scored.counts)
+    edges = np.linspace(present[0], present[-1] + 1, min(101, present[-1] - present[0] + 2))
+    counts, _ = np.histogram(present, bins=edges, weights=scored.counts[present])
+    axes.stairs(counts, 100 * edges / scored.n_points, color=COLORS[0], fill=True, alpha=0.6)
+    axes.set_yscale("log")
+    axes.axvline(100 * scored.accuracy, color=COLORS[1], linewidth=2,
+                 label=f"best, by the test labels: {100 * scored.accuracy:.2f} %")  # fmt: skip
+    honest = next((result for result in results if result.classifier == "clusters"), None)
+    if honest is not None:
+        axes.axvline(100 * honest.test_accuracy, color=COLORS[2], linewidth=2, linestyle="--",
+                     label=f"named by {honest.n_labels} bought labels: {100 * honest.test_accuracy:.2f} %")  # fmt: skip
+    axes.set_xlabel("test points named rightly, %")
+    axes.set_ylabel("allocations")
+    axes.set_title(f"All {scored.counts.sum():,} allocations of classes to clusters", loc="left", fontweight="bold")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False)
     return figure
 
 
@@ -94,6 +129,59 @@ def label_accuracy(diagnostics: Diagnostics) -> Figure:
     axes.set_title("Propagated labels by distance to the centroid", loc="left", fontweight="bold")
     axes.legend(loc="lower left", frameon=False)
     axes.grid(axis="y", alpha=0.3)
+    return figure
+
+
+def curve(lines: Mapping[str, Sequence[CurvePoint]], x_name: str) -> Figure:
+    """Test accuracy against one setting of a sweep, a line for each way of training.
+
+    Parameters
+    ----------
+    lines : dict of str to list of CurvePoint
+        By name.
+    x_name : str
+        What x is, for people. Numbers of labels or clusters are shown on a logarithmic axis.
+    """
+    figure, axes = _figure(7.5, 4.2)
+    for index, (name, points) in enumerate(lines.items()):
+        color = COLORS[index % len(COLORS)]
+        x, y = [point.x for point in points], [100 * point.mean for point in points]
+        axes.errorbar(x, y, yerr=[100 * (point.half_width or 0) for point in points], color=color, marker="o",
+                      markersize=4, capsize=3, label=name)  # fmt: skip
+        known = [(point.x, point.published) for point in points if point.published is not None]
+        if known:
+            axes.plot(*zip(*known, strict=True), "D", markerfacecolor="white", markeredgecolor=color, markersize=6)
+    if any(point.published is not None for points in lines.values() for point in points):
+        axes.plot([], [], "D", markerfacecolor="white", markeredgecolor="#555", label="published")
+    every = sorted({point.x for points in lines.values() for point in points})
+    if every[0] > 0 and every[-1] / every[0] >= 8:
+        axes.set_xscale("log")
+    axes.set_xticks(every, [f"{x:,g}" for x in every])
+    axes.minorticks_off()
+    axes.set_xlabel(x_name)
+    axes.set_ylabel("test accuracy, %")
+    axes.set_title(f"Test accuracy by {x_name}", loc="left", fontweight="bold")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def _gallery(rows: Mapping[str, Sequence[np.ndarray]], columns: int, title: str, dataset: Dataset) -> Figure:
+    """Rows of images under their names, as one picture: hundreds of axes would take seconds to lay out."""
+    (height, width), gap = dataset.image_shape, max(1, dataset.image_shape[0] // 10)
+    picture = np.zeros((len(rows) * (height + gap), columns * (width + gap)))
+    for i, images in enumerate(rows.values()):
+        for j, image in enumerate(images):
+            y, x = i * (height + gap), j * (width + gap)
+            picture[y : y + height, x : x + width] = image.reshape(height, width)
+    figure = Figure(figsize=(1.8 + 0.6 * columns, 0.6 + 0.62 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(picture, cmap="gray_r", vmin=0, vmax=dataset.max_value, interpolation="nearest")
+    axes.set_yticks([i * (height + gap) + height / 2 for i in range(len(rows))], list(rows), fontsize=11)
+    axes.set_xticks([])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_title(title, loc="left", fontweight="bold")
     return figure
 
 

@@ -4,24 +4,24 @@ import dataclasses
 import json
 import resource
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 from gpussl import environment, seeds
 from gpussl.config import Job
 from gpussl.monitor import Monitor
-from gpussl.records import Dataset, Result
+from gpussl.records import Dataset
 
-SEEDED = ("cluster", "select", "random baseline")
+SEEDED = ("represent", "cluster", "select", "random baseline", "report")
 
 
-def describe(job: Job, dataset: Dataset, monitor: Monitor, results: Sequence[Result], reason: str) -> dict[str, Any]:
+def describe(job: Job, dataset: Dataset, monitor: Monitor, reason: str) -> dict[str, Any]:
     """The manifest as JSON has it."""
     stages = monitor.stages
-    trained = [f"train/{result.propagation}/{result.classifier}" for result in results]
+    trained = [stage.name.replace(" ", "/") for stage in stages if stage.name.startswith("train ")]
     return {
         "name": job.name,
         "git_commit": environment.git_commit(),
+        "code": environment.source_digest(),
         "versions": environment.versions(),
         "machine": environment.machine(),
         "device": {"requested": job.device, "reason": reason},

@@ -1,12 +1,12 @@
 """The report page: one HTML file that shows a run, with the figures beside it."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from gpussl.config import Job
 from gpussl.records import Dataset, Result
-from gpussl.report.tables import published, sources, title
+from gpussl.report.tables import HEADER, cells, result_title, sources
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
@@ -17,16 +17,21 @@ th:nth-child(-n+2), td:nth-child(-n+2) { text-align: left } img { max-width: 100
 """
 FIGURES = {
     "accuracy": "Test accuracy by training labels and classifier",
+    "allocations": "Scores of all ways to name the clusters",
+    "clusters": "The largest clusters: the mean of each, and nine members",
     "label_accuracy": "Share of propagated labels that are right, by distance within the cluster",
-    "representatives": "The representatives whose labels were bought, by class",
+    "bought": "The points whose labels were bought, by class",
 }
 
 
-def render(job: Job, dataset: Dataset, results: Sequence[Result], manifest: dict[str, Any]) -> str:
-    """The page as HTML."""
+def render(
+    job: Job, dataset: Dataset, results: Sequence[Result], drawn: Collection[str], manifest: dict[str, Any]
+) -> str:
+    """The page as HTML, with those of `FIGURES` that were drawn."""
     figures = "\n".join(
         f'<h2>{html.escape(text)}</h2>\n<img src="figures/{name}.png" alt="{html.escape(text)}">'
         for name, text in FIGURES.items()
+        if name in drawn
     )
     commit = manifest["git_commit"] or "no repository"
     footer = (
@@ -34,44 +39,62 @@ def render(job: Job, dataset: Dataset, results: Sequence[Result], manifest: dict
         f"{html.escape(results[0].device)}, {manifest['seconds']:.0f} s. The models, labels and clustering beside this "
         "page are read again with <code>gpussl.load(path)</code>."
     )
-    return f"""<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><title>{html.escape(job.name)}</title><style>{STYLE}</style></head>
-<body>
-<h1>{html.escape(job.name)}</h1>
-<p>{html.escape(_summary(dataset, results))}</p>
-{_table(job, dataset, results)}
+    body = f"""<p>{html.escape(_summary(dataset, results))}</p>
+{_table(HEADER, [cells(result, job, dataset) for result in results])}
 <p>Published: {html.escape(sources(job))}.</p>
 {figures}
-<footer><p>{footer}</p></footer>
+<footer><p>{footer}</p></footer>"""
+    return _page(job.name, body)
+
+
+def render_sweep(
+    name: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    status: Sequence[tuple[str, str]],
+    *,
+    has_curve: bool,
+) -> str:
+    """The page of a sweep: its table, its curve, and for each job its folder and what became of it."""
+    curve = '<img src="figures/curve.png" alt="Test accuracy over the sweep">' if has_curve else ""
+    links = [
+        f'<li><a href="{html.escape(job)}/report.html">{html.escape(job)}</a>: {html.escape(state)}</li>'
+        for job, state in status
+    ]
+    body = f"""<p>Test accuracy: means over the seeds, with the 95 % interval of the mean.</p>
+{_table(header, rows)}
+{curve}
+<h2>Jobs</h2>
+<ul>
+{chr(10).join(links)}
+</ul>"""
+    return _page(f"{name}: sweep", body)
+
+
+def _page(title: str, body: str) -> str:
+    return f"""<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><title>{html.escape(title)}</title><style>{STYLE}</style></head>
+<body>
+<h1>{html.escape(title)}</h1>
+{body}
 </body>
 </html>
 """
 
 
 def _summary(dataset: Dataset, results: Sequence[Result]) -> str:
-    best = max((result for result in results if result.n_clusters is not None), key=lambda item: item.test_accuracy)
+    fair = [result for result in results if result.select != "test_labels"]
+    with_clusters = [result for result in fair if result.n_clusters is not None]
+    best = max(with_clusters or fair, key=lambda item: item.test_accuracy)
     return (
         f"{dataset.name}: {best.n_labels:,} labels were bought for {len(dataset.X_train):,} training images. Of the "
-        f"rows that used them, {title(best)} with {best.classifier} did best: {best.test_accuracy:.2%} of "
+        f"rows that used them, {result_title(best)} with {best.classifier} did best: {best.test_accuracy:.2%} of "
         f"{len(dataset.X_test):,} test images. Picking the best row by its test accuracy flatters it a little."
     )
 
 
-def _table(job: Job, dataset: Dataset, results: Sequence[Result]) -> str:
-    header = ("training labels", "classifier", "bought", "used", "right", "test accuracy", "published", "fit")
-    rows = ["".join(f"<th>{name}</th>" for name in header)]
-    for result in results:
-        entry = published(result, job, dataset.name)
-        cells = (
-            title(result),
-            result.classifier,
-            f"{result.n_labels:,}",
-            f"{result.n_train:,}",
-            f"{result.label_accuracy:.1%}",
-            f"{result.test_accuracy:.2%}",
-            "" if entry is None else f"{entry.accuracy:.2f}%",
-            f"{result.fit_seconds:.1f} s",
-        )
-        rows.append("".join(f"<td>{html.escape(cell)}</td>" for cell in cells))
-    return "<table>\n" + "\n".join(f"<tr>{row}</tr>" for row in rows) + "\n</table>"
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["".join(f"<th>{html.escape(name)}</th>" for name in header)]
+    lines += ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows]
+    return "<table>\n" + "\n".join(f"<tr>{line}</tr>" for line in lines) + "\n</table>"

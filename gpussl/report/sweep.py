@@ -1,9 +1,9 @@
 """Sweeps: the results of all jobs of a Hydra multirun in one table, with means and intervals over the seeds."""
 
 import csv
-import io
 import statistics
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,50 +16,63 @@ from scipy import stats
 
 from gpussl import console, store
 from gpussl.config import Published
-from gpussl.report.tables import NAMES, find_published
+from gpussl.report import figures, page
+from gpussl.report.tables import find_published, title, to_csv
 
 FAILED = "failed.txt"  # in the folder of a job that failed: why
-GROUP_BY = ("overrides", "propagation", "classifier", "n_clusters", "percentile")
+RESULTS = "results.csv"
+GROUP_BY = ("overrides", "select", "propagation", "classifier", "n_clusters", "percentile")
+# what a curve may be drawn against: the first of these that takes several values
+CURVES = {"n_labels": "labels bought", "percentile": "percentile", "n_clusters": "clusters"}
+HEADER = (
+    "overrides", "training labels", "classifier", "clusters", "bought", "right", "test accuracy", "published", "seeds",
+    "fit",
+)  # fmt: skip
 Row = Mapping[str, str]
 
 
 class Gather(Callback):
-    """After a multirun: writes `results.csv` (all rows of all jobs) and `summary.csv` (means over the seeds).
+    """After a multirun: writes `results.csv` (all rows of all jobs), `summary.csv` (means over the seeds) and a page.
 
     Names the jobs that failed, and makes the exit code 2 then.
     """
 
+    def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
+        """Remember when: what is older in the sweep's folder is another sweep's."""
+        self.started = time.time()
+
     def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
         """Gather what the jobs have left in the sweep's folder."""
         folder = Path(config.hydra.sweep.dir)
-        rows = read_jobs(folder)
+        jobs = _jobs(folder, self.started)
+        rows = read_jobs(jobs)
         if rows:
             summary = summarize(rows)
-            store.write_text(folder / "results.csv", _to_csv(rows))
-            store.write_text(folder / "summary.csv", _to_csv(summary))
+            store.write_text(folder / RESULTS, to_csv(rows))
+            store.write_text(folder / "summary.csv", to_csv(summary))
+            name = OmegaConf.load(jobs[0] / ".hydra" / "config.yaml").name
+            _write_page(folder, name, summary, jobs)
             console.stdout.print(summary_table(summary))
             console.stdout.print(f"Sweep folder: {folder.resolve()}", markup=False, soft_wrap=True)
-        failed = sorted(path.parent.name for path in folder.glob(f"*/{FAILED}"))
+        failed = [job.name for job in jobs if (job / FAILED).exists()]
         if failed:
             console.say(f"gpussl: error: {len(failed)} of the sweep's jobs failed: {', '.join(failed)} in {folder}")
             sys.exit(2)
 
 
-def read_jobs(folder: Path) -> list[dict[str, str]]:
-    """The rows of every job under a sweep's folder, each with the overrides that made it differ, its seed apart."""
-    jobs = []
-    for path in sorted(folder.glob("*/results.csv"), key=lambda path: (len(path.parent.name), path.parent.name)):
-        given = [str(item) for item in OmegaConf.load(path.parent / ".hydra" / "overrides.yaml")]
-        jobs.append((path, [item for item in given if not item.startswith("seed=")]))
-    common = set[str].intersection(*(set(overrides) for _, overrides in jobs)) if jobs else set()
+def read_jobs(jobs: Sequence[Path]) -> list[dict[str, str]]:
+    """The rows of every finished job, each with the overrides that made it differ, its seed apart."""
+    finished = [job for job in jobs if (job / RESULTS).is_file()]
+    given = [[str(item) for item in OmegaConf.load(job / ".hydra" / "overrides.yaml")] for job in finished]
+    given = [[item for item in items if not item.startswith("seed=")] for items in given]
+    common = set[str].intersection(*map(set, given)) if given else set()
     rows = []
-    for path, overrides in jobs:
+    for job, overrides in zip(finished, given, strict=True):
         differing = " ".join(item for item in overrides if item not in common)
-        with path.open(newline="", encoding="utf-8") as file:
+        with (job / RESULTS).open(newline="", encoding="utf-8") as file:
             found = list(csv.DictReader(file))
-        cfg = OmegaConf.load(path.parent / "config.yaml")
-        about = {"job": path.parent.name, "overrides": differing}
-        rows += [{**about, **row, "published": _published(cfg, row)} for row in found]
+        cfg = OmegaConf.load(job / "config.yaml")
+        rows += [{"job": job.name, "overrides": differing, **row, **_published(cfg, row)} for row in found]
     return rows
 
 
@@ -72,7 +85,7 @@ def summarize(rows: Sequence[Row]) -> list[dict[str, str]]:
     for key, members in groups.items():
         means = {
             name: statistics.fmean(float(row[name]) for row in members)
-            for name in ("n_labels", "n_train", "label_accuracy", "test_accuracy", "fit_seconds")
+            for name in ("n_labels", "n_train", "label_accuracy", "test_accuracy", "fit_seconds", "predict_seconds")
         }
         half = half_width([float(row["test_accuracy"]) for row in members])
         summary.append(
@@ -84,8 +97,11 @@ def summarize(rows: Sequence[Row]) -> list[dict[str, str]]:
                 "label_accuracy": f"{means['label_accuracy']:.6f}",
                 "test_accuracy": f"{means['test_accuracy']:.6f}",
                 "half_width": "" if half is None else f"{half:.6f}",
+                "row": members[0]["row"],
                 "published": members[0]["published"],
                 "fit_seconds": f"{means['fit_seconds']:.3f}",
+                "predict_seconds": f"{means['predict_seconds']:.3f}",
+                "device": members[0]["device"],
             }
         )
     return summary
@@ -102,44 +118,84 @@ def half_width(values: Sequence[float]) -> float | None:
 def summary_table(summary: Sequence[Row]) -> Table:
     """The summary for the terminal."""
     table = Table(title="Sweep: test accuracy, mean over seeds with its 95 % interval")
-    with_overrides = any(row["overrides"] for row in summary)
-    for column in (*(["overrides"] if with_overrides else []), "training labels", "classifier"):
-        table.add_column(column)
-    for column in ("clusters", "percentile", "bought", "right", "test accuracy", "published", "seeds", "fit"):
-        table.add_column(column, justify="right")
+    header, rows = _shown(summary)
+    for column in header:
+        left = column in ("overrides", "training labels", "classifier")
+        table.add_column(column, justify="left" if left else "right")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table
+
+
+def curve_lines(summary: Sequence[Row]) -> tuple[str, dict[str, list[figures.CurvePoint]]] | None:
+    """What a curve can be drawn of, if anything: the name of x, and for each way of training its points."""
+    for name, words in CURVES.items():
+        if len({row[name] for row in summary if row[name]}) < 2:
+            continue
+        lines: dict[str, list[figures.CurvePoint]] = {}
+        for row in summary:
+            if row[name]:
+                percentile = None if name == "percentile" else _float(row["percentile"])
+                line = f"{title(row['select'], row['propagation'], percentile)}, {row['classifier']}"
+                point = figures.CurvePoint(
+                    float(row[name]), float(row["test_accuracy"]), _float(row["half_width"]), _float(row["published"])
+                )
+                lines.setdefault(line, []).append(point)
+        several = {line: sorted(points, key=lambda point: point.x) for line, points in lines.items() if len(points) > 1}
+        if several:
+            return words, several
+    return None
+
+
+def _jobs(folder: Path, started: float) -> list[Path]:
+    """The folders of the jobs of the sweep that began at `started`, in order."""
+    paths = folder.glob("*/.hydra/overrides.yaml")
+    jobs = [path.parent.parent for path in paths if path.stat().st_mtime >= started - 1]
+    return sorted(jobs, key=lambda job: (len(job.name), job.name))
+
+
+def _write_page(folder: Path, name: str, summary: Sequence[Row], jobs: Sequence[Path]) -> None:
+    found = curve_lines(summary)
+    if found is not None:
+        figures.save(figures.curve(found[1], found[0]), folder / "figures" / "curve.png")
+    status = [(job.name, (job / FAILED).read_text() if (job / FAILED).exists() else "finished") for job in jobs]
+    shown = page.render_sweep(name, *_shown(summary), status, has_curve=found is not None)
+    store.write_text(folder / "report.html", shown)
+
+
+def _shown(summary: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """The summary for people: its header, without the columns that are empty throughout, and its rows."""
+    rows = []
     for row in summary:
         interval = f" ± {100 * float(row['half_width']):.2f}" if row["half_width"] else ""
-        table.add_row(
-            *([escape(row["overrides"])] if with_overrides else []),
-            NAMES.get(row["propagation"], escape(row["propagation"])),
+        cells = (
+            row["overrides"],
+            title(row["select"], row["propagation"], _float(row["percentile"])),
             row["classifier"],
             row["n_clusters"],
-            row["percentile"],
-            row["n_labels"],
+            f"{int(row['n_labels']):,}",
             f"{100 * float(row['label_accuracy']):.1f} %",
             f"{100 * float(row['test_accuracy']):.2f}{interval} %",
             f"{row['published']} %" if row["published"] else "",
             row["n_seeds"],
             f"{float(row['fit_seconds']):.1f} s",
         )
-    return table
+        rows.append(cells)
+    used = [index for index in range(len(HEADER)) if any(row[index] for row in rows)]
+    return [HEADER[index] for index in used], [[row[index] for index in used] for row in rows]
 
 
-def _published(cfg: Any, row: Row) -> str:
-    """The published accuracy of the same row in percent, or nothing."""
+def _published(cfg: Any, row: Row) -> dict[str, str]:
+    """The published accuracy of the same row in percent and what that row is called, or nothing."""
     numbers = {
         "n_clusters": int(row["n_clusters"]) if row["n_clusters"] else None,
         "n_labels": int(row["n_labels"]),
-        "percentile": float(row["percentile"]) if row["percentile"] else None,
+        "percentile": _float(row["percentile"]),
     }
     entries = [Published(**entry) for entry in cfg.published]
-    found = find_published(entries, cfg.data.name, cfg.select._target_.rpartition(".")[2], {**row, **numbers})
-    return "" if found is None else f"{found.accuracy:.2f}"
+    found = find_published(entries, cfg.data.name, {**row, **numbers})
+    return {"row": "", "published": ""} if found is None else {"row": found.row, "published": f"{found.accuracy:.2f}"}
 
 
-def _to_csv(rows: Sequence[Row]) -> str:
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
+def _float(text: str) -> float | None:
+    return float(text) if text else None

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import json
 from collections.abc import Mapping, Sequence
 
 from rich.table import Table
@@ -10,50 +11,76 @@ from rich.table import Table
 from gpussl.config import Job, Published
 from gpussl.evaluate import accuracy_interval
 from gpussl.monitor import Stage
+from gpussl.permutations import Allocations
 from gpussl.records import Dataset, Result
 
-DECIMALS = {"label_accuracy": 6, "test_accuracy": 6, "fit_seconds": 3}
-NAMES = {
-    "none": "bought labels alone",
-    "cluster": "whole cluster",
-    "nearest": "nearest share",
+DECIMALS = {"label_accuracy": 6, "test_accuracy": 6, "fit_seconds": 3, "predict_seconds": 3}
+SELECTED = {
+    "nearest_to_centroid": "bought labels alone",
     "random": "random labels",
+    "first": "first labels",
     "all": "all labels",
 }
+PROPAGATED = {"cluster": "whole cluster", "best_allocation": "best allocation by test labels (upper bound)"}
+HEADER = ("training labels", "classifier", "bought", "used", "right", "test accuracy", "published", "fit")
 
 
-def title(result: Result) -> str:
+def title(select: str, propagation: str, percentile: float | None) -> str:
+    """How training labels came about, for people."""
+    if propagation == "none":
+        return SELECTED.get(select, select)
+    if propagation == "nearest" and percentile is not None:
+        return f"nearest {percentile:g} %"
+    return PROPAGATED.get(propagation, propagation)
+
+
+def result_title(result: Result) -> str:
     """How a result's training labels came about, for people."""
-    name = NAMES.get(result.propagation, result.propagation)
-    return f"nearest {result.percentile:g} %" if result.propagation == "nearest" else name
+    return title(result.select, result.propagation, result.percentile)
 
 
-def to_csv(results: Sequence[Result]) -> str:
-    """One row for each trained model; what does not apply is empty."""
+def to_csv(rows: Sequence[Mapping[str, object]]) -> str:
+    """Rows of the same names as CSV with a header; None is empty."""
     out = io.StringIO()
-    names = [field.name for field in dataclasses.fields(Result)]
-    writer = csv.DictWriter(out, names, lineterminator="\n")
+    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    for result in results:
-        row = dataclasses.asdict(result)
-        writer.writerow({name: _cell(name, value) for name, value in row.items()})
+    for row in rows:
+        writer.writerow({name: _rounded(name, value) for name, value in row.items()})
     return out.getvalue()
 
 
 def published(result: Result, job: Job, data: str) -> Published | None:
     """The published figure of the same row, if there is one."""
-    return find_published(job.published, data, type(job.select).__name__, dataclasses.asdict(result))
+    return find_published(job.published, data, dataclasses.asdict(result))
 
 
-def find_published(entries: Sequence[Published], data: str, select: str, row: Mapping[str, object]) -> Published | None:
+def find_published(entries: Sequence[Published], data: str, row: Mapping[str, object]) -> Published | None:
     """The first entry of which every condition that it states holds for a row."""
+    conditions = ("select", "propagation", "classifier", "n_clusters", "n_labels", "percentile")
     for entry in entries:
-        conditions = ("propagation", "classifier", "n_clusters", "n_labels", "percentile")
         stated = {name: getattr(entry, name) for name in conditions if getattr(entry, name) is not None}
-        same_choice = row["n_clusters"] is None or select == entry.select
-        if entry.data == data and same_choice and all(row[name] == value for name, value in stated.items()):
+        if entry.data == data and all(_meets(row[name], value) for name, value in stated.items()):
             return entry
     return None
+
+
+def _meets(found: object, stated: object) -> bool:
+    return found in stated if isinstance(stated, list) else found == stated
+
+
+def cells(result: Result, job: Job, dataset: Dataset) -> tuple[str, ...]:
+    """A result for people, under `HEADER`."""
+    entry = published(result, job, dataset.name)
+    return (
+        result_title(result),
+        result.classifier,
+        f"{result.n_labels:,}",
+        f"{result.n_train:,}",
+        f"{100 * result.label_accuracy:.1f} %",
+        f"{100 * result.test_accuracy:.2f} %",
+        "" if entry is None else f"{entry.accuracy:.2f} %",
+        f"{result.fit_seconds:.1f} s",
+    )
 
 
 def result_table(results: Sequence[Result], job: Job, dataset: Dataset) -> Table:
@@ -63,22 +90,10 @@ def result_table(results: Sequence[Result], job: Job, dataset: Dataset) -> Table
         title=f"{job.name}: test accuracy on {len(dataset.y_test):,} images, seed {job.seed}",
         caption=f"95 % interval of one accuracy: about ±{50 * (high - low):.1f} points; published: {sources(job)}",
     )
-    table.add_column("training labels")
-    table.add_column("classifier")
-    for column in ("bought", "used", "right", "test accuracy", "published", "fit"):
-        table.add_column(column, justify="right")
+    for index, column in enumerate(HEADER):
+        table.add_column(column, justify="left" if index < 2 else "right")
     for result in results:
-        entry = published(result, job, dataset.name)
-        table.add_row(
-            title(result),
-            result.classifier,
-            f"{result.n_labels:,}",
-            f"{result.n_train:,}",
-            f"{100 * result.label_accuracy:.1f} %",
-            f"{100 * result.test_accuracy:.2f} %",
-            "" if entry is None else f"{entry.accuracy:.2f} %",
-            f"{result.fit_seconds:.1f} s",
-        )
+        table.add_row(*cells(result, job, dataset))
     return table
 
 
@@ -114,7 +129,25 @@ def sources(job: Job) -> str:
     return ", ".join(dict.fromkeys(entry.source for entry in job.published)) or "none known"
 
 
-def _cell(name: str, value: object) -> object:
-    if value is None:
-        return ""
-    return f"{value:.{DECIMALS[name]}f}" if name in DECIMALS else value
+def allocations_json(allocations: Allocations, class_names: Sequence[str]) -> str:
+    """The best allocations of clusters to classes, for programs: "" for a cluster that has none."""
+
+    def names(classes: Sequence[int]) -> list[str]:
+        return [class_names[number] if number < len(class_names) else "" for number in classes]
+
+    described = {
+        "judged_by": "the test labels they are scored on: an upper bound",
+        "method": allocations.method,
+        "accuracy": allocations.accuracy,
+        "ranking": [
+            {"accuracy": score / allocations.n_points, "class_of_cluster": names(classes)}
+            for score, classes in allocations.ranking
+        ],
+    }
+    return json.dumps(described, indent=1) + "\n"
+
+
+def _rounded(name: str, value: object) -> object:
+    if isinstance(value, float) and name in DECIMALS:
+        return f"{value:.{DECIMALS[name]}f}"
+    return "" if value is None else value

@@ -1,98 +1,19 @@
-"""Cluster: a partition of the training points, from which come both what to label and how far a label reaches."""
-
-import warnings
-from dataclasses import dataclass
+"""Starts for k-means: which points the first centroids are."""
 
 import numpy as np
 from array_api_compat import array_namespace, device
-from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_limits
 
-from gpussl import backend, seeds
 from gpussl.arrays import (
     arange_like,
     group_bounds,
     itemsize,
-    paired_distances,
     row_blocks,
     squared_distances,
     squared_norms,
 )
-from gpussl.errors import ConfigError
-from gpussl.params import check, param
-from gpussl.records import Array, Clustering
+from gpussl.records import Array
 
-MAX_THREADS = 2
 MIN_EXPECTED = 10  # candidates in a round: with fewer, a start for few clusters would often be left to chance
-
-
-@dataclass(frozen=True)
-class KMeans:
-    """k-means: Lloyd's iterations of scikit-learn or cuML, from a k-means|| start of our own.
-
-    The libraries' own start is where most of the time goes when there are many clusters: scikit-learn's greedy
-    k-means++ reads all points once for every cluster.
-
-    Parameters
-    ----------
-    n_clusters : int
-    max_iter : int
-        Lloyd iterations at most.
-    tol : float
-        Stop when the centroids move less. scikit-learn takes it relative to the data's variance; cuML stops too when
-        the inertia falls by less than this share.
-    oversampling, n_rounds : float, int
-        Of the start: see `kmeans_parallel`.
-    """
-
-    n_clusters: int = param(8, ge=1)
-    max_iter: int = param(300, ge=1)
-    tol: float = param(1e-4, gt=0)
-    oversampling: float = param(0.5, gt=0)
-    n_rounds: int = param(5, ge=1)
-
-    def __post_init__(self) -> None:
-        check(self)
-
-    def check_size(self, n: int) -> None:
-        """Raise ConfigError if `n` points are too few."""
-        if self.n_clusters > n:
-            raise ConfigError(
-                f"cluster.n_clusters: expected at most the number of training points, {n}, found {self.n_clusters}"
-            )
-
-    def fit(self, X: Array, seed: int) -> Clustering:
-        """Cluster (n, d) points. Clusters may end empty where fewer than `n_clusters` points differ.
-
-        Raises
-        ------
-        ConfigError
-            More clusters than points.
-        """
-        self.check_size(X.shape[0])
-        rng = seeds.generator(seed, "kmeans_parallel")
-        start = kmeans_parallel(X, self.n_clusters, rng, oversampling=self.oversampling, n_rounds=self.n_rounds)
-        estimator = backend.of(X).KMeans(
-            n_clusters=self.n_clusters,
-            init=start,
-            n_init=1,
-            max_iter=self.max_iter,
-            tol=self.tol,
-            random_state=seeds.derive(seed, "lloyd"),
-        )
-        # scikit-learn adds up its threads' sums in the order they arrive, so with more than two the last bits vary
-        with warnings.catch_warnings(), threadpool_limits(MAX_THREADS, user_api="openmp"):
-            # fewer distinct points than clusters: a partition with empty clusters is what is asked for then
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            estimator.fit(X)
-        centroids, labels = estimator.cluster_centers_, estimator.labels_
-        return Clustering(
-            centroids=centroids,
-            labels=labels,
-            distances=paired_distances(X, centroids, labels),
-            inertia=float(estimator.inertia_),
-            n_iter=int(estimator.n_iter_),
-        )
 
 
 def kmeans_parallel(

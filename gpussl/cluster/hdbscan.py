@@ -1,0 +1,58 @@
+"""HDBSCAN: clusters as dense regions, as many as there are, and points that are in none."""
+
+from dataclasses import dataclass
+
+from array_api_compat import array_namespace, device
+
+from gpussl import backend
+from gpussl.arrays import paired_distances
+from gpussl.errors import ConfigError
+from gpussl.params import check, param
+from gpussl.records import Array, Clustering, OnProgress
+
+
+@dataclass(frozen=True)
+class HDBSCAN:
+    """scikit-learn's or cuML's HDBSCAN. A cluster's centroid is the mean of its members; noise has the cluster -1.
+
+    Parameters
+    ----------
+    min_cluster_size : int
+        Fewer points are no cluster.
+    min_samples : int
+        Neighbours that make a point a dense one.
+
+    References
+    ----------
+    Campello, Moulavi, Sander, "Density-based clustering based on hierarchical density estimates", PAKDD 2013.
+    """
+
+    min_cluster_size: int = param(100, ge=2)
+    min_samples: int = param(5, ge=1)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def check_size(self, n: int) -> None:
+        """Raise ConfigError if `n` points are too few."""
+        for name in ("min_cluster_size", "min_samples"):
+            if getattr(self, name) > n:
+                raise ConfigError(
+                    f"cluster.{name}: expected at most the number of training points, {n}, found {getattr(self, name)}"
+                )
+
+    def fit(self, X: Array, seed: int, on_progress: OnProgress | None = None) -> Clustering:
+        """Cluster (n, d) points; nothing is drawn at random."""
+        self.check_size(X.shape[0])
+        xp, twin = array_namespace(X), backend.of(X)
+        labels = twin.HDBSCAN(min_cluster_size=self.min_cluster_size, min_samples=self.min_samples).fit(X).labels_
+        labels = xp.astype(twin.asarray(labels), xp.int64)
+        n_clusters = int(xp.max(labels)) + 1
+        means = [xp.mean(X[labels == name, :], axis=0) for name in range(n_clusters)]
+        centroids = xp.stack(means) if means else X[:0, :]
+        distances = xp.zeros((X.shape[0],), dtype=X.dtype, device=device(X))
+        if n_clusters:
+            to_centroid = paired_distances(X, centroids, xp.maximum(labels, 0))
+            distances = xp.where(labels >= 0, to_centroid, distances)
+        inertia = float(xp.sum(xp.astype(distances, xp.float64) ** 2))
+        return Clustering(centroids=centroids, labels=labels, distances=distances, inertia=inertia, n_iter=1)

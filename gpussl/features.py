@@ -1,0 +1,63 @@
+"""Features: what the classifiers learn from, made of the represented points and their clusters."""
+
+from dataclasses import dataclass
+
+from array_api_compat import array_namespace
+
+from gpussl import backend
+from gpussl.arrays import itemsize, row_blocks, squared_distances, squared_norms
+from gpussl.errors import ConfigError
+from gpussl.params import check, param
+from gpussl.records import Array, Clustering
+
+
+@dataclass(frozen=True)
+class Represented:
+    """The points as they are represented."""
+
+    def fit_transform(self, X_train: Array, X_test: Array, clustering: Clustering) -> tuple[Array, Array]:
+        """(n, d) and (n_test, d) -> the same."""
+        return X_train, X_test
+
+
+@dataclass(frozen=True)
+class CentroidDistances:
+    """The Euclidean distances of a point to all centroids, whitened: linear maps of them, without correlation.
+
+    Distances to many centroids nearly agree with each other, and a linear model's solver crawls on what is nearly alike.
+
+    Parameters
+    ----------
+    regularization : float
+        Added to the variances, as a share of the largest: directions that hardly vary are not blown up.
+    """
+
+    regularization: float = param(1e-6, gt=0)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def fit_transform(self, X_train: Array, X_test: Array, clustering: Clustering) -> tuple[Array, Array]:
+        """(n, d) and (n_test, d) -> (n, k) and (n_test, k), for k clusters. ConfigError if there are none."""
+        if clustering.centroids.shape[0] == 0:
+            raise ConfigError(
+                "features=centroid_distances: expected clusters, found none; choose some with cluster=..."
+            )
+        xp, (train, test) = array_namespace(X_train), (_distances(X, clustering.centroids) for X in (X_train, X_test))
+        mean = xp.mean(train, axis=0)
+        centred = xp.astype(train - mean, xp.float64)
+        variances, directions = xp.linalg.eigh(centred.T @ centred / train.shape[0])
+        scale = 1 / xp.sqrt(xp.maximum(variances, 0.0) + self.regularization * xp.max(variances))
+        whitening = xp.astype(directions * scale, train.dtype)
+        return (train - mean) @ whitening, (test - mean) @ whitening
+
+
+def _distances(X: Array, centroids: Array) -> Array:
+    """(n, d) and (k, d) -> (n, k) Euclidean distances."""
+    xp, centroids = array_namespace(X), backend.of(X).asarray(centroids)
+    norms, centroid_norms = squared_norms(X), squared_norms(centroids)
+    blocks = []
+    for rows in row_blocks(X.shape[0], centroids.shape[0] * itemsize(X)):
+        squared = squared_distances(X[rows, :], centroids, norms[rows], centroid_norms)
+        blocks.append(xp.astype(xp.sqrt(squared), X.dtype, copy=False))
+    return xp.concat(blocks)

@@ -1,0 +1,150 @@
+"""What PyTorch's classifiers share: early stopping, predicting, saving, and the way from arrays to tensors."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from array_api_compat import array_namespace
+from sklearn.base import BaseEstimator, ClassifierMixin
+from torch import Tensor, nn
+
+from gpussl import backend, seeds
+from gpussl.errors import DeviceError
+from gpussl.models.holdout import split_groups
+from gpussl.records import Array, OnProgress
+
+PREDICT_ROWS = 1024  # rows of one forward pass when nothing is learnt: a convolution makes 100,000 values of each
+FITTED = ("n_features_in_", "n_iter_", "best_epoch_", "validation_score_")
+
+
+class NetworkClassifier(ClassifierMixin, BaseEstimator):
+    """A network with scikit-learn's API, trained until it gains no more on a share of the labels that is held out.
+
+    A subclass is a dataclass of its settings. It says how its network is built and how it is trained for an epoch.
+
+    Attributes
+    ----------
+    classes_ : (n_classes,) int array, on the host
+    n_features_in_ : int
+    network_ : torch.nn.Module
+    n_iter_ : int
+        Epochs run.
+    best_epoch_ : int
+        The epoch, from 1, whose weights were kept.
+    validation_score_ : float
+        Accuracy on the held-out labels then: of labels as they were given, right or wrong.
+    """
+
+    max_epochs: int
+    patience: int
+    validation_fraction: float
+    random_state: int
+    classes_: np.ndarray
+    n_features_in_: int
+    network_: nn.Module
+    n_iter_: int
+    best_epoch_: int
+    validation_score_: float
+
+    def build(self, n_features: int, n_classes: int) -> nn.Module:
+        """An untrained network from (n, n_features) to (n, n_classes) scores."""
+        raise NotImplementedError
+
+    def epochs(self, features: Tensor, labels: Tensor, train: Tensor) -> Iterator[nn.Module]:
+        """Train `network_` on the points at `train` (m,); after each epoch yield the network to be scored and kept."""
+        raise NotImplementedError
+
+    def split(self, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Positions (m,) to learn from and positions held out, of points in groups (n,)."""
+        return split_groups(groups, self.validation_fraction, seeds.generator(self.random_state, "validation"))
+
+    def fit(
+        self, X: Array, y: Array, groups: Array | None = None, on_progress: OnProgress | None = None
+    ) -> "NetworkClassifier":
+        """Fit to (n, d) points and their (n,) labels.
+
+        Parameters
+        ----------
+        groups : (n,) int array, optional
+            Points of one group are held out together: the copies of one bought label must not stand on both sides.
+        on_progress : callable, optional
+            Called after each epoch with the epochs run, the epochs there are at most, and a note.
+        """
+        to_numpy = backend.of(X).to_numpy
+        self.classes_, encoded = np.unique(to_numpy(y), return_inverse=True)
+        features = as_tensor(X)
+        self.n_features_in_ = features.shape[1]
+        labels = torch.as_tensor(encoded, device=features.device)
+        sides = self.split(np.arange(len(encoded)) if groups is None else to_numpy(groups))
+        train, held_out = (torch.as_tensor(side, device=features.device) for side in sides)
+        with torch.random.fork_rng(devices=[features.device] if features.is_cuda else []):
+            torch.manual_seed(seeds.derive(self.random_state, "torch"))
+            self.network_ = self.build(self.n_features_in_, len(self.classes_)).to(features.device)
+            self._keep_best(self.epochs(features, labels, train), features[held_out], labels[held_out], on_progress)
+        return self
+
+    def _keep_best(
+        self, epochs: Iterator[nn.Module], features: Tensor, labels: Tensor, on_progress: OnProgress | None
+    ) -> None:
+        """Run epochs until there is no gain on the held-out points, and put the best one's weights into `network_`."""
+        self.best_epoch_, self.validation_score_, best_weights = 0, -1.0, {}
+        for epoch, network in enumerate(epochs, start=1):
+            score = float((scores(network, features).argmax(dim=1) == labels).float().mean())
+            self.n_iter_ = epoch
+            if score > self.validation_score_:
+                self.best_epoch_, self.validation_score_ = epoch, score
+                best_weights = {name: weight.clone() for name, weight in network.state_dict().items()}
+            if on_progress is not None:
+                on_progress(epoch, self.max_epochs, f"held-out accuracy {score:.1%}")
+            if epoch == self.max_epochs or epoch - self.best_epoch_ >= self.patience:
+                break
+        self.network_.load_state_dict(best_weights)
+
+    def predict(self, X: Array) -> Array:
+        """(n, d) -> (n,) classes, where `X` is. ValueError if d is not what the model was fitted to."""
+        features = as_tensor(X)
+        if features.ndim != 2 or features.shape[1] != self.n_features_in_:
+            raise ValueError(f"X: expected shape (n, {self.n_features_in_}), found {tuple(features.shape)}")
+        best = scores(self.network_.to(features.device), features).argmax(dim=1)
+        twin = backend.of(X)
+        return twin.asarray(self.classes_)[twin.asarray(best)]
+
+    def pack(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The arrays and the other values that `unpack` makes the fitted model of."""
+        weights = {name: weight.detach().cpu().numpy() for name, weight in self.network_.state_dict().items()}
+        fitted = {name: getattr(self, name) for name in FITTED}
+        return {"classes_": self.classes_, **weights}, {"params": self.get_params(), "fitted": fitted}
+
+    @classmethod
+    def unpack(cls, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> "NetworkClassifier":
+        """The inverse of `pack`."""
+        model = cls(**values["params"])
+        for name in FITTED:
+            setattr(model, name, values["fitted"][name])
+        model.classes_ = arrays.pop("classes_")
+        model.network_ = model.build(model.n_features_in_, len(model.classes_))
+        model.network_.load_state_dict({name: torch.as_tensor(array) for name, array in arrays.items()})
+        return model
+
+
+def scores(network: nn.Module, features: Tensor) -> Tensor:
+    """(n, d) -> (n, n_classes) scores, learning nothing."""
+    network.eval()
+    with torch.inference_mode():
+        return torch.cat([network(block) for block in features.split(PREDICT_ROWS)])
+
+
+def as_tensor(X: Array) -> Tensor:
+    """An array as a float32 tensor on the device it is on: the same memory if it can be."""
+    xp = array_namespace(X)
+    X = xp.astype(X, xp.float32, copy=False)
+    try:
+        return torch.from_dlpack(X)
+    except BufferError:  # memory that may not be written to, as of a memory-mapped file
+        return torch.from_dlpack(xp.asarray(X, copy=True))
+    except (RuntimeError, AssertionError) as error:
+        raise DeviceError(
+            f"classifier: expected a PyTorch that works on {type(X).__module__} arrays, found {torch.__version__} "
+            f"({str(error).splitlines()[0]}); install gpussl[gpu], or use device=cpu"
+        ) from error
