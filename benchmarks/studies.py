@@ -31,10 +31,10 @@ CONVNET = "classifier=[study_convnet]"
 
 @dataclass(frozen=True)
 class Sweep:
-    """One sweep of an experiment: the table its rows belong to, and what differs from the experiment as it stands.
+    """One sweep of an experiment: where its rows belong, and what differs from the experiment as it stands.
 
-    `max_seeds` is 1 where nothing is drawn at random, and 2 where a seed takes long. `full` is whether the sweep is left
-    to `full=true`.
+    `max_seeds` is 1 where nothing is drawn at random, and 2 where a seed takes long. `full` is whether the sweep is
+    left to `full=true`.
     """
 
     table: str

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from array_api_compat import array_namespace
 
-from gpussl import backend
 from gpussl.arrays import itemsize, row_blocks, squared_distances, squared_norms
 from gpussl.errors import ConfigError
 from gpussl.params import check, param
@@ -24,7 +23,7 @@ class Represented:
 class CentroidDistances:
     """The Euclidean distances of a point to all centroids, whitened: linear maps of them, without correlation.
 
-    Distances to many centroids nearly agree with each other, and a linear model's solver crawls on what is nearly alike.
+    Distances to many centroids nearly agree with each other, and a linear model's solver crawls on what nearly agrees.
 
     Parameters
     ----------
@@ -38,7 +37,7 @@ class CentroidDistances:
         check(self)
 
     def fit_transform(self, X_train: Array, X_test: Array, clustering: Clustering) -> tuple[Array, Array]:
-        """(n, d) and (n_test, d) -> (n, k) and (n_test, k), for k clusters. ConfigError if there are none."""
+        """(n, d) and (n_test, d) -> (n, k) and (n_test, k) for k clusters. ConfigError without any."""
         if clustering.centroids.shape[0] == 0:
             raise ConfigError(
                 "features=centroid_distances: expected clusters, found none; choose some with cluster=..."
@@ -54,7 +53,7 @@ class CentroidDistances:
 
 def _distances(X: Array, centroids: Array) -> Array:
     """(n, d) and (k, d) -> (n, k) Euclidean distances."""
-    xp, centroids = array_namespace(X), backend.of(X).asarray(centroids)
+    xp = array_namespace(X)
     norms, centroid_norms = squared_norms(X), squared_norms(centroids)
     blocks = []
     for rows in row_blocks(X.shape[0], centroids.shape[0] * itemsize(X)):

@@ -63,7 +63,8 @@ def contingency(clusters: Array, classes: Array, n_clusters: int, n_classes: int
     clusters, classes = xp.astype(clusters, xp.int64), xp.astype(classes, xp.int64)
     inside = clusters >= 0
     pairs = clusters[inside] * n_classes + classes[inside]
-    return xp.reshape(backend.of(pairs).bincount(pairs, n_clusters * n_classes), (n_clusters, n_classes))
+    counts = xp.asarray(backend.of(pairs).bincount(pairs, n_clusters * n_classes))
+    return xp.reshape(counts, (n_clusters, n_classes))
 
 
 def score_allocations(table: Array, n_points: int | None = None) -> Allocations:

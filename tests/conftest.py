@@ -93,13 +93,18 @@ FAST = (
 )
 
 
+def fast(overrides):
+    """Those of `FAST` that settings chosen by `overrides` have."""
+    without = {item.split("=")[0] for item in overrides if item.startswith("classifier=") and "mlp" not in item}
+    without |= {"cluster" for item in overrides if item in ("cluster=none", "cluster=hdbscan")}
+    return [item for item in FAST if item.split(".")[0] not in without]
+
+
 @pytest.fixture
 def job(composed):
     """A function (overrides) -> a checked job on the digits that runs in a second."""
 
     def make(*overrides):
-        only_logistic = "classifier=[logistic]" in overrides
-        fast = [item for item in FAST if not (only_logistic and item.startswith("classifier.mlp"))]
-        return config.build(composed(*fast, *overrides))
+        return config.build(composed(*fast(overrides), *overrides))
 
     return make

@@ -9,8 +9,8 @@ import gpussl
 
 PACKAGE = Path(gpussl.__file__).parent
 FILES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py")}
-STAGES = ["represent.py", "cluster.py", "select.py", "oracle.py", "propagate.py", "evaluate.py"]
-STAGES += [name for name in FILES if name.startswith(("data/", "models/")) and "__main__" not in name]
+STAGES = ["represent.py", "features.py", "select.py", "oracle.py", "propagate.py", "evaluate.py"]
+STAGES += [name for name in FILES if name.startswith(("data/", "cluster/", "models/")) and "__main__" not in name]
 
 
 def imports(tree):
@@ -40,7 +40,8 @@ def files_that_read(attribute):
         ("cupy", {"backend/gpu.py"}),
         ("cuml", {"backend/gpu.py"}),
         ("matplotlib", {"report/figures.py"}),
-        ("torch", {"models/mlp.py"}),
+        ("torch", {"models/network.py", "models/mlp.py", "models/study_convnet.py"}),
+        ("xgboost", {"models/xgboost.py"}),
         ("pickle", set()),
         ("joblib", set()),
     ],

@@ -10,25 +10,43 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sklearn.cluster
+import sklearn.decomposition
 import sklearn.linear_model
+import sklearn.neighbors
 
 from gpussl import backend
 from gpussl.backend import cpu
-from gpussl.cluster import KMeans
+from gpussl.cluster import HDBSCAN, KMeans
 from gpussl.errors import DeviceError
+from gpussl.models.knn import KNeighborsClassifier
 from gpussl.models.logistic import LogisticRegression
+from gpussl.represent import PCA
 
 BACKEND = Path(backend.__file__).parent
-# The constructors of cuML 26.10.0: cuml/cluster/kmeans.pyx and cuml/linear_model/logistic_regression.py
+# The constructors of cuML 26.10.0, as its sources have them
 CUML = {
     "KMeans": "n_clusters max_iter tol verbose random_state init n_init oversampling_factor max_samples_per_batch "
     "device_buffer_samples init_size output_type",
     "LogisticRegression": "penalty tol C fit_intercept class_weight max_iter linesearch_max_iter l1_ratio solver "
     "lbfgs_memory penalty_normalized verbose output_type",
+    "HDBSCAN": "min_cluster_size min_samples cluster_selection_epsilon max_cluster_size metric alpha p "
+    "cluster_selection_method allow_single_cluster gen_min_span_tree verbose output_type prediction_data build_algo "
+    "build_kwds device_ids",
+    "PCA": "copy iterated_power n_components svd_solver tol verbose whiten output_type",
+    "KNeighborsClassifier": "n_neighbors algorithm metric weights p algo_params metric_params n_jobs verbose "
+    "output_type",
 }
-SKLEARN = {"KMeans": sklearn.cluster.KMeans, "LogisticRegression": sklearn.linear_model.LogisticRegression}
+HOMES = {
+    "KMeans": "cluster",
+    "HDBSCAN": "cluster",
+    "PCA": "decomposition",
+    "LogisticRegression": "linear_model",
+    "KNeighborsClassifier": "neighbors",
+}
+SKLEARN = {name: getattr(getattr(sklearn, home), name) for name, home in HOMES.items()}
 FITTED = {
     "KMeans": ("cluster_centers_", "labels_", "inertia_", "n_iter_"),
+    "HDBSCAN": ("labels_",),
     "LogisticRegression": ("coef_", "intercept_", "classes_"),
 }
 
@@ -67,15 +85,19 @@ def test_both_twins_take_the_arguments_gpussl_gives(monkeypatch):
     calls = []
     for name in CUML:
         monkeypatch.setattr(cpu, name, spy(name, calls))
+    y = (X[:, 0] > 0).astype(np.int64)
     KMeans(n_clusters=5).fit(X, seed=0)
-    LogisticRegression().fit(X, (X[:, 0] > 0).astype(np.int64))
-    assert calls == ["KMeans", "LogisticRegression"]
+    LogisticRegression().fit(X, y)
+    HDBSCAN(min_cluster_size=5).fit(X, seed=0)
+    PCA(2).fit_transform(X, X, 1.0, seed=0)
+    KNeighborsClassifier().fit(X, y).predict(X)
+    assert calls == list(CUML)
 
 
 @pytest.mark.parametrize("name", list(FITTED))
 def test_scikit_learn_has_the_fitted_attributes_that_are_read(name):
     X = np.random.default_rng(0).normal(size=(60, 4))
-    fitted = SKLEARN[name]().fit(X, X[:, 0] > 0)
+    fitted = SKLEARN[name](**({"copy": True} if name == "HDBSCAN" else {})).fit(X, X[:, 0] > 0)  # else it warns
     assert all(hasattr(fitted, attribute) for attribute in FITTED[name])
 
 
@@ -92,14 +114,10 @@ def fake_gpu(monkeypatch):
             memGetInfo=lambda: (30, 100), getDeviceProperties=lambda index: {"name": b"A GPU"}
         ),
     )
-    cluster, linear_model = types.ModuleType("cuml.cluster"), types.ModuleType("cuml.linear_model")
-    cluster.KMeans, linear_model.LogisticRegression = SKLEARN["KMeans"], SKLEARN["LogisticRegression"]
-    modules = {
-        "cupy": cupy,
-        "cuml": types.ModuleType("cuml"),
-        "cuml.cluster": cluster,
-        "cuml.linear_model": linear_model,
-    }
+    cupy.bincount = np.bincount
+    modules = {"cupy": cupy, "cuml": types.ModuleType("cuml")}
+    for name, home in HOMES.items():
+        setattr(modules.setdefault(f"cuml.{home}", types.ModuleType(home)), name, SKLEARN[name])
     for name, module in modules.items():
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.delitem(sys.modules, "gpussl.backend.gpu", raising=False)
@@ -117,6 +135,8 @@ def test_the_gpu_twin_uses_cupys_names(fake_gpu):
     gpu.synchronize()
     assert fake_gpu.synchronized == [True]
     np.testing.assert_array_equal(gpu.to_numpy(gpu.asarray([1, 2])), [1, 2])
+    np.testing.assert_array_equal(gpu.bincount(np.array([0, 2, 2]), 4), [1, 0, 2, 0])
+    assert gpu.DEVICE == "cuda"
     assert all(hasattr(gpu, name) for name in public("gpu")[0])
 
 

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import cluster as sklearn_cluster
 from sklearn.datasets import load_digits, make_blobs
+from sklearn.mixture import GaussianMixture as SklearnMixture
 
-from gpussl.cluster import KMeans, kmeans_parallel
+from gpussl.cluster import HDBSCAN, GaussianMixture, KMeans, NoClustering, assign, kmeans_parallel
 from gpussl.errors import ConfigError
 
 
@@ -92,3 +93,102 @@ def test_fewer_distinct_points_than_clusters_leave_clusters_empty():
 def test_more_clusters_than_points_are_refused(digits):
     with pytest.raises(ConfigError, match=r"cluster\.n_clusters: expected at most .* 10, found 11"):
         KMeans(n_clusters=11).fit(digits[:10], seed=0)
+
+
+class TestStarts:
+    def test_random_starts_are_different_points(self, digits):
+        found = KMeans(n_clusters=30, init="random", max_iter=1).fit(digits, seed=0)
+        assert found.centroids.shape == (30, 64)
+        assert len(np.unique(found.labels)) == 30
+
+    def test_of_several_starts_the_best_is_kept(self, digits):
+        said = []
+        settings = {"n_clusters": 10, "init": "random"}
+        best = KMeans(**settings, n_init=6).fit(digits, 2, on_progress=lambda *step: said.append(step))
+        assert [step[:2] for step in said] == [(i, 6) for i in range(1, 7)]
+        least = [float(note.split()[-1].replace(",", "")) for *_, note in said]
+        assert least == sorted(least, reverse=True)
+        assert least[0] > least[-1]
+        assert best.inertia == pytest.approx(least[-1], abs=1)
+        first = KMeans(**settings).fit(digits, 2)  # is the first of the six
+        assert first.inertia == pytest.approx(least[0], abs=1)
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    X = make_blobs(900, n_features=3, centers=4, cluster_std=[0.5, 1, 1.5, 2], random_state=3)[0]
+    return X.astype(np.float32)
+
+
+class TestGaussianMixture:
+    def test_is_scikit_learns_from_the_same_start(self, blobs):
+        X = blobs.astype(np.float64)
+        ours = GaussianMixture(4, tol=1e-9, max_iter=500, regularization=1e-6).fit(X, seed=0)
+        start = KMeans(4).fit(X, 0).centroids
+        theirs = SklearnMixture(4, means_init=start, tol=1e-9, max_iter=500, reg_covar=1e-6, random_state=0).fit(X)
+        order = ((ours.centroids[:, None] - theirs.means_[None]) ** 2).sum(axis=2).argmin(axis=1)
+        np.testing.assert_allclose(ours.centroids, theirs.means_[order], atol=1e-3)
+        np.testing.assert_allclose(ours.weights, theirs.weights_[order], atol=1e-4)
+        np.testing.assert_allclose(ours.covariances, theirs.covariances_[order], atol=1e-2)
+        assert np.mean(order[ours.labels] == theirs.predict(X)) > 0.999
+        assert np.mean(order[assign(ours, X)] == theirs.predict(X)) > 0.999
+
+    def test_distances_are_mahalanobis(self, blobs):
+        found = GaussianMixture(4).fit(blobs, seed=0)
+        for i in (0, 500):
+            centred = blobs[i] - found.centroids[found.labels[i]]
+            expected = np.sqrt(centred @ np.linalg.inv(found.covariances[found.labels[i]]) @ centred)
+            assert found.distances[i] == pytest.approx(expected, rel=1e-5)
+        assert found.inertia == pytest.approx((found.distances**2).sum())
+
+    def test_runs_on_every_namespace(self, xp, host):
+        X = make_blobs(120, n_features=2, centers=3, random_state=1)[0]
+        if xp.__name__ == "array_api_strict":
+            found = GaussianMixture(3)._maximize(
+                xp.asarray(X), xp.ones((120, 3)) / 3, NoClustering().fit(xp.asarray(X), 0)
+            )
+            np.testing.assert_allclose(host(found.centroids), [X.mean(axis=0)] * 3)
+            expected = np.cov(X.T, bias=True) + 1e-3 * np.eye(2)
+            np.testing.assert_allclose(host(found.covariances)[0], expected, rtol=1e-6)
+            assert host(assign(found, xp.asarray(X))).shape == (120,)
+        else:
+            assert host(GaussianMixture(3).fit(xp.asarray(X), 0).labels).shape == (120,)
+
+
+class TestHDBSCAN:
+    def test_finds_the_dense_regions_and_calls_the_rest_noise(self):
+        X, y = make_blobs(300, centers=[[0, 0], [20, 0], [0, 20]], cluster_std=0.5, random_state=0)
+        X = np.vstack([X, [[100, 100], [-100, 50]]]).astype(np.float32)
+        found = HDBSCAN(min_cluster_size=20).fit(X, seed=0)
+        assert found.labels[-2:].tolist() == [-1, -1]
+        assert found.centroids.shape == (3, 2)
+        for cluster in range(3):
+            members = np.flatnonzero(found.labels == cluster)
+            assert len(set(y[members])) == 1
+            np.testing.assert_allclose(found.centroids[cluster], X[members].mean(axis=0), rtol=1e-4, atol=1e-4)
+        expected = np.linalg.norm(X[:-2] - found.centroids[found.labels[:-2]], axis=1)
+        np.testing.assert_allclose(found.distances[:-2], np.where(found.labels[:-2] < 0, 0, expected), atol=1e-5)
+
+    def test_all_may_be_noise(self):
+        X = np.random.default_rng(0).normal(size=(30, 5)).astype(np.float32)
+        found = HDBSCAN(min_cluster_size=30).fit(X, seed=0)
+        assert found.centroids.shape == (0, 5)
+        assert set(found.labels.tolist()) == {-1}
+
+    def test_too_few_points_are_refused(self):
+        with pytest.raises(ConfigError, match=r"cluster\.min_cluster_size: expected at most .* 3, found 5"):
+            HDBSCAN(min_cluster_size=5).fit(np.zeros((3, 2), dtype=np.float32), seed=0)
+
+
+def test_no_clustering_puts_no_point_anywhere(xp, host):
+    found = NoClustering().fit(xp.asarray(np.ones((5, 2), dtype=np.float32)), seed=0)
+    assert host(found.labels).tolist() == [-1] * 5
+    assert found.centroids.shape == (0, 2)
+    with pytest.raises(ValueError, match=r"expected .* at least one cluster"):
+        assign(found, xp.asarray(np.ones((5, 2), dtype=np.float32)))
+
+
+def test_points_are_assigned_to_the_nearest_centroid(digits):
+    found = KMeans(n_clusters=30).fit(digits[:1000], seed=0)
+    expected = ((digits[1000:, None] - found.centroids[None]) ** 2).sum(axis=2).argmin(axis=1)
+    np.testing.assert_array_equal(assign(found, digits[1000:]), expected)

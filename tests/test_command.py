@@ -1,9 +1,11 @@
 """The command as a user has it: exit codes, messages, sweeps."""
 
 import csv
+import json
 import os
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -16,18 +18,26 @@ SMALL = [item for item in FAST if "mlp" not in item] + ["classifier=[logistic]"]
 
 
 @pytest.fixture
-def gpussl_command(tmp_path):
+def start_gpussl(tmp_path):
+    """A function (arguments) -> the process, at work in an empty folder."""
+
+    def start(*arguments, **streams):
+        environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "gpussl", *arguments]
+        streams = streams or {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        return subprocess.Popen(command, cwd=tmp_path, env=environment, text=True, **streams)
+
+    return start
+
+
+@pytest.fixture
+def gpussl_command(start_gpussl):
     """A function (arguments) -> the finished process, run in an empty folder."""
 
     def run(*arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "gpussl", *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        with start_gpussl(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            stdout, stderr = process.communicate(timeout=240)
+        return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
 
     return run
 
@@ -78,7 +88,8 @@ def test_what_hydra_refuses_shows_no_traceback(gpussl_command, argument):
 
 
 def test_a_sweep_is_gathered_over_its_jobs(gpussl_command, tmp_path):
-    entry = "{source:x,data:digits,propagation:none,classifier:logistic,n_clusters:20,accuracy:51.5}"
+    entry = "{source:x,row:B9,data:digits,select:[nearest_to_centroid],propagation:none,classifier:[logistic],"
+    entry += "n_clusters:20,accuracy:51.5}"
     sweep = ("seed=0,1,2", "cluster.n_clusters=10,20", f"published=[{entry}]", "hydra.sweep.dir=sweep")
     swept = gpussl_command("-m", *SMALL, *sweep)
     assert swept.returncode == 0, swept.stderr
@@ -92,15 +103,19 @@ def test_a_sweep_is_gathered_over_its_jobs(gpussl_command, tmp_path):
         members = [
             float(row["test_accuracy"])
             for row in rows
-            if (row["overrides"], row["propagation"]) == (group["overrides"], group["propagation"])
+            if all(row[name] == group[name] for name in ("overrides", "select", "propagation"))
         ]
         assert len(members) == int(group["n_seeds"]) == 3
         assert float(group["test_accuracy"]) == pytest.approx(sum(members) / 3, abs=2e-6)
         assert float(group["half_width"]) > 0
-    beside = {(group["propagation"], group["n_clusters"]): group["published"] for group in summary}
-    assert {row: figure for row, figure in beside.items() if figure} == {("none", "20"): "51.50"}
+    beside = [(group["propagation"], group["n_clusters"], group["row"], group["published"]) for group in summary]
+    assert [group for group in beside if group[-1]] == [("none", "20", "B9", "51.50")]
     assert {group["overrides"] for group in summary} == {"cluster.n_clusters=10", "cluster.n_clusters=20"}
     assert "mean over seeds" in swept.stdout
+    page = (tmp_path / "sweep" / "report.html").read_text()
+    assert page.count("<tr>") == 1 + len(summary)
+    assert page.count(": finished</li>") == 6
+    assert (tmp_path / "sweep" / "figures" / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_failed_job_does_not_stop_the_others_and_is_named(gpussl_command, tmp_path):
@@ -133,8 +148,95 @@ def test_the_wheel_runs_from_another_folder(tmp_path):
     assert "n_clusters: 2000" in shown.stdout
 
 
+# what makes each quick; sweeps are cut to two jobs
+ON_DIGITS = {
+    "fashion_baseline": ["classifier=[logistic]"],
+    "fashion_cluster_distances": ["cluster.n_clusters=10,20"],
+    "fashion_percentile_sweep": [*SMALL, "propagate.nearest.percentile=20,50"],
+    "fashion_propagation": FAST,
+    "fashion_random_labels": ["classifier=[logistic]", "select.n_labels=50"],
+    "fashion_representatives": ["classifier=[logistic]", "cluster.n_clusters=10,20"],
+    "mnist_clusterings": ["represent.n_components=5"],
+    "mnist_knn": [],
+    "mnist_label_curve": ["select.n_labels=50,100", "classifier.xgboost.n_estimators=3",
+                          "classifier.xgboost_test_stopped.n_estimators=3"],
+    "mnist_permutations": ["cluster.n_init=3"],
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_runs_on_the_digits(gpussl_command, experiment):
-    done = gpussl_command(f"+experiment={experiment}", "data=digits", *FAST)
+    done = gpussl_command(f"+experiment={experiment}", "data=digits", "device=cpu", *ON_DIGITS[experiment])
     assert done.returncode == 0, done.stderr
     assert "test accuracy on 500 images" in done.stdout
+
+
+class TestResuming:
+    SWEEP = ("-m", *SMALL, "cluster.n_clusters=10,15,20", "hydra.sweep.dir=sweep")
+
+    def made(self, tmp_path):
+        """When each finished job's manifest was written."""
+        paths = (tmp_path / "sweep").glob("*/manifest.json")
+        return {path.parent.name: path.stat().st_mtime_ns for path in paths}
+
+    def test_a_killed_sweep_does_only_what_is_missing(self, gpussl_command, start_gpussl, tmp_path):
+        process = start_gpussl(*self.SWEEP)
+        second = tmp_path / "sweep" / "1" / ".running"
+        while not second.exists():
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.kill()
+        process.wait()
+        assert second.exists()  # the mark of a job that was not let finish
+        before = self.made(tmp_path)
+        assert set(before) == {"0"}
+        swept = gpussl_command(*self.SWEEP)
+        assert swept.returncode == 0, swept.stderr
+        after = self.made(tmp_path)
+        assert set(after) == {"0", "1", "2"}
+        assert after["0"] == before["0"]
+        assert "sweep/0: finished before" in swept.stderr
+        assert swept.stderr.count("finished before") == 1
+        assert not list((tmp_path / "sweep").rglob(".running"))
+        with (tmp_path / "sweep" / "results.csv").open(newline="") as file:
+            assert {row["job"] for row in csv.DictReader(file)} == {"0", "1", "2"}
+
+    def test_a_changed_job_is_done_again_in_place_of_the_old_one(self, gpussl_command, tmp_path):
+        gpussl_command("-m", *SMALL, "cluster.n_clusters=10,15,20", "hydra.sweep.dir=sweep")
+        before = self.made(tmp_path)
+        swept = gpussl_command("-m", *SMALL, "cluster.n_clusters=10,12", "hydra.sweep.dir=sweep")
+        assert swept.returncode == 0
+        after = self.made(tmp_path)
+        assert after["0"] == before["0"]
+        assert after["1"] > before["1"]
+        with (tmp_path / "sweep" / "summary.csv").open(newline="") as file:  # the third job is no part of this sweep
+            found = {row["overrides"] for row in csv.DictReader(file)}
+        assert found == {"cluster.n_clusters=10", "cluster.n_clusters=12"}
+
+    def test_a_failed_job_leaves_nothing_of_an_earlier_one_and_is_tried_again(self, gpussl_command, tmp_path):
+        gpussl_command("-m", *SMALL, "cluster.n_clusters=10,15", "hydra.sweep.dir=sweep")
+        failed = gpussl_command("-m", *SMALL, "cluster.n_clusters=10,5000", "hydra.sweep.dir=sweep")
+        assert failed.returncode == 2
+        assert set(self.made(tmp_path)) == {"0"}
+        assert "expected at most" in (tmp_path / "sweep" / "1" / "failed.txt").read_text()
+        again = gpussl_command("-m", *SMALL, "cluster.n_clusters=10,15", "hydra.sweep.dir=sweep")
+        assert again.returncode == 0
+        assert set(self.made(tmp_path)) == {"0", "1"}
+        assert not list((tmp_path / "sweep").rglob("failed.txt"))
+
+    def test_files_of_others_are_left_alone(self, gpussl_command, tmp_path):
+        gpussl_command("-m", *SMALL, "cluster.n_clusters=10,15", "hydra.sweep.dir=sweep")
+        mine = tmp_path / "sweep" / "0" / "models" / "mine.txt"
+        mine.write_text("a note of mine")
+        gpussl_command("-m", *SMALL, "cluster.n_clusters=11,15", "hydra.sweep.dir=sweep")
+        assert mine.read_text() == "a note of mine"
+
+
+def test_six_percentiles_and_five_seeds_share_five_clusterings(gpussl_command, tmp_path):
+    sweep = ("+experiment=fashion_percentile_sweep", "data=digits", "device=cpu", "classifier=[logistic]")
+    swept = gpussl_command(*sweep, "cluster.n_clusters=20", "seed=0,1,2,3,4", "hydra.sweep.dir=sweep")
+    assert swept.returncode == 0, swept.stderr
+    manifests = [json.loads(path.read_text()) for path in (tmp_path / "sweep").glob("*/manifest.json")]
+    made = [stage["cached"] for manifest in manifests for stage in manifest["stages"] if stage["name"] == "cluster"]
+    assert len(made) == 30
+    assert made.count(False) == 5

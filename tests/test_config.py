@@ -6,7 +6,7 @@ from omegaconf import OmegaConf
 from gpussl import config
 from gpussl.errors import ConfigError
 
-GROUPS = ("data", "represent", "cluster", "select", "propagate", "classifier")
+GROUPS = ("data", "represent", "cluster", "features", "select", "propagate", "classifier")
 CHOICES = [(group, path.stem) for group in GROUPS for path in sorted((config.folder() / group).glob("*.yaml"))]
 EXPERIMENTS = [path.stem for path in sorted((config.folder() / "experiment").glob("*.yaml"))]
 
@@ -27,9 +27,10 @@ def test_every_choice_states_all_its_settings_and_the_defaults_of_its_class(comp
     node = node[choice] if is_list else node
     stage = config.instantiate(node, group)
     unstated = set(vars(stage)) - set(node) - {"random_state"}
-    assert unstated <= {"percentile"} if choice == "none" else not unstated
+    assert not unstated
     if group == "classifier":
-        assert type(stage)().get_params() == stage.get_params()
+        others = {name: value for name, value in stage.get_params().items() if name != "stopping"}
+        assert type(stage)().get_params().items() >= others.items()
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
@@ -63,7 +64,12 @@ def test_every_experiment_composes_and_builds(composed, experiment):
             "classifier.mlp.hidden_layer_sizes: expected a list of whole numbers",
         ),
         ("classifier.mlp.hidden_layer_sizes=8", "classifier.mlp.hidden_layer_sizes: expected a list of whole numbers"),
-        ("+cluster.n_cluster=5", "cluster.n_cluster: expected one of n_clusters, max_iter, tol,"),
+        ("+cluster.n_cluster=5", "cluster.n_cluster: expected one of n_clusters, init, n_init, max_iter, tol,"),
+        ("cluster.init=kmeans++", "cluster.init: expected one of kmeans_parallel, random, found 'kmeans++'"),
+        (
+            "classifier=[xgboost] classifier.xgboost.stopping=never",
+            "classifier.xgboost.stopping: expected one of bought, test, found 'never'",
+        ),
         ("data.n_test=null", "data.n_test: expected a whole number"),
         ("seed=-1", "seed: expected a whole number of at least 0, found -1"),
         ("classifier=[]", "classifier: expected at least one choice"),

@@ -1,12 +1,20 @@
 import numpy as np
 import pytest
 import sklearn.linear_model
+import sklearn.neighbors
 import torch
+import xgboost
 from sklearn.base import clone
 from sklearn.datasets import load_digits, make_blobs
 
+from gpussl.errors import ConfigError
+from gpussl.models.holdout import split_groups
+from gpussl.models.knn import KNeighborsClassifier
 from gpussl.models.logistic import LogisticRegression
-from gpussl.models.mlp import ByteDropout, MLPClassifier, _split
+from gpussl.models.mlp import ByteDropout, MLPClassifier
+from gpussl.models.study_convnet import StudyConvNet
+from gpussl.models.xgboost import XGBClassifier
+from gpussl.records import Watch
 
 DIGITS, NAMES = load_digits(return_X_y=True)
 DIGITS = (DIGITS / 16).astype(np.float32)
@@ -77,13 +85,22 @@ def test_the_mlps_numbers_come_from_its_seed_alone():
 
 def test_copies_of_one_label_are_never_on_both_sides_of_the_split():
     groups = np.repeat(np.arange(30), 7)
-    train, held_out = _split(groups, 0.1, np.random.default_rng(0))
+    train, held_out = split_groups(groups, 0.1, np.random.default_rng(0))
     assert len(set(groups[held_out])) == 3
     assert not set(groups[train]) & set(groups[held_out])
     assert sorted([*train, *held_out]) == list(range(210))
 
 
-@pytest.mark.parametrize("model", [LogisticRegression(C=3.0), MLPClassifier(dropout=0.5)])
+@pytest.mark.parametrize(
+    "model",
+    [
+        LogisticRegression(C=3.0),
+        MLPClassifier(dropout=0.5),
+        KNeighborsClassifier(5),
+        XGBClassifier(max_depth=3),
+        StudyConvNet(hidden=8),
+    ],
+)
 def test_models_clone_as_scikit_learns_do(model):
     assert clone(model).get_params() == model.get_params()
 
@@ -126,7 +143,7 @@ def test_the_mlp_predicts_for_any_floats(change):
 
 @pytest.mark.parametrize(("n_groups", "fraction"), [(3, 0.5), (3, 0.9), (4, 0.9), (100, 0.99)])
 def test_two_groups_at_least_are_left_to_learn_from(n_groups, fraction):
-    train, held_out = _split(np.arange(n_groups), fraction, np.random.default_rng(0))
+    train, held_out = split_groups(np.arange(n_groups), fraction, np.random.default_rng(0))
     assert len(train) >= 2
     assert len(held_out) >= 1
 
@@ -135,3 +152,98 @@ def test_another_number_of_features_is_refused():
     model = MLPClassifier(hidden_layer_sizes=[8], max_epochs=1).fit(DIGITS[:100], NAMES[:100])
     with pytest.raises(ValueError, match=r"X: expected shape \(n, 64\), found \(100, 10\)"):
         model.predict(DIGITS[:100, :10])
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_neighbours_are_scikit_learns(k):
+    found = KNeighborsClassifier(k).fit(DIGITS[:900], NAMES[:900]).predict(DIGITS[900:])
+    expected = sklearn.neighbors.KNeighborsClassifier(k, algorithm="brute").fit(DIGITS[:900], NAMES[:900])
+    np.testing.assert_array_equal(found, expected.predict(DIGITS[900:]))
+
+
+def test_no_more_neighbours_are_asked_than_there_are():
+    assert KNeighborsClassifier(5).fit(DIGITS[:2], np.array([4, 4])).predict(DIGITS[:3]).tolist() == [4, 4, 4]
+
+
+TREES = {"n_estimators": 60, "early_stopping_rounds": 5, "reg_alpha": 0.1, "max_depth": 4, "learning_rate": 0.3}
+
+
+class TestTrees:
+    def test_rounds_up_to_the_best_are_kept_and_no_more(self):
+        said = []
+        model = XGBClassifier(**TREES)
+        model.fit(DIGITS[:600], NAMES[:600], on_progress=lambda *step: said.append(step))
+        accuracies = [float(note.split()[-1].rstrip("%")) for *_, note in said]
+        assert model.n_iter_ == len(said) == min(60, model.best_iteration_ + 5)
+        assert model.booster_.num_boosted_rounds() == model.best_iteration_ == int(np.argmax(accuracies)) + 1
+        assert 100 * model.validation_score_ == pytest.approx(max(accuracies), abs=0.06)
+        assert np.mean(model.predict(DIGITS[600:]) == NAMES[600:]) > 0.8
+
+    def test_copies_of_one_label_are_held_out_together(self, monkeypatch):
+        seen = []
+        train = xgboost.train
+        monkeypatch.setattr(
+            xgboost, "train", lambda *args, **kwargs: seen.append((args, kwargs)) or train(*args, **kwargs)
+        )
+        X = np.repeat(np.eye(20, dtype=np.float32), 5, axis=0)  # five copies of each of twenty points
+        XGBClassifier(**TREES).fit(X, np.arange(100) // 50, groups=np.arange(100) // 5)
+        (((_, matrix, _), settings),) = seen
+        assert (matrix.num_row(), settings["evals"][0][0].num_row()) == (90, 10)
+
+    def test_the_watched_points_say_when_to_stop(self):
+        scores = iter([0.1, 0.5, *[0.2] * 100])
+        model = XGBClassifier(**TREES)
+        model.fit(DIGITS[:200], NAMES[:200], watch=Watch(DIGITS[200:210], lambda predicted: next(scores)))
+        assert (model.best_iteration_, model.n_iter_, model.validation_score_) == (2, 7, 0.5)
+
+    def test_class_numbers_may_be_any(self):
+        of_these = np.isin(NAMES, [3, 8])
+        seen = []
+        watch = Watch(DIGITS[of_these][:50], lambda predicted: seen.extend(predicted.tolist()) or 0.5)
+        model = XGBClassifier(n_estimators=3).fit(DIGITS[of_these], NAMES[of_these], watch=watch)
+        assert set(model.predict(DIGITS[of_these]).tolist()) == set(seen) == {3, 8}
+
+    def test_the_old_name_of_the_gpus_method_is_accepted(self):
+        old, new = (XGBClassifier(n_estimators=3, tree_method=name) for name in ("gpu_hist", "hist"))
+        found = [model.fit(DIGITS[:200], NAMES[:200]).predict(DIGITS) for model in (old, new)]
+        np.testing.assert_array_equal(*found)
+        with pytest.raises(ConfigError, match="tree_method: expected one of hist, gpu_hist, found 'exact'"):
+            XGBClassifier(tree_method="exact")
+
+    def test_the_settings_reach_xgboost(self):
+        model = XGBClassifier(n_estimators=1, max_depth=7, reg_lambda=3.5, max_bin=16).fit(DIGITS[:200], NAMES[:200])
+        kept = model.booster_.save_config()
+        for setting in (
+            '"max_depth":"7"',
+            '"reg_lambda":"3.5"',
+            '"max_bin":"16"',
+            '"reg_alpha":"8"',
+            '"subsample":"0.8',
+        ):
+            assert setting in kept.replace("\n", "").replace(" ", ""), setting
+
+
+class TestStudyConvNet:
+    def test_has_the_published_layers(self):
+        network = StudyConvNet().build(784, 10)
+        convolutions = [layer for layer in network if isinstance(layer, torch.nn.Conv2d)]
+        assert [(c.in_channels, c.out_channels, c.kernel_size[0]) for c in convolutions] == [
+            (1, 32, 3), (32, 64, 3), (64, 128, 3), (128, 1, 1),
+        ]  # fmt: skip
+        dense = [layer for layer in network if isinstance(layer, torch.nn.Linear)]
+        assert [(layer.in_features, layer.out_features) for layer in dense] == [(784, 64), (64, 10)]
+        assert network(torch.zeros(2, 784)).shape == (2, 10)
+        assert network(torch.zeros(2, 784)).dtype == torch.float32
+
+    def test_learns_the_digits(self):
+        model = StudyConvNet(channels=[8, 16], max_epochs=12, learning_rate=3e-3).fit(DIGITS[:1300], NAMES[:1300])
+        assert np.mean(model.predict(DIGITS[1300:]) == NAMES[1300:]) > 0.8
+
+    def test_the_last_tenth_is_held_out(self):
+        train, held_out = StudyConvNet().split(np.zeros(50))
+        assert (train.tolist(), held_out.tolist()) == (list(range(45)), list(range(45, 50)))
+        assert [len(side) for side in StudyConvNet().split(np.zeros(3))] == [2, 1]
+
+    def test_images_must_be_square(self):
+        with pytest.raises(ConfigError, match="classifier=study_convnet: expected square images, found 50 features"):
+            StudyConvNet().build(50, 10)

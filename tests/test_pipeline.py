@@ -17,10 +17,10 @@ from gpussl.data import Digits
 from gpussl.errors import ConfigError
 from gpussl.oracle import Oracle
 from gpussl.report import tables
-from gpussl.select import Random
 
 # what is left out depends on the clock, or on the test labels and must
 TIMED = {"seconds", "peak_memory_bytes", "note"}
+ROW_TIMES = ("fit_seconds", "predict_seconds")
 OF_TEST_LABELS = {"figures/accuracy.png", "report.html"}
 
 
@@ -29,7 +29,8 @@ def artifacts(folder):
     files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     rows = results(folder)
     for row in rows:
-        del row["fit_seconds"]
+        for name in ROW_TIMES:
+            del row[name]
     files["results.csv"] = rows
     manifest = json.loads(files["manifest.json"])
     for timed in (manifest, *manifest["stages"]):
@@ -43,6 +44,11 @@ def artifacts(folder):
 def results(folder):
     with (folder / "results.csv").open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def name_of(row):
+    """What a row's training set is called in its run."""
+    return row["propagation"] if row["select"] == "nearest_to_centroid" else row["select"]
 
 
 @pytest.fixture(scope="module")
@@ -63,16 +69,17 @@ def whole_run(tmp_path_factory):
 def test_every_training_set_and_classifier_has_its_row(whole_run):
     _, folder, returned = whole_run
     rows = results(folder)
-    header = "propagation,classifier,n_clusters,n_labels,n_train,percentile,seed,label_accuracy,test_accuracy"
-    assert ",".join(rows[0]) == header + ",fit_seconds,device"
-    expected = [(p, c) for p in ("none", "cluster", "nearest", "random", "all") for c in ("logistic", "mlp")]
-    assert [(row["propagation"], row["classifier"]) for row in rows] == expected
+    header = "select,propagation,classifier,n_clusters,n_labels,n_train,percentile,seed,label_accuracy,test_accuracy"
+    assert ",".join(rows[0]) == header + ",fit_seconds,predict_seconds,device"
+    sets = [("nearest_to_centroid", p) for p in ("none", "cluster", "nearest")] + [("random", "none"), ("all", "none")]
+    expected = [(*labels, classifier) for labels in sets for classifier in ("logistic", "mlp")]
+    assert [(row["select"], row["propagation"], row["classifier"]) for row in rows] == expected
     assert len(returned) == len(rows)
 
 
 def test_budgets_and_sizes_are_counted(whole_run):
     _, folder, _ = whole_run
-    rows = {row["propagation"]: row for row in results(folder)}
+    rows = {name_of(row): row for row in results(folder)}
     assert [rows[name]["n_labels"] for name in ("none", "cluster", "nearest", "random", "all")] == [
         "20", "20", "20", "20", "1297",
     ]  # fmt: skip
@@ -89,7 +96,8 @@ def test_saved_models_score_what_the_table_says(whole_run):
     _, folder, returned = whole_run
     dataset = Digits().load()
     for result in returned:
-        model = gpussl.load(folder / "models" / f"{result.propagation}-{result.classifier}.safetensors")
+        name = name_of(dataclasses.asdict(result))
+        model = gpussl.load(folder / "models" / f"{name}-{result.classifier}.safetensors")
         predicted = model.predict((dataset.X_test / np.float32(16)).astype(np.float32))
         assert np.mean(predicted == dataset.y_test) == pytest.approx(result.test_accuracy)
 
@@ -112,7 +120,7 @@ def test_the_manifest_says_what_the_run_was_made_with(whole_run):
     assert manifest["seeds"]["run"] == 0
     names = [stage["name"].split()[0] for stage in manifest["stages"]]
     assert list(dict.fromkeys(names)) == [
-        "load", "represent", "cluster", "select", "label", "propagate", "train", "evaluate", "report",
+        "load", "represent", "cluster", "select", "label", "propagate", "features", "train", "evaluate", "report",
     ]  # fmt: skip
     for stage in manifest["stages"]:
         assert stage["seconds"] >= 0
@@ -124,7 +132,7 @@ def test_the_page_shows_every_row_and_figure(whole_run):
     _, folder, returned = whole_run
     page = (folder / "report.html").read_text()
     assert page.count("<tr>") == len(returned) + 1
-    for name in ("accuracy", "representatives", "label_accuracy"):
+    for name in ("accuracy", "bought", "clusters", "label_accuracy"):
         assert f'src="figures/{name}.png"' in page
         assert (folder / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
@@ -194,7 +202,12 @@ class TestStageCache:
         """How often clusters were made."""
         calls = []
         fit = KMeans.fit
-        monkeypatch.setattr(KMeans, "fit", lambda self, X, seed: calls.append(self.n_clusters) or fit(self, X, seed))
+
+        def counted(self, X, seed, on_progress=None):
+            calls.append(self.n_clusters)
+            return fit(self, X, seed, on_progress)
+
+        monkeypatch.setattr(KMeans, "fit", counted)
         return calls
 
     def run(self, job, tmp_path, name, *overrides):
@@ -211,7 +224,8 @@ class TestStageCache:
         for files in made:
             del files["manifest.json"]  # which says what came from the cache
         assert made[0] == made[1]
-        assert results(tmp_path / "a") == results(tmp_path / "b")  # with the seconds that the fits took then
+        made = [[row["fit_seconds"] for row in results(tmp_path / name)] for name in "ab"]
+        assert made[0] == made[1]  # those that the fits took then
 
     def test_a_sweep_over_percentiles_shares_one_clustering(self, job, tmp_path, fits):
         for percentile in (10, 25, 50):
@@ -234,7 +248,7 @@ def test_a_used_run_folder_is_refused(whole_run):
 
 
 def test_two_runs_never_share_a_folder(job, tmp_path):
-    with report.claim(tmp_path), pytest.raises(ConfigError, match="found one at work, or killed"):
+    with report.claim(tmp_path), pytest.raises(ConfigError, match="found one at work in"):
         pipeline.run(job(), tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -274,9 +288,67 @@ def test_every_point_may_be_its_own_cluster(job, tmp_path):
 
 
 def test_random_selection_propagates_too(job, tmp_path):
-    (row, *_) = pipeline.run(job("select=random", "propagate=[cluster]", "classifier=[logistic]"), tmp_path / "run")
+    overrides = ("select=random", "select.n_labels=20", "propagate=[cluster]", "classifier=[logistic]")
+    (row, *_) = pipeline.run(job(*overrides), tmp_path / "run")
     assert row.n_labels == 20
     assert row.n_train < 1297  # clusters in which no label was bought stay unlabelled
+
+
+@pytest.mark.parametrize(("select", "n_labels"), [("select=first", 60), ("select=random", 60), ("select=all", 1297)])
+def test_labels_can_be_bought_without_clusters(job, tmp_path, select, n_labels):
+    overrides = [select, "cluster=none", "propagate=[none]", "classifier=[logistic]", "baselines=none"]
+    overrides += [f"select.n_labels={n_labels}"] if select != "select=all" else []
+    (row,) = pipeline.run(job(*overrides), tmp_path / "run")
+    assert (row.n_labels, row.n_train, row.n_clusters, row.label_accuracy) == (n_labels, n_labels, None, 1)
+    assert row.test_accuracy > 0.6
+    assert not (tmp_path / "run" / "clustering.safetensors").exists()
+    assert {path.stem for path in (tmp_path / "run" / "figures").iterdir()} == {"accuracy", "bought"}
+    labels = gpussl.load(tmp_path / "run" / "labels" / "none.safetensors")
+    if select == "select=first":
+        assert np.flatnonzero(labels.labels != -1).tolist() == list(range(60))
+
+
+def test_noise_is_neither_bought_nor_reached(job, tmp_path):
+    overrides = ("represent=pca", "represent.n_components=5", "cluster=hdbscan", "cluster.min_cluster_size=15")
+    (row,) = pipeline.run(
+        job(*overrides, "propagate=[cluster]", "classifier=[logistic]", "baselines=none"), tmp_path / "run"
+    )
+    clustering = gpussl.load(tmp_path / "run" / "clustering.safetensors")
+    labels = gpussl.load(tmp_path / "run" / "labels" / "cluster.safetensors")
+    is_noise = clustering.labels == -1
+    assert 0 < is_noise.sum() < 1297
+    assert (labels.labels[is_noise] == -1).all()
+    assert (labels.labels[~is_noise] != -1).all()
+    assert row.n_labels == len(clustering.centroids)
+    assert row.n_train == (~is_noise).sum()
+
+
+def test_the_classifiers_may_learn_from_distances_to_centroids(job, tmp_path):
+    overrides = ("features=centroid_distances", "select=all", "propagate=[none]", "classifier=[logistic]")
+    (row,) = pipeline.run(job(*overrides, "classifier.logistic.power=1", "baselines=none"), tmp_path / "run")
+    assert gpussl.load(tmp_path / "run" / "models" / "none-logistic.safetensors").coef_.shape == (10, 20)
+    assert row.test_accuracy > 0.85
+
+
+SMALL_TREES = ("cluster=none", "select=first", "propagate=[none]", "baselines=none", "classifier.{}.n_estimators=5")
+
+
+def test_only_trees_that_say_so_are_stopped_by_the_test_labels(job, tmp_path, monkeypatch):
+    watched = []
+    monkeypatch.setattr(pipeline.evaluate, "watch", lambda *_: watched.append(1) or pytest.fail("test labels opened"))
+    overrides = [item.format("xgboost") for item in SMALL_TREES]
+    pipeline.run(job(*overrides, "classifier=[xgboost]"), tmp_path / "honest")
+    assert not watched
+    overrides = [item.format("xgboost_test_stopped") for item in SMALL_TREES]
+    with pytest.raises(pytest.fail.Exception):
+        pipeline.run(job(*overrides, "classifier=[xgboost_test_stopped]"), tmp_path / "as published")
+
+
+def test_the_test_accuracy_stops_trees_as_published(job, tmp_path):
+    overrides = [item.format("xgboost_test_stopped") for item in SMALL_TREES]
+    (row,) = pipeline.run(job(*overrides, "classifier=[xgboost_test_stopped]"), tmp_path / "run")
+    model = gpussl.load(tmp_path / "run" / "models" / "none-xgboost_test_stopped.safetensors")
+    assert model.validation_score_ == pytest.approx(row.test_accuracy)
 
 
 def test_the_oracle_is_asked_for_no_more_than_the_budget(job, tmp_path, monkeypatch):
@@ -294,14 +366,21 @@ def test_the_oracle_is_asked_for_no_more_than_the_budget(job, tmp_path, monkeypa
 
 @pytest.mark.parametrize(
     ("changed", "found"),
-    [({}, 81.2), ({"n_clusters": 500}, None), ({"classifier": "mlp"}, None), ({"percentile": 30.0}, None)],
+    [
+        ({}, 81.2),
+        ({"classifier": "xgboost"}, 81.2),
+        ({"n_clusters": 500}, None),
+        ({"classifier": "mlp"}, None),
+        ({"percentile": 30.0}, None),
+        ({"select": "random"}, None),
+    ],
 )
 def test_a_published_figure_stands_beside_its_own_row_alone(whole_run, changed, found):
     row = {"propagation": "nearest", "n_clusters": 2000, "percentile": 25.0, **changed}
     row = dataclasses.replace(whole_run[2][0], **row)
-    entry = Published("a paper", "digits", "nearest", "logistic", 81.2, n_clusters=2000, percentile=25)
+    of = {"select": ["nearest_to_centroid"], "propagation": "nearest", "classifier": ["logistic", "xgboost"]}
+    entry = Published("a paper", "digits", **of, accuracy=81.2, n_clusters=2000, percentile=25)
     job = dataclasses.replace(whole_run[0], published=[entry])
     shown = tables.published(row, job, "digits")
     assert (shown.accuracy if shown else None) == found
     assert tables.published(row, job, "fashion_mnist") is None
-    assert tables.published(row, dataclasses.replace(job, select=Random(20)), "digits") is None

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpussl.errors import ConfigError
-from gpussl.propagate import ClusterPropagation, NoPropagation, nearness
-from gpussl.select import NearestToCentroid, Random
+from gpussl.propagate import ClusterPropagation, NoPropagation, cluster_names, nearness
+from gpussl.select import All, First, NearestToCentroid, Random
 
 N_CLUSTERS = 6  # of which hypothesis leaves some empty
-# whole distances, so that ties are common
-points = st.lists(st.tuples(st.integers(0, N_CLUSTERS - 1), st.integers(0, 4)), min_size=1, max_size=40)
+# whole distances, so that ties are common; -1 is in no cluster
+points = st.lists(st.tuples(st.integers(-1, N_CLUSTERS - 1), st.integers(0, 4)), min_size=1, max_size=40)
 percentiles = st.sampled_from([0, 10, 20, 25, 30, 50, 75, 99, 100])
 
 
@@ -34,6 +34,8 @@ def test_the_representative_is_the_nearest_member(xp, host, make_clustering, pai
 def test_a_representatives_label_reaches_the_nearest_share_of_its_cluster(xp, host, make_clustering, pairs, percentile):
     clustering = make_clustering(xp, *np.array(pairs).T, N_CLUSTERS)
     chosen = NearestToCentroid().select(clustering, seed=0)
+    if not chosen.shape[0]:
+        return
     bought = host(chosen) * 7  # any labels that tell the sources apart
     found = ClusterPropagation(percentile).propagate(clustering, chosen, xp.asarray(bought))
 
@@ -60,7 +62,7 @@ def test_any_bought_labels_propagate_from_the_one_nearest_the_centroid(xp, host,
 
     expected = []
     for i, (cluster, _) in enumerate(pairs):
-        sources = [j for j in members_by_distance(pairs, cluster) if j in bought]
+        sources = [j for j in members_by_distance(pairs, cluster) if j in bought and cluster >= 0]
         expected.append(i if i in bought else sources[0] if sources else -1)
     assert host(found.labels).tolist() == expected
     assert host(found.sources).tolist() == expected
@@ -115,3 +117,32 @@ def test_random_selection_is_without_replacement_and_by_seed(xp, host, make_clus
 def test_more_random_labels_than_points_are_refused(xp, make_clustering):
     with pytest.raises(ConfigError, match=r"select\.n_labels: expected at most .* 3, found 4"):
         Random(4).select(make_clustering(xp, [0] * 3, range(3), 1), seed=0)
+
+
+@given(pairs=points, data=st.data())
+def test_a_cluster_is_named_by_the_label_bought_nearest_its_centroid(xp, host, make_clustering, pairs, data):
+    bought = sorted(data.draw(st.sets(st.integers(0, len(pairs) - 1), min_size=1)))
+    clustering = make_clustering(xp, *np.array(pairs).T, N_CLUSTERS)
+    indices = xp.asarray(np.array(bought, dtype=np.int64))
+    expected = []
+    for cluster in range(N_CLUSTERS):
+        sources = [j for j in members_by_distance(pairs, cluster) if j in bought]
+        expected.append(sources[0] if sources else -1)
+    assert host(cluster_names(clustering, indices, indices)).tolist() == expected
+
+
+def test_the_first_and_all_are_what_they_say(xp, host, make_clustering):
+    clustering = make_clustering(xp, [-1] * 9, range(9), 0)
+    assert host(First(4).select(clustering, 0)).tolist() == [0, 1, 2, 3]
+    assert host(All().select(clustering, 0)).tolist() == list(range(9))
+    with pytest.raises(ConfigError, match=r"select\.n_labels: expected at most .* 9, found 10"):
+        First(10).select(clustering, 0)
+
+
+def test_without_clusters_no_label_spreads_and_no_representative_is_found(xp, host, make_clustering):
+    clustering = make_clustering(xp, [-1] * 5, range(5), 0)
+    indices = xp.asarray(np.array([1, 3]))
+    found = ClusterPropagation().propagate(clustering, indices, indices)
+    assert host(found.labels).tolist() == [-1, 1, -1, 3, -1]
+    with pytest.raises(ConfigError, match="select=nearest_to_centroid: expected clusters, found none"):
+        NearestToCentroid().select(clustering, 0)

@@ -8,9 +8,13 @@ from safetensors.numpy import save_file
 
 import gpussl
 from gpussl import console, store
+from gpussl.cluster import GaussianMixture
 from gpussl.errors import StoreError
+from gpussl.models.knn import KNeighborsClassifier
 from gpussl.models.logistic import LogisticRegression
 from gpussl.models.mlp import MLPClassifier
+from gpussl.models.study_convnet import StudyConvNet
+from gpussl.models.xgboost import XGBClassifier
 from gpussl.records import Clustering, PseudoLabels
 
 RNG = np.random.default_rng(0)
@@ -27,10 +31,14 @@ def artifacts():
         "logistic": LogisticRegression().fit(X, Y),
         "binary logistic": LogisticRegression().fit(X, Y > 0),
         "mlp": MLPClassifier(**SMALL).fit(X, Y),
+        "study_convnet": StudyConvNet(channels=[2], hidden=3, max_epochs=1).fit(X[:, :4], Y),
+        "knn": KNeighborsClassifier().fit(X, Y),
+        "xgboost": XGBClassifier(n_estimators=3, reg_alpha=0).fit(X, Y),
+        "mixture": GaussianMixture(2).fit(X, 0),
     }
 
 
-@pytest.mark.parametrize("name", ["clustering", "pseudo_labels"])
+@pytest.mark.parametrize("name", ["clustering", "pseudo_labels", "mixture"])
 def test_a_record_comes_back_equal(tmp_path, name):
     record = artifacts()[name]
     store.save(tmp_path / "a.safetensors", record)
@@ -40,17 +48,20 @@ def test_a_record_comes_back_equal(tmp_path, name):
         np.testing.assert_array_equal(getattr(loaded, key), value)
 
 
-@pytest.mark.parametrize("name", ["logistic", "binary logistic", "mlp"])
+@pytest.mark.parametrize("name", ["logistic", "binary logistic", "mlp", "study_convnet", "knn", "xgboost"])
 def test_a_model_comes_back_and_predicts_the_same(tmp_path, name):
     model = artifacts()[name]
     store.save(tmp_path / "a.safetensors", model)
     loaded = gpussl.load(tmp_path / "a.safetensors")
-    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    features = X[:, :4] if name == "study_convnet" else X
+    np.testing.assert_array_equal(loaded.predict(features), model.predict(features))
     assert loaded.get_params() == model.get_params()
-    assert loaded.score(X, model.predict(X)) == 1
+    assert loaded.score(features, model.predict(features)) == 1
+    fitted = [set(vars(each)) for each in (model, loaded)]
+    assert fitted[0] == fitted[1]
 
 
-@pytest.mark.parametrize("name", ["clustering", "logistic", "mlp"])
+@pytest.mark.parametrize("name", ["clustering", "logistic", "mlp", "xgboost"])
 def test_the_same_artifact_gives_the_same_bytes(tmp_path, name):
     paths = [tmp_path / "a", tmp_path / "b"]
     for path in paths:

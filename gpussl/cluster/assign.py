@@ -2,9 +2,8 @@
 
 import math
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
-from gpussl import backend
 from gpussl.arrays import itemsize, row_blocks, squared_distances, squared_norms
 from gpussl.records import Array, Clustering
 
@@ -24,7 +23,8 @@ def assign(clustering: Clustering, X: Array) -> Array:
         raise ValueError(f"assign: expected (n, {d}) points and at least one cluster, found {X.shape} and {k} clusters")
     if clustering.covariances is not None:
         return array_namespace(X).argmax(log_densities(clustering, X), axis=1)
-    xp, centroids = array_namespace(X), backend.of(X).asarray(clustering.centroids)
+    xp = array_namespace(X)
+    centroids = xp.asarray(clustering.centroids, device=device(X))
     norms, centroid_norms = squared_norms(X), squared_norms(centroids)
     return xp.concat(
         [
@@ -36,8 +36,9 @@ def assign(clustering: Clustering, X: Array) -> Array:
 
 def log_densities(mixture: Clustering, X: Array) -> Array:
     """(n, d) points -> (n, k): the logarithm of each component's weight times its density there, as float64."""
-    xp, asarray = array_namespace(X), backend.of(X).asarray
-    weights, means, covariances = (asarray(a) for a in (mixture.weights, mixture.centroids, mixture.covariances))
+    xp = array_namespace(X)
+    parts = (mixture.weights, mixture.centroids, mixture.covariances)
+    weights, means, covariances = (xp.asarray(part, device=device(X)) for part in parts)
     columns = []
     for j in range(means.shape[0]):
         squared, log_det = mahalanobis(X, means[j, :], covariances[j, :, :])

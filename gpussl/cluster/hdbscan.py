@@ -1,5 +1,6 @@
 """HDBSCAN: clusters as dense regions, as many as there are, and points that are in none."""
 
+import warnings
 from dataclasses import dataclass
 
 from array_api_compat import array_namespace, device
@@ -45,7 +46,11 @@ class HDBSCAN:
         """Cluster (n, d) points; nothing is drawn at random."""
         self.check_size(X.shape[0])
         xp, twin = array_namespace(X), backend.of(X)
-        labels = twin.HDBSCAN(min_cluster_size=self.min_cluster_size, min_samples=self.min_samples).fit(X).labels_
+        estimator = twin.HDBSCAN(min_cluster_size=self.min_cluster_size, min_samples=self.min_samples)
+        with warnings.catch_warnings():
+            # scikit-learn 1.8 and 1.9 announce another default for `copy`, which only matters for precomputed distances
+            warnings.simplefilter("ignore", FutureWarning)
+            labels = estimator.fit(X).labels_
         labels = xp.astype(twin.asarray(labels), xp.int64)
         n_clusters = int(xp.max(labels)) + 1
         means = [xp.mean(X[labels == name, :], axis=0) for name in range(n_clusters)]

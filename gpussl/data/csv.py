@@ -1,0 +1,91 @@
+"""Images as CSV: one a line, its class number and then its pixels, without a header."""
+
+import hashlib
+import math
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gpussl.errors import DataError
+from gpussl.params import check
+from gpussl.records import Dataset
+
+
+@dataclass(frozen=True)
+class CsvImages:
+    """A data set of labelled square images in two CSV files.
+
+    Parameters
+    ----------
+    name : str
+    train, test : str
+        The files, plain or gzipped: whole numbers from 0 to 255, with commas between them.
+    class_names : list of str
+        Of class 0, 1, ...
+    """
+
+    name: str
+    train: str
+    test: str
+    class_names: list[str]
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def load(self) -> Dataset:
+        """Read both files.
+
+        Raises
+        ------
+        DataError
+            A file is missing, or does not hold images of one square size with the classes that have names.
+        """
+        X_train, y_train, train_sum = self._read(Path(self.train).expanduser())
+        X_test, y_test, test_sum = self._read(Path(self.test).expanduser())
+        if X_train.shape[1] != X_test.shape[1]:
+            raise DataError(
+                f"{self.test}: expected {X_train.shape[1]} pixels an image, as in {self.train}, found {X_test.shape[1]}"
+            )
+        side = math.isqrt(X_train.shape[1])
+        return Dataset(
+            name=self.name,
+            X_train=X_train,
+            y_train=y_train,
+            X_test=X_test,
+            y_test=y_test,
+            class_names=tuple(self.class_names),
+            image_shape=(side, side),
+            max_value=255.0,
+            checksums={"train": train_sum, "test": test_sum},
+        )
+
+    def _read(self, path: Path) -> tuple[np.ndarray, np.ndarray, str]:
+        """Images (n, d) uint8, labels (n,) int64, and the file's sha256."""
+        try:
+            with path.open("rb") as file:
+                checksum = hashlib.file_digest(file, "sha256").hexdigest()
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".*input contained no data")
+                values = np.loadtxt(path, dtype=np.uint8, delimiter=",", ndmin=2, comments=None)
+        except OSError as error:
+            raise DataError(f"{path}: expected a readable CSV file, found: {error.strerror or error}") from error
+        except (ValueError, OverflowError, EOFError) as error:
+            raise DataError(
+                f"{path}: expected lines of a class number and pixels, all whole numbers from 0 to 255, without a "
+                f"header, found: {str(error).partition(';')[0]}"
+            ) from error
+        n, d = values.shape[0], values.shape[1] - 1
+        if n == 0 or d < 1 or math.isqrt(d) ** 2 != d:
+            raise DataError(
+                f"{path}: expected lines of a class number and a square number of pixels, found {n} lines of "
+                f"{values.shape[1]} numbers"
+            )
+        y = values[:, 0].astype(np.int64)
+        if y.max() >= len(self.class_names):
+            raise DataError(
+                f"{path}: expected class numbers below {len(self.class_names)} first in each line, found {y.max()} in "
+                f"line {int(y.argmax()) + 1}"
+            )
+        return np.ascontiguousarray(values[:, 1:]), y, checksum
