@@ -77,9 +77,9 @@ def composed():
     """A function (overrides) -> the composed configuration, as the command has it."""
     config.register()
 
-    def make(*overrides):
+    def make(*overrides, **kwargs):
         with initialize_config_dir(str(config.folder()), version_base="1.3"):
-            return compose("config", list(overrides))
+            return compose("config", list(overrides), **kwargs)
 
     return make
 
