@@ -45,19 +45,27 @@ class Gather(Callback):
         """Gather what the jobs have left in the sweep's folder."""
         folder = Path(config.hydra.sweep.dir)
         jobs = _jobs(folder, self.started)
-        rows = read_jobs(jobs)
-        if rows:
-            summary = summarize(rows)
-            store.write_text(folder / RESULTS, to_csv(rows))
-            store.write_text(folder / "summary.csv", to_csv(summary))
-            name = OmegaConf.load(jobs[0] / ".hydra" / "config.yaml").name
-            _write_page(folder, name, summary, jobs)
+        summary = gather(folder, jobs)
+        if summary:
             console.stdout.print(summary_table(summary))
             console.stdout.print(f"Sweep folder: {folder.resolve()}", markup=False, soft_wrap=True)
         failed = [job.name for job in jobs if (job / FAILED).exists()]
         if failed:
             console.say(f"gpussl: error: {len(failed)} of the sweep's jobs failed: {', '.join(failed)} in {folder}")
             sys.exit(2)
+
+
+def gather(folder: Path, jobs: Sequence[Path]) -> list[dict[str, str]]:
+    """Write a sweep's tables, curve and page from what its jobs have left in their folders; the summary's rows."""
+    rows = read_jobs(jobs)
+    if not rows:
+        return []
+    summary = summarize(rows)
+    store.write_text(folder / RESULTS, to_csv(rows))
+    store.write_text(folder / "summary.csv", to_csv(summary))
+    name = OmegaConf.load(jobs[0] / ".hydra" / "config.yaml").name
+    _write_page(folder, name, summary, jobs)
+    return summary
 
 
 def read_jobs(jobs: Sequence[Path]) -> list[dict[str, str]]:
@@ -192,7 +200,8 @@ def _published(cfg: Any, row: Row) -> dict[str, str]:
         "n_labels": int(row["n_labels"]),
         "percentile": _float(row["percentile"]),
     }
-    entries = [Published(**entry) for entry in cfg.published]
+    plain: Any = OmegaConf.to_container(cfg.published)
+    entries = [Published(**entry) for entry in plain]
     found = find_published(entries, cfg.data.name, {**row, **numbers})
     return {"row": "", "published": ""} if found is None else {"row": found.row, "published": f"{found.accuracy:.2f}"}
 
