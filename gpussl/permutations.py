@@ -20,6 +20,7 @@ from gpussl.records import Array
 MAX_ENUMERATED = 12  # 479,001,600 allocations: seconds. Beyond, only the best one is found
 BLOCK_SCORES = 2**22  # scores that are held at once
 N_RANKED = 10
+Ranked = tuple[int, tuple[int, ...]]  # a score and its allocation
 
 
 @dataclass(frozen=True)
@@ -29,23 +30,24 @@ class Allocations:
     Attributes
     ----------
     best : tuple of int
-        The class of each cluster under the best allocation, K of them: one of them where several are equally good.
+        The class of each cluster under the best allocation, or -1 if it gets none: one of the best where several are.
     score : int
         How many points the best one names rightly.
     n_points : int
     method : {"enumeration", "assignment"}
         Whether every allocation was scored, or only the best one found, by the assignment algorithm.
     ranking : list of (int, tuple of int)
-        Scores and allocations of the best few, best first.
+        Scores and allocations of the best few different ones, best first.
     counts : (score_max + 1,) int64 array or None
-        How many allocations have each score, on the host; None if they were not enumerated.
+        How many of the K! allocations have each score, on the host, K the larger of the numbers of clusters and of
+        classes; None if they were not enumerated.
     """
 
     best: tuple[int, ...]
     score: int
     n_points: int
     method: str
-    ranking: list[tuple[int, tuple[int, ...]]] = field(default_factory=list)
+    ranking: list[Ranked] = field(default_factory=list)
     counts: np.ndarray | None = None
 
     @property
@@ -90,16 +92,29 @@ def score_allocations(table: Array, n_points: int | None = None) -> Allocations:
     size, n_points = square.shape[0], total if n_points is None else n_points
     if size > MAX_ENUMERATED:
         rows, columns = linear_sum_assignment(twin.to_numpy(square), maximize=True)
-        best, score = tuple(int(c) for c in columns), int(twin.to_numpy(square)[rows, columns].sum())
-        return Allocations(best, score, n_points, "assignment", [(score, best)])
+        score = int(twin.to_numpy(square)[rows, columns].sum())
+        ranking = _distinct([(score, tuple(int(column) for column in columns))], table.shape)
+        return Allocations(ranking[0][1], score, n_points, "assignment", ranking)
     dtype = xp.int32 if total < 2**31 else xp.int64
     counts = np.zeros(total + 1, dtype=np.int64) if total < 2**24 else None  # finer than anyone could look at
-    ranked: list[tuple[int, tuple[int, ...]]] = []
+    ranked: list[Ranked] = []
     for first, scores in _blocks(xp.astype(square, dtype)):
         if counts is not None:
             counts += twin.to_numpy(twin.bincount(xp.reshape(scores, (-1,)), total + 1))
         ranked = _best_few(ranked, first, scores, size)
-    return Allocations(ranked[0][1], ranked[0][0], n_points, "enumeration", ranked, counts)
+    ranking = _distinct(ranked, table.shape)
+    return Allocations(ranking[0][1], ranking[0][0], n_points, "enumeration", ranking, counts)
+
+
+def _distinct(ranked: list[Ranked], shape: tuple[int, int]) -> list[Ranked]:
+    """Allocations of the square case as those of the table of this shape: -1 for the classes that were added."""
+    n_clusters, n_classes = shape
+    return list(
+        dict.fromkeys(
+            (score, tuple(name if name < n_classes else -1 for name in allocation[:n_clusters]))
+            for score, allocation in ranked
+        )
+    )
 
 
 def _square(table: Array) -> Array:
@@ -157,9 +172,7 @@ def _positions(classes: np.ndarray, first_row: int, size: int) -> np.ndarray:
     return classes[:, orders] + size * (first_row + np.arange(h))
 
 
-def _best_few(
-    ranked: list[tuple[int, tuple[int, ...]]], first: int, scores: Array, size: int
-) -> list[tuple[int, tuple[int, ...]]]:
+def _best_few(ranked: list[Ranked], first: int, scores: Array, size: int) -> list[Ranked]:
     """The best of those ranked before and of a block of scores, of which number `first` is the first."""
     xp, to_numpy = array_namespace(scores), backend.of(scores).to_numpy
     of_rows = xp.sort(xp.max(scores, axis=1), descending=True)

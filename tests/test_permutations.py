@@ -90,8 +90,10 @@ def test_clusters_and_classes_need_not_be_as_many(n_clusters, n_classes):
     rows, columns = linear_sum_assignment(table, maximize=True)
     found = score_allocations(table)
     assert found.score == table[rows, columns].sum()
-    named = [(cluster, name) for cluster, name in enumerate(found.best) if cluster < n_clusters and name < n_classes]
-    assert len(named) == min(n_clusters, n_classes)
+    named = [(cluster, name) for cluster, name in enumerate(found.best) if name != -1]
+    assert len(found.best) == n_clusters
+    assert len({name for _, name in named}) == len(named) == min(n_clusters, n_classes)
+    assert len({allocation for _, allocation in found.ranking}) == len(found.ranking)
     assert sum(table[cluster, name] for cluster, name in named) == found.score
 
 

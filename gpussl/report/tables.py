@@ -133,7 +133,7 @@ def allocations_json(allocations: Allocations, class_names: Sequence[str]) -> st
     """The best allocations of clusters to classes, for programs: "" for a cluster that has none."""
 
     def names(classes: Sequence[int]) -> list[str]:
-        return [class_names[number] if number < len(class_names) else "" for number in classes]
+        return [class_names[number] if number >= 0 else "" for number in classes]
 
     described = {
         "judged_by": "the test labels they are scored on: an upper bound",
