@@ -275,8 +275,8 @@ def render_table(table, rows):
     experiments = sorted({sweep.experiment for sweep in SWEEPS if sweep.table == table})
     lines = [f"## {table}. {TITLES[table]}", ""]
     lines += [f"`python -m gpussl {' '.join(f'+experiment={name}' for name in experiments[:1])}`", ""]
-    lines += ["| training labels | classifier | labels | published | ours | | seeds | seconds |"]
-    lines += ["|---|---|---|---|---|---|---|---|"]
+    lines += ["| training labels | classifier | labels | published | ours | | seeds | seconds | device |"]
+    lines += ["|---|---|---|---|---|---|---|---|---|"]
     for row in rows:
         mean, half = 100 * float(row["test_accuracy"]), 100 * float(row["half_width"] or 0)
         published = float(row["published"]) if row["published"] else None
@@ -285,7 +285,7 @@ def render_table(table, rows):
             f"| {'' if published is None else f'{published:.2f}'} "
             f"| {mean:.2f}{f' ± {half:.2f}' if row['half_width'] else ''} "
             f"| {verdict(mean, half, published)} | {row['n_seeds']} "
-            f"| {float(row['fit_seconds']) + float(row['predict_seconds']):.1f} |"
+            f"| {float(row['fit_seconds']) + float(row['predict_seconds']):.1f} | {row['device']} |"
         )
     return "\n".join([*lines, "", NOTES[table]]).rstrip()
 

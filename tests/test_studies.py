@@ -120,8 +120,9 @@ def test_a_row_that_falls_short_is_shown():
         "half_width": "0.01",
     }
     row |= {"published": "78.52", "n_seeds": "5", "fit_seconds": "1.25", "predict_seconds": "0.25", "sweep": "x"}
+    row["device"] = "cpu (x86_64)"
     table = studies.render_table("B3", [row])
-    assert "| first labels | logistic | 500 | 78.52 | 70.00 ± 1.00 | **below** | 5 | 1.5 |" in table
+    assert "| first labels | logistic | 500 | 78.52 | 70.00 ± 1.00 | **below** | 5 | 1.5 | cpu (x86_64) |" in table
 
 
 @pytest.mark.parametrize("argument", ["seed=0", "full=yes", "nonsense"])
