@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from gpussl import config, console, store
 from gpussl.errors import GpusslError
-from gpussl.report.sweep import FAILED
+from gpussl.report import FAILED
 
 INTERRUPTED = 130  # the exit code of a shell's program that Ctrl-C ended
 
@@ -24,6 +24,7 @@ def main(cfg: DictConfig) -> None:
     hydra_cfg = HydraConfig.get()
     folder = Path(hydra_cfg.runtime.output_dir)
     in_sweep = hydra_cfg.mode is RunMode.MULTIRUN
+    (folder / FAILED).unlink(missing_ok=True)  # of an earlier try
     try:
         job = config.build(cfg)
         from gpussl import pipeline, report  # late, so that --help and refusals need not wait for them
@@ -41,17 +42,10 @@ def main(cfg: DictConfig) -> None:
         console.say(f"gpussl: error: {error}")
         if not in_sweep:
             sys.exit(2)
-        _fail(folder, error)
-
-
-def _fail(folder: Path, error: Exception) -> None:
-    """Leave word that a job of a sweep failed: the others go on, and it is named when they are gathered."""
-    from gpussl import report
-
-    report.discard(folder)  # of an earlier job there, which must not be taken for this one
-    if not isinstance(error, (GpusslError, OSError)):
-        traceback.print_exception(error)
-    store.write_text(folder / FAILED, f"{type(error).__name__}: {error}\n")
+        if not isinstance(error, (GpusslError, OSError)):
+            traceback.print_exception(error)
+        # the other jobs go on; what failed is named when they are gathered
+        store.write_text(folder / FAILED, f"{type(error).__name__}: {error}\n")
 
 
 if __name__ == "__main__":

@@ -98,6 +98,21 @@ def squared_distances(X: Array, Y: Array, X_norms: Array, Y_norms: Array) -> Arr
     return xp.maximum(X_norms[:, None] - 2 * (X @ Y.T) + Y_norms[None, :], 0.0)
 
 
+def principal_axes(X: Array) -> tuple[Array, Array, Array]:
+    """The mean (d,) of (n, d) points, and the variances (d,) along their principal axes, the columns of (d, d).
+
+    Largest variance first, as float64, from the covariance matrix: exact, and the same every time.
+    """
+    xp = array_namespace(X)
+    mean = xp.mean(xp.astype(X, xp.float64), axis=0)
+    covariance = xp.zeros((X.shape[1], X.shape[1]), dtype=xp.float64, device=device(X))
+    for rows in row_blocks(X.shape[0], X.shape[1] * 8):
+        centred = xp.astype(X[rows, :], xp.float64) - mean
+        covariance = covariance + centred.T @ centred / X.shape[0]
+    variances, axes = xp.linalg.eigh(covariance)
+    return mean, xp.flip(variances), xp.flip(axes, axis=1)
+
+
 def paired_distances(X: Array, Y: Array, y: Array) -> Array:
     """Euclidean distance of each row of `X` (n, d) to the row of `Y` (k, d) that `y` (n,) names, to full precision."""
     xp = array_namespace(X, Y)

@@ -20,6 +20,7 @@ from gpussl.params import check, describe, param
 PACKAGE = Path(__file__).parent
 GROUPS = ("data", "represent", "cluster", "features", "select")  # of which one choice each makes a stage
 RESERVED = {"random", "all"}  # what the baselines are called in a run
+TEST_STOPPED = "test_stopped"  # how the name ends of a classifier that test labels told when to stop
 FOLDERS = (PACKAGE / "conf", PACKAGE.parent / "conf")  # in a wheel, in the repository
 
 
@@ -115,6 +116,8 @@ def build(cfg: DictConfig) -> Job:
         A name, type or range is wrong; the message says which, and what was expected.
     """
     _check_top(cfg)
+    classifiers = _instantiate_all(cfg.classifier, "classifier")
+    _check_names(classifiers)
     return Job(
         name=cfg.name,
         seed=cfg.seed,
@@ -124,7 +127,7 @@ def build(cfg: DictConfig) -> Job:
         allocate=cfg.allocate,
         **{group: instantiate(cfg[group], group) for group in GROUPS},
         propagate=_instantiate_all(cfg.propagate, "propagate"),
-        classifier=_instantiate_all(cfg.classifier, "classifier"),
+        classifier=classifiers,
         published=[Published(**entry) for entry in _plain(cfg.published)],
         resolved=OmegaConf.to_yaml(cfg, resolve=True),
     )
@@ -178,6 +181,16 @@ def _check_top(cfg: DictConfig) -> None:
     for name in RESERVED.intersection(str(key) for key in cfg.propagate):
         raise ConfigError(f"propagate.{name}: expected a name that is no baseline's, found {name}; choose another")
     check(dataclasses.replace(Config(), seed=cfg.seed))
+
+
+def _check_names(classifiers: dict[str, Any]) -> None:
+    """A model that the test labels stop must say so wherever its accuracy is shown."""
+    for name, model in classifiers.items():
+        if getattr(model, "stopping", "bought") == "test" and not name.endswith(TEST_STOPPED):
+            raise ConfigError(
+                f"classifier.{name}.stopping: expected test only under a name that ends in {TEST_STOPPED}, found it "
+                f"under {name}; choose classifier=[xgboost_test_stopped]"
+            )
 
 
 def _instantiate_all(nodes: DictConfig, path: str) -> dict[str, Any]:

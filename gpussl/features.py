@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from array_api_compat import array_namespace
 
-from gpussl.arrays import itemsize, row_blocks, squared_distances, squared_norms
+from gpussl.arrays import itemsize, principal_axes, row_blocks, squared_distances, squared_norms
 from gpussl.errors import ConfigError
 from gpussl.params import check, param
 from gpussl.records import Array, Clustering
@@ -43,11 +43,9 @@ class CentroidDistances:
                 "features=centroid_distances: expected clusters, found none; choose some with cluster=..."
             )
         xp, (train, test) = array_namespace(X_train), (_distances(X, clustering.centroids) for X in (X_train, X_test))
-        mean = xp.mean(train, axis=0)
-        centred = xp.astype(train - mean, xp.float64)
-        variances, directions = xp.linalg.eigh(centred.T @ centred / train.shape[0])
-        scale = 1 / xp.sqrt(xp.maximum(variances, 0.0) + self.regularization * xp.max(variances))
-        whitening = xp.astype(directions * scale, train.dtype)
+        mean, variances, axes = principal_axes(train)
+        scale = 1 / xp.sqrt(xp.maximum(variances, 0.0) + self.regularization * variances[0])
+        mean, whitening = xp.astype(mean, train.dtype), xp.astype(axes * scale, train.dtype)
         return (train - mean) @ whitening, (test - mean) @ whitening
 
 

@@ -1,7 +1,7 @@
 """Permutations: which cluster is which class, when clusters know no names.
 
-An allocation gives every class to another cluster. It is scored by how many points it names rightly, which is a sum of
-K entries of the K x K contingency table, so nothing but that table is needed.
+An allocation gives every cluster a class of its own. It is scored by how many points it names rightly, which is a sum
+of entries of the contingency table, so nothing but that table is needed.
 """
 
 import itertools
@@ -37,10 +37,9 @@ class Allocations:
     method : {"enumeration", "assignment"}
         Whether every allocation was scored, or only the best one found, by the assignment algorithm.
     ranking : list of (int, tuple of int)
-        Scores and allocations of the best few different ones, best first.
+        Scores and allocations of the best few, best first.
     counts : (score_max + 1,) int64 array or None
-        How many of the K! allocations have each score, on the host, K the larger of the numbers of clusters and of
-        classes; None if they were not enumerated.
+        How many allocations have each score, on the host; None if they were not enumerated.
     """
 
     best: tuple[int, ...]
@@ -70,14 +69,14 @@ def contingency(clusters: Array, classes: Array, n_clusters: int, n_classes: int
 
 
 def score_allocations(table: Array, n_points: int | None = None) -> Allocations:
-    """Score all allocations of K classes to K clusters, where `table` is.
+    """Score all allocations of classes to clusters, where `table` is.
 
     With more clusters than classes, some clusters stay without a class, and their points count as wrong; with fewer,
-    some classes stay without a cluster. Both are the square case with rows or columns of noughts added.
+    some classes stay without a cluster.
 
-    Up to `MAX_ENUMERATED` all K! are scored: the table is split into its upper and lower half, each half's sums are
-    made for every way to share out the classes, and one addition then gives each score. 10! is 252 x 120 x 120.
-    Beyond, the best one is found by the assignment algorithm.
+    Up to `MAX_ENUMERATED` clusters and classes all are scored: one half of the rows gets its sums for every way to
+    choose columns, the other half for every way to use those that are left, and one addition then gives each score. 10!
+    is 252 x 120 x 120. Beyond, the best one is found by the assignment algorithm.
 
     Parameters
     ----------
@@ -88,52 +87,43 @@ def score_allocations(table: Array, n_points: int | None = None) -> Allocations:
     """
     xp, twin = array_namespace(table), backend.of(table)
     total = int(xp.sum(table))
-    square = _square(table)
-    size, n_points = square.shape[0], total if n_points is None else n_points
-    if size > MAX_ENUMERATED:
-        rows, columns = linear_sum_assignment(twin.to_numpy(square), maximize=True)
-        score = int(twin.to_numpy(square)[rows, columns].sum())
-        ranking = _distinct([(score, tuple(int(column) for column in columns))], table.shape)
-        return Allocations(ranking[0][1], score, n_points, "assignment", ranking)
+    n_points = total if n_points is None else n_points
+    if max(table.shape) > MAX_ENUMERATED:
+        ranking = [_assignment(twin.to_numpy(table))]
+        return Allocations(ranking[0][1], ranking[0][0], n_points, "assignment", ranking)
     dtype = xp.int32 if total < 2**31 else xp.int64
     counts = np.zeros(total + 1, dtype=np.int64) if total < 2**24 else None  # finer than anyone could look at
-    ranked: list[Ranked] = []
-    for first, scores in _blocks(xp.astype(square, dtype)):
+    ranking = []
+    wide = table if table.shape[0] <= table.shape[1] else table.T  # each row gets a column of its own
+    for first, scores in _blocks(xp.astype(wide, dtype)):
         if counts is not None:
             counts += twin.to_numpy(twin.bincount(xp.reshape(scores, (-1,)), total + 1))
-        ranked = _best_few(ranked, first, scores, size)
-    ranking = _distinct(ranked, table.shape)
+        ranking = _best_few(ranking, first, scores, wide.shape)
+    if wide is not table:
+        ranking = [(score, _inverse(columns, table.shape[0])) for score, columns in ranking]
     return Allocations(ranking[0][1], ranking[0][0], n_points, "enumeration", ranking, counts)
 
 
-def _distinct(ranked: list[Ranked], shape: tuple[int, int]) -> list[Ranked]:
-    """Allocations of the square case as those of the table of this shape: -1 for the classes that were added."""
-    n_clusters, n_classes = shape
-    return list(
-        dict.fromkeys(
-            (score, tuple(name if name < n_classes else -1 for name in allocation[:n_clusters]))
-            for score, allocation in ranked
-        )
-    )
+def _assignment(table: np.ndarray) -> Ranked:
+    """The best allocation alone."""
+    rows, columns = linear_sum_assignment(table, maximize=True)
+    names = np.full(len(table), -1)
+    names[rows] = columns
+    return int(table[rows, columns].sum()), tuple(names.tolist())
 
 
-def _square(table: Array) -> Array:
-    """The table with rows or columns of noughts, so that it has as many of both."""
-    xp = array_namespace(table)
-    n_clusters, n_classes = table.shape
-    size = max(n_clusters, n_classes)
-
-    def noughts(rows: int, columns: int) -> Array:
-        return xp.zeros((rows, columns), dtype=table.dtype, device=device(table))
-
-    table = xp.concat([table, noughts(size - n_clusters, n_classes)], axis=0)
-    return xp.concat([table, noughts(size, size - n_classes)], axis=1)
+def _inverse(columns: tuple[int, ...], n: int) -> tuple[int, ...]:
+    """The row that has each of n columns, or -1, from the column that each row has."""
+    rows = [-1] * n
+    for row, column in enumerate(columns):
+        rows[column] = row
+    return tuple(rows)
 
 
 def _blocks(table: Array) -> Iterator[tuple[int, Array]]:
-    """The scores of all allocations in blocks (rows, orders of the lower half), each with the number of its first."""
-    xp, size = array_namespace(table), table.shape[0]
-    upper, lower = _plan(size)
+    """The scores of all allocations in blocks (choices for the upper rows, for the lower), with the first's number."""
+    xp = array_namespace(table)
+    upper, lower = _plan(*table.shape)
     flat = xp.reshape(table, (-1,))
     per_split = upper.shape[1] * lower.shape[1]
     step = max(1, BLOCK_SCORES // per_split)
@@ -153,26 +143,30 @@ def _half_sums(flat: Array, entries: np.ndarray) -> Array:
 
 
 @cache
-def _plan(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Positions in the flat table of each half allocation: for every way to share out the classes and every order.
+def _plan(n_rows: int, n_columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Positions in the flat table that each half of the rows may use, for every choice of columns for the upper half.
 
-    The upper half's are (splits, orders, rows), and so are the lower half's, of the classes left.
+    Both are (choices, orders, rows of the half): the upper half has all orders of the columns chosen, the lower half
+    all ordered choices of the columns left.
     """
-    half = size // 2
-    splits = list(itertools.combinations(range(size), half))
-    left = [[c for c in range(size) if c not in set(split)] for split in splits]
-    classes = (np.array(part, dtype=np.int64).reshape(len(splits), -1) for part in (splits, left))
-    return _positions(next(classes), 0, size), _positions(next(classes), half, size)
+    half = min(n_rows, n_columns // 2)
+    chosen = list(itertools.combinations(range(n_columns), half))
+    left = [[column for column in range(n_columns) if column not in columns] for columns in map(set, chosen)]
+    return (
+        _positions(np.array(chosen, dtype=np.int64).reshape(len(chosen), half), range(half), n_columns),
+        _positions(np.array(left, dtype=np.int64), range(half, n_rows), n_columns),
+    )
 
 
-def _positions(classes: np.ndarray, first_row: int, size: int) -> np.ndarray:
-    """(splits, h) classes for the rows from `first_row` -> (splits, h!, h) positions, each order of them."""
-    h = classes.shape[1]
-    orders = np.array(list(itertools.permutations(range(h))), dtype=np.int64).reshape(math.factorial(h), h)
-    return classes[:, orders] + size * (first_row + np.arange(h))
+def _positions(columns: np.ndarray, rows: range, n_columns: int) -> np.ndarray:
+    """(s, c) columns for some rows -> (s, orders, rows) positions, for each ordered choice of a column a row."""
+    c, h = columns.shape[1], len(rows)
+    orders = np.array(list(itertools.permutations(range(c), h)), dtype=np.int64)
+    orders = orders.reshape(math.perm(c, h), h)
+    return columns[:, orders] + n_columns * np.array(rows, dtype=np.int64)
 
 
-def _best_few(ranked: list[Ranked], first: int, scores: Array, size: int) -> list[Ranked]:
+def _best_few(ranked: list[Ranked], first: int, scores: Array, shape: tuple[int, int]) -> list[Ranked]:
     """The best of those ranked before and of a block of scores, of which number `first` is the first."""
     xp, to_numpy = array_namespace(scores), backend.of(scores).to_numpy
     of_rows = xp.sort(xp.max(scores, axis=1), descending=True)
@@ -184,13 +178,13 @@ def _best_few(ranked: list[Ranked], first: int, scores: Array, size: int) -> lis
     passing = xp.nonzero(flat >= bar)[0]
     values, numbers = to_numpy(xp.take(flat, passing)), to_numpy(passing)
     order = np.argsort(-values.astype(np.int64), kind="stable")[:N_RANKED]
-    found = [(int(values[i]), _allocation(first + int(numbers[i]), size)) for i in order]
+    found = [(int(values[i]), _allocation(first + int(numbers[i]), shape)) for i in order]
     return sorted([*ranked, *found], key=lambda item: -item[0])[:N_RANKED]
 
 
-def _allocation(number: int, size: int) -> tuple[int, ...]:
-    """The class of each cluster under the allocation of a number."""
-    upper, lower = _plan(size)
+def _allocation(number: int, shape: tuple[int, int]) -> tuple[int, ...]:
+    """The column of each row under the allocation of a number."""
+    upper, lower = _plan(*shape)
     split, rest = divmod(number, upper.shape[1] * lower.shape[1])
     first, second = divmod(rest, lower.shape[1])
-    return tuple(int(p) % size for p in (*upper[split, first], *lower[split, second]))
+    return tuple(int(position) % shape[1] for position in (*upper[split, first], *lower[split, second]))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from array_api_compat import array_namespace
 
-from gpussl import backend
+from gpussl.arrays import principal_axes
 from gpussl.errors import ConfigError
 from gpussl.params import check, param
 from gpussl.records import Array
@@ -46,8 +46,11 @@ class PCA:
                 f"represent.n_components: expected at most {min(X_train.shape)}, the smaller of training points and "
                 f"features, found {self.n_components}"
             )
-        pca = backend.of(X_train).PCA(n_components=self.n_components)
-        return pca.fit_transform(_scaled(X_train, max_value)), pca.transform(_scaled(X_test, max_value))
+        xp = array_namespace(X_train)
+        train, test = _scaled(X_train, max_value), _scaled(X_test, max_value)
+        mean, _, axes = principal_axes(train)
+        mean, axes = xp.astype(mean, xp.float32), xp.astype(axes[:, : self.n_components], xp.float32)
+        return (train - mean) @ axes, (test - mean) @ axes
 
 
 def _scaled(X: Array, max_value: float) -> Array:

@@ -9,6 +9,7 @@ import gpussl
 
 PACKAGE = Path(gpussl.__file__).parent
 FILES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py")}
+# pipeline.py, allocate.py and diagnose.py put stages together; no stage imports another
 STAGES = ["represent.py", "features.py", "select.py", "oracle.py", "propagate.py", "evaluate.py"]
 STAGES += [name for name in FILES if name.startswith(("data/", "cluster/", "models/")) and "__main__" not in name]
 

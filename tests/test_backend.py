@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sklearn.cluster
-import sklearn.decomposition
 import sklearn.linear_model
 import sklearn.neighbors
 
@@ -20,7 +19,6 @@ from gpussl.cluster import HDBSCAN, KMeans
 from gpussl.errors import DeviceError
 from gpussl.models.knn import KNeighborsClassifier
 from gpussl.models.logistic import LogisticRegression
-from gpussl.represent import PCA
 
 BACKEND = Path(backend.__file__).parent
 # The constructors of cuML 26.10.0, as its sources have them
@@ -32,14 +30,12 @@ CUML = {
     "HDBSCAN": "min_cluster_size min_samples cluster_selection_epsilon max_cluster_size metric alpha p "
     "cluster_selection_method allow_single_cluster gen_min_span_tree verbose output_type prediction_data build_algo "
     "build_kwds device_ids",
-    "PCA": "copy iterated_power n_components svd_solver tol verbose whiten output_type",
     "KNeighborsClassifier": "n_neighbors algorithm metric weights p algo_params metric_params n_jobs verbose "
     "output_type",
 }
 HOMES = {
     "KMeans": "cluster",
     "HDBSCAN": "cluster",
-    "PCA": "decomposition",
     "LogisticRegression": "linear_model",
     "KNeighborsClassifier": "neighbors",
 }
@@ -89,7 +85,6 @@ def test_both_twins_take_the_arguments_gpussl_gives(monkeypatch):
     KMeans(n_clusters=5).fit(X, seed=0)
     LogisticRegression().fit(X, y)
     HDBSCAN(min_cluster_size=5).fit(X, seed=0)
-    PCA(2).fit_transform(X, X, 1.0, seed=0)
     KNeighborsClassifier().fit(X, y).predict(X)
     assert calls == list(CUML)
 

@@ -84,7 +84,7 @@ def test_eleven_clusters_are_scored_in_blocks():
     assert peak < 300e6  # of 39,916,800 scores of 4 bytes, and counting them takes 8
 
 
-@pytest.mark.parametrize(("n_clusters", "n_classes"), [(5, 3), (3, 5), (1, 4), (14, 10), (4, 1)])
+@pytest.mark.parametrize(("n_clusters", "n_classes"), [(5, 3), (3, 5), (1, 4), (14, 10), (4, 1), (7, 10), (12, 5)])
 def test_clusters_and_classes_need_not_be_as_many(n_clusters, n_classes):
     table = np.random.default_rng(0).integers(0, 50, (n_clusters, n_classes))
     rows, columns = linear_sum_assignment(table, maximize=True)

@@ -61,7 +61,7 @@ def test_a_model_comes_back_and_predicts_the_same(tmp_path, name):
     assert fitted[0] == fitted[1]
 
 
-@pytest.mark.parametrize("name", ["clustering", "logistic", "mlp", "xgboost"])
+@pytest.mark.parametrize("name", ["clustering", "logistic", "mlp", "study_convnet", "knn", "xgboost", "mixture"])
 def test_the_same_artifact_gives_the_same_bytes(tmp_path, name):
     paths = [tmp_path / "a", tmp_path / "b"]
     for path in paths:

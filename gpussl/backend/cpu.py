@@ -6,28 +6,18 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.cluster import HDBSCAN, KMeans
-from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 from gpussl.records import Array
 
 __all__ = [
-    "DEVICE",
-    "HDBSCAN",
-    "PCA",
-    "KMeans",
-    "KNeighborsClassifier",
-    "LogisticRegression",
-    "asarray",
-    "bincount",
-    "device_name",
-    "memory",
-    "synchronize",
-    "to_numpy",
+    "DEVICE", "HDBSCAN", "HDBSCAN_COUNTS_ITSELF", "KMeans", "KNeighborsClassifier", "LogisticRegression", "asarray",
+    "bincount", "device_name", "memory", "synchronize", "to_numpy",
 ]  # fmt: skip
 
 DEVICE = "cpu"  # as PyTorch and XGBoost call it
+HDBSCAN_COUNTS_ITSELF = True  # whether a point is one of its own min_samples neighbours
 
 
 def asarray(X: Array) -> np.ndarray:

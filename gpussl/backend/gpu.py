@@ -13,26 +13,16 @@ if not cupy.is_available():
     raise ImportError("CuPy sees no CUDA device")
 
 from cuml.cluster import HDBSCAN, KMeans  # importing cuML needs a GPU
-from cuml.decomposition import PCA
 from cuml.linear_model import LogisticRegression
 from cuml.neighbors import KNeighborsClassifier
 
 __all__ = [
-    "DEVICE",
-    "HDBSCAN",
-    "PCA",
-    "KMeans",
-    "KNeighborsClassifier",
-    "LogisticRegression",
-    "asarray",
-    "bincount",
-    "device_name",
-    "memory",
-    "synchronize",
-    "to_numpy",
+    "DEVICE", "HDBSCAN", "HDBSCAN_COUNTS_ITSELF", "KMeans", "KNeighborsClassifier", "LogisticRegression", "asarray",
+    "bincount", "device_name", "memory", "synchronize", "to_numpy",
 ]  # fmt: skip
 
 DEVICE = "cuda"  # as PyTorch and XGBoost call it
+HDBSCAN_COUNTS_ITSELF = False  # whether a point is one of its own min_samples neighbours
 
 
 def asarray(X: Array) -> Array:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from array_api_compat import array_namespace
 
-from gpussl import backend
 from gpussl.arrays import arange_like
 from gpussl.cluster.assign import log_densities, mahalanobis
 from gpussl.cluster.kmeans import KMeans
@@ -50,11 +49,14 @@ class GaussianMixture:
 
     def fit(self, X: Array, seed: int, on_progress: OnProgress | None = None) -> Clustering:
         """Cluster (n, d) points. `distances` are Mahalanobis distances; `inertia` is the sum of their squares."""
-        xp, asarray = array_namespace(X), backend.of(X).asarray
-        start = KMeans(self.n_clusters).fit(X, seed)
+        return self.fit_from(X, KMeans(self.n_clusters).fit(X, seed), on_progress)
+
+    def fit_from(self, X: Array, start: Clustering, on_progress: OnProgress | None = None) -> Clustering:
+        """The same, from a clustering of the points."""
+        xp = array_namespace(X)
         names = arange_like(self.n_clusters, X)
         points = xp.astype(X, xp.float64)
-        weights = xp.astype(xp.astype(asarray(start.labels), xp.int64)[:, None] == names[None, :], xp.float64)
+        weights = xp.astype(xp.astype(start.labels, xp.int64)[:, None] == names[None, :], xp.float64)
         likelihood, iteration = -float("inf"), 0
         for iteration in range(1, self.max_iter + 1):
             mixture = self._maximize(points, weights, start)

@@ -21,7 +21,7 @@ class HDBSCAN:
     min_cluster_size : int
         Fewer points are no cluster.
     min_samples : int
-        Neighbours that make a point a dense one.
+        Neighbours that make a point a dense one, itself among them, as scikit-learn counts; cuML counts the others.
 
     References
     ----------
@@ -29,7 +29,7 @@ class HDBSCAN:
     """
 
     min_cluster_size: int = param(100, ge=2)
-    min_samples: int = param(5, ge=1)
+    min_samples: int = param(5, ge=2)
 
     def __post_init__(self) -> None:
         check(self)
@@ -46,7 +46,8 @@ class HDBSCAN:
         """Cluster (n, d) points; nothing is drawn at random."""
         self.check_size(X.shape[0])
         xp, twin = array_namespace(X), backend.of(X)
-        estimator = twin.HDBSCAN(min_cluster_size=self.min_cluster_size, min_samples=self.min_samples)
+        neighbors = self.min_samples if twin.HDBSCAN_COUNTS_ITSELF else self.min_samples - 1
+        estimator = twin.HDBSCAN(min_cluster_size=self.min_cluster_size, min_samples=neighbors)
         with warnings.catch_warnings():
             # scikit-learn 1.8 and 1.9 announce another default for `copy`, which only matters for precomputed distances
             warnings.simplefilter("ignore", FutureWarning)

@@ -1,8 +1,10 @@
 """Images as CSV: one a line, its class number and then its pixels, without a header."""
 
+import gzip
 import hashlib
 import math
 import warnings
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,16 +64,16 @@ class CsvImages:
         )
 
     def _read(self, path: Path) -> tuple[np.ndarray, np.ndarray, str]:
-        """Images (n, d) uint8, labels (n,) int64, and the file's sha256."""
+        """Images (n, d) uint8, labels (n,) int64, and the sha256 of the decompressed file."""
         try:
-            with path.open("rb") as file:
+            with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
                 checksum = hashlib.file_digest(file, "sha256").hexdigest()
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message=".*input contained no data")
                 values = np.loadtxt(path, dtype=np.uint8, delimiter=",", ndmin=2, comments=None)
         except OSError as error:
             raise DataError(f"{path}: expected a readable CSV file, found: {error.strerror or error}") from error
-        except (ValueError, OverflowError, EOFError) as error:
+        except (ValueError, OverflowError, EOFError, zlib.error) as error:
             raise DataError(
                 f"{path}: expected lines of a class number and pixels, all whole numbers from 0 to 255, without a "
                 f"header, found: {str(error).partition(';')[0]}"

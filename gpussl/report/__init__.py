@@ -4,8 +4,10 @@ import contextlib
 import dataclasses
 import fcntl
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from gpussl import console, environment, store
 from gpussl.config import Job
@@ -18,18 +20,20 @@ from gpussl.report import figures, manifest, page, tables
 MANIFEST = "manifest.json"
 CONFIG = "config.yaml"
 MARK = ".running"
+FAILED = "failed.txt"  # in the folder of a sweep's job that failed: why
 # what a run leaves, the manifest first: without it nothing else counts
 LEFT_BY_RUNS = (
-    MANIFEST, CONFIG, "results.csv", "report.html", "allocations.json", "failed.txt", "clustering.safetensors",
+    MANIFEST, CONFIG, "results.csv", "report.html", "allocations.json", "clustering.safetensors",
     "labels/*.safetensors", "models/*.safetensors", "figures/*.png",
 )  # fmt: skip
 
 
 def is_finished(folder: Path, job: Job) -> bool:
-    """Does a folder hold this very job, run to its end by this very code?"""
+    """Does a folder hold this very job, run to its end by this very code and these libraries? Data are not compared."""
     try:
         described = json.loads((folder / MANIFEST).read_text())
-        return described["code"] == environment.source_digest() and (folder / CONFIG).read_text() == job.resolved
+        made_with = (described["code"], described["versions"], (folder / CONFIG).read_text())
+        return made_with == (environment.source_digest(), environment.versions(), job.resolved)
     except (OSError, KeyError, ValueError):
         return False
 
@@ -43,12 +47,12 @@ def discard(folder: Path) -> None:
 
 @contextlib.contextmanager
 def claim(folder: Path, *, replace: bool = False) -> Iterator[None]:
-    """Have a run folder to oneself for the block. What a killed run has left there is removed.
+    """Have a run folder to oneself for the block. If it fails, nothing of the run is left.
 
     Parameters
     ----------
     replace : bool
-        Whether a finished run may be removed too.
+        Whether a finished run may be removed. What a killed one has left is removed in any case.
 
     Raises
     ------
@@ -57,20 +61,43 @@ def claim(folder: Path, *, replace: bool = False) -> Iterator[None]:
     """
     expected = "hydra.run.dir: expected a folder without a run in it"
     folder.mkdir(parents=True, exist_ok=True)
-    if (folder / MANIFEST).exists() and not replace:
-        raise ConfigError(f"{expected}, found a finished one in {folder}; name another folder")
-    is_used = any((folder / name).exists() for name in (MARK, MANIFEST, "failed.txt"))
-    with (folder / MARK).open("w") as mark:
+    with _lock(folder / MARK) as mark:
+        if mark is None:
+            raise ConfigError(f"{expected}, found one at work in {folder}; name another folder")
+        was_killed, is_finished = bool(mark.read()), (folder / MANIFEST).exists()
+        if is_finished and not replace:
+            raise ConfigError(f"{expected}, found a finished one in {folder}; name another folder")
+        if was_killed or is_finished:
+            discard(folder)
+        mark.write("at work, or killed\n")
+        mark.flush()
         try:
-            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a process that dies lets go of it
-        except BlockingIOError as error:
-            raise ConfigError(f"{expected}, found one at work in {folder}; name another folder") from error
-        try:
-            if is_used:
-                discard(folder)
             yield
+        except BaseException:
+            discard(folder)
+            raise
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[IO[str] | None]:
+    """A file that only one process has at a time and that is gone after the block; None if another has it.
+
+    The lock is the system's: a process that dies lets go of it, and leaves the file behind.
+    """
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_ours = path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino
+        except BlockingIOError:
+            is_ours = False
+        if not is_ours:  # another process has it, or had it and has just removed it
+            yield None
+            return
+        file.seek(0)
+        try:
+            yield file
         finally:
-            (folder / MARK).unlink(missing_ok=True)
+            path.unlink()
 
 
 def write(
@@ -106,6 +133,7 @@ def finish(folder: Path, job: Job, dataset: Dataset, monitor: Monitor, results: 
     drawn = {path.stem for path in (folder / "figures").glob("*.png")}
     store.write_text(folder / "report.html", page.render(job, dataset, results, drawn, described))
     store.write_text(folder / MANIFEST, manifest.to_json(described))
+    (folder / FAILED).unlink(missing_ok=True)  # of another process that wanted this folder meanwhile
 
 
 def show(folder: Path, job: Job, dataset: Dataset, results: list[Result], stages: list[Stage], reason: str) -> None:

@@ -4,6 +4,7 @@ import html
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from gpussl import config
 from gpussl.config import Job
 from gpussl.records import Dataset, Result
 from gpussl.report.tables import HEADER, cells, result_title, sources
@@ -84,7 +85,13 @@ def _page(title: str, body: str) -> str:
 
 
 def _summary(dataset: Dataset, results: Sequence[Result]) -> str:
-    fair = [result for result in results if result.select != "test_labels"]
+    fair = [
+        result
+        for result in results
+        if result.select != "test_labels" and not result.classifier.endswith(config.TEST_STOPPED)
+    ]
+    if not fair:
+        return f"{dataset.name}: every row here was made with test labels; none says how good it is on unseen data."
     with_clusters = [result for result in fair if result.n_clusters is not None]
     best = max(with_clusters or fair, key=lambda item: item.test_accuracy)
     return (

@@ -16,11 +16,10 @@ from scipy import stats
 
 from gpussl import console, store
 from gpussl.config import Published
-from gpussl.report import figures, page
+from gpussl.report import CONFIG, FAILED, figures, page
 from gpussl.report.tables import find_published, title, to_csv
 
-FAILED = "failed.txt"  # in the folder of a job that failed: why
-RESULTS = "results.csv"
+RESULTS, SUMMARY = "results.csv", "summary.csv"
 GROUP_BY = ("overrides", "select", "propagation", "classifier", "n_clusters", "percentile")
 # what a curve may be drawn against: the first of these that takes several values
 CURVES = {"n_labels": "labels bought", "percentile": "percentile", "n_clusters": "clusters"}
@@ -59,10 +58,12 @@ def gather(folder: Path, jobs: Sequence[Path]) -> list[dict[str, str]]:
     """Write a sweep's tables, curve and page from what its jobs have left in their folders; the summary's rows."""
     rows = read_jobs(jobs)
     if not rows:
+        for name in (RESULTS, SUMMARY):
+            (folder / name).unlink(missing_ok=True)  # of an earlier sweep
         return []
     summary = summarize(rows)
     store.write_text(folder / RESULTS, to_csv(rows))
-    store.write_text(folder / "summary.csv", to_csv(summary))
+    store.write_text(folder / SUMMARY, to_csv(summary))
     name = OmegaConf.load(jobs[0] / ".hydra" / "config.yaml").name
     _write_page(folder, name, summary, jobs)
     return summary
@@ -70,7 +71,8 @@ def gather(folder: Path, jobs: Sequence[Path]) -> list[dict[str, str]]:
 
 def read_jobs(jobs: Sequence[Path]) -> list[dict[str, str]]:
     """The rows of every finished job, each with the overrides that made it differ, its seed apart."""
-    finished = [job for job in jobs if (job / RESULTS).is_file()]
+    # a job that failed may have an earlier one's results in its folder
+    finished = [job for job in jobs if (job / RESULTS).is_file() and not (job / FAILED).exists()]
     given = [[str(item) for item in OmegaConf.load(job / ".hydra" / "overrides.yaml")] for job in finished]
     given = [[item for item in items if not item.startswith("seed=")] for items in given]
     common = set[str].intersection(*map(set, given)) if given else set()
@@ -79,7 +81,7 @@ def read_jobs(jobs: Sequence[Path]) -> list[dict[str, str]]:
         differing = " ".join(item for item in overrides if item not in common)
         with (job / RESULTS).open(newline="", encoding="utf-8") as file:
             found = list(csv.DictReader(file))
-        cfg = OmegaConf.load(job / "config.yaml")
+        cfg = OmegaConf.load(job / CONFIG)
         rows += [{"job": job.name, "overrides": differing, **row, **_published(cfg, row)} for row in found]
     return rows
 
