@@ -224,6 +224,20 @@ class TestResuming:
         assert set(self.made(tmp_path)) == {"0", "1"}
         assert not list((tmp_path / "sweep").rglob("failed.txt"))
 
+    def test_a_job_that_fails_before_it_begins_takes_nothing_away(self, gpussl_command, tmp_path):
+        gpussl_command("-m", *SMALL, "cluster.n_clusters=10,15", "hydra.sweep.dir=sweep")
+        before = self.made(tmp_path)
+        failed = gpussl_command("-m", *SMALL, "cluster.n_clusters=10,0", "hydra.sweep.dir=sweep")
+        assert failed.returncode == 2
+        assert "1 of the sweep's jobs failed: 1 in sweep" in failed.stderr
+        assert self.made(tmp_path) == before
+        with (tmp_path / "sweep" / "results.csv").open(newline="") as file:  # nor is it taken for the one that failed
+            assert {row["job"] for row in csv.DictReader(file)} == {"0"}
+        again = gpussl_command("-m", *SMALL, "cluster.n_clusters=10,15", "hydra.sweep.dir=sweep")
+        assert again.returncode == 0
+        assert again.stderr.count("finished before") == 2
+        assert self.made(tmp_path) == before
+
     def test_files_of_others_are_left_alone(self, gpussl_command, tmp_path):
         gpussl_command("-m", *SMALL, "cluster.n_clusters=10,15", "hydra.sweep.dir=sweep")
         mine = tmp_path / "sweep" / "0" / "models" / "mine.txt"

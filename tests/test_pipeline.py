@@ -253,6 +253,26 @@ def test_two_runs_never_share_a_folder(job, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_of_a_killed_run_is_cleared_and_used(job, tmp_path):
+    """A process that dies leaves its mark, and its lock goes with it."""
+    (tmp_path / ".running").write_text("at work, or killed\n")
+    (tmp_path / "models").mkdir()
+    for name in ("models/of-it.safetensors", "models/mine.txt", "results.csv"):
+        (tmp_path / name).write_text("")
+    pipeline.run(job("classifier=[logistic]"), tmp_path)
+    assert not (tmp_path / "models" / "of-it.safetensors").exists()
+    assert (tmp_path / "models" / "mine.txt").exists()
+    assert results(tmp_path)
+    assert not (tmp_path / ".running").exists()
+
+
+def test_a_run_that_fails_halfway_leaves_nothing(job, tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline.report, "finish", lambda *_: pytest.fail("no"))
+    with pytest.raises(pytest.fail.Exception):
+        pipeline.run(job("classifier=[logistic]"), tmp_path)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

@@ -102,7 +102,9 @@ def test_every_table_has_its_title_and_its_notes():
         (81.2, 0.5, 81.0, "met"),
         (80.9, 0.5, 81.0, "**below**, within the interval"),
         (80.0, 0.5, 81.0, "**below**"),
-        (97.05, 0.0, 97.05, "met"),
+        (97.05, None, 97.05, "met"),
+        (98.0, None, 97.05, "met"),
+        (97.0, None, 97.05, "**below**"),
         (50.0, 0.1, None, ""),
     ],
 )

@@ -18,8 +18,8 @@ class StudyConvNet(NetworkClassifier):
     """Three 3x3 convolutions, a 1x1 one to a single channel, and two dense layers, for square images.
 
     Trained with Adam, as published, with the last share of the training points as they come held out. What the paper
-    does not say is Keras's and PyTorch's usual: padding that keeps the size, ReLU after each layer, PyTorch's initial
-    weights; the best epoch's weights are kept. Products are in bfloat16, which takes half of float32's time.
+    does not say is chosen here: padding that keeps the size, ReLU after each layer, PyTorch's initial weights; the best
+    epoch's weights are kept. Products are in bfloat16, which takes half of float32's time.
 
     Parameters
     ----------

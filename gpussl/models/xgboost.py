@@ -30,8 +30,8 @@ class XGBClassifier(ClassifierMixin, BaseEstimator):
     reg_alpha, reg_lambda : float
         L1 and L2 penalties of the leaves.
     max_bin : int
-        Values that are told apart of each feature. XGBoost's own default is 256; for pixels 64 are as good, and trees
-        grow in less than half the time.
+        Values that are told apart of each feature. XGBoost's own default is 256; with 64 trees of pixels grow in about
+        half the time.
     tree_method : {"hist", "gpu_hist"}
         Two names of one method, the second from before XGBoost 2: trees are grown on the device the data are on.
     early_stopping_rounds : int
