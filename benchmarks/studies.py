@@ -107,12 +107,13 @@ TITLES = {
 }
 NOTES = {
     "A1": """\
-The best allocation is chosen by the labels it is scored on, so it is an upper bound and no accuracy on unseen data;
-the study's figure is one too. The honest row beside it names each cluster by one bought label, that of the member
-nearest its centroid. Starts are 64 and random as published, and the start with the least inertia is kept. Up to
-twelve clusters every allocation is scored, from the contingency table and by meeting in the middle, not from the
-predictions. The other clusterings that the study wished for are on 20 principal components, each test image in the
-component it most probably comes from, or, of HDBSCAN, in the cluster with the nearest mean.
+The best allocation is chosen by the labels it is scored on, so it is an upper bound, for names given one to one, and
+no accuracy on unseen data; the study's figure is one too. The honest row beside it names each cluster by one bought
+label, that of the member nearest its centroid; two clusters may get one name, which the study could not give them,
+and that is worth more than the best allocation. Starts are 64 and random as published, and the start with the least
+inertia is kept. Up to twelve clusters every allocation is scored, from the contingency table and by meeting in the
+middle, not from the predictions. The other clusterings that the study wished for are on 20 principal components, each
+test image in the component it most probably comes from, or, of HDBSCAN, in the cluster with the nearest mean.
 
 ![Scores of all allocations](mnist_allocations.png)
 

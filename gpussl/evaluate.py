@@ -15,10 +15,10 @@ def accuracy(dataset: Dataset, predicted: Array) -> float:
 
 
 def best_allocation(dataset: Dataset, clusters: Array, n_clusters: int) -> Allocations:
-    """The best way to name clusters by classes, judged by the test points themselves.
+    """The best way to name clusters by classes, each by another one, judged by the test points themselves.
 
-    It is chosen by the labels it is then scored on, so its accuracy is an upper bound of what naming clusters can
-    reach, and no accuracy on unseen data.
+    It is chosen by the labels it is then scored on, so its accuracy is no accuracy on unseen data but an upper bound of
+    what naming clusters one to one can reach. Names that two clusters may share can do better.
 
     Parameters
     ----------

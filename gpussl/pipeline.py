@@ -207,7 +207,7 @@ def _allocate(
         honest, bound = (dataclasses.replace(result, seed=run_on.job.seed) for result in results)
         honest = dataclasses.replace(honest, select=run_on.job.select.name)
         stage.note = (
-            f"test accuracy {honest.test_accuracy:.2%} named by {honest.n_labels:,} bought labels, at most "
+            f"test accuracy {honest.test_accuracy:.2%} named by {honest.n_labels:,} bought labels, one to one at most "
             f"{bound.test_accuracy:.2%} ({allocations.method})"
         )
     return allocations, [honest, bound]

@@ -99,14 +99,16 @@ def allocations(scored: Allocations, results: Sequence[Result]) -> Figure:
     axes.stairs(counts, 100 * edges / scored.n_points, color=COLORS[0], fill=True, alpha=0.6)
     axes.set_yscale("log")
     axes.axvline(100 * scored.accuracy, color=COLORS[1], linewidth=2,
-                 label=f"best, by the test labels: {100 * scored.accuracy:.2f} %")  # fmt: skip
+                 label=f"best of them, by the test labels: {100 * scored.accuracy:.2f} %")  # fmt: skip
     honest = next((result for result in results if result.classifier == "clusters"), None)
     if honest is not None:
         axes.axvline(100 * honest.test_accuracy, color=COLORS[2], linewidth=2, linestyle="--",
                      label=f"named by {honest.n_labels} bought labels: {100 * honest.test_accuracy:.2f} %")  # fmt: skip
     axes.set_xlabel("test points named rightly, %")
     axes.set_ylabel("allocations")
-    axes.set_title(f"All {scored.counts.sum():,} allocations of classes to clusters", loc="left", fontweight="bold")
+    axes.set_title(
+        f"All {scored.counts.sum():,} one-to-one allocations of classes to clusters", loc="left", fontweight="bold"
+    )
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False)
     return figure
 

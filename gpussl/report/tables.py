@@ -21,7 +21,7 @@ SELECTED = {
     "first": "first labels",
     "all": "all labels",
 }
-PROPAGATED = {"cluster": "whole cluster", "best_allocation": "best allocation by test labels (upper bound)"}
+PROPAGATED = {"cluster": "whole cluster", "best_allocation": "best one-to-one, by test labels: upper bound"}
 HEADER = ("training labels", "classifier", "bought", "used", "right", "test accuracy", "published", "fit")
 
 
@@ -136,7 +136,7 @@ def allocations_json(allocations: Allocations, class_names: Sequence[str]) -> st
         return [class_names[number] if number >= 0 else "" for number in classes]
 
     described = {
-        "judged_by": "the test labels they are scored on: an upper bound",
+        "judged_by": "the test labels they are scored on: an upper bound for names given one to one",
         "method": allocations.method,
         "accuracy": allocations.accuracy,
         "ranking": [
