@@ -6,7 +6,7 @@ from array_api_compat import array_namespace
 from gpussl import backend, seeds
 from gpussl.arrays import arange_like, group_bounds, take_or
 from gpussl.oracle import Oracle
-from gpussl.propagate import ClusterPropagation, nearness
+from gpussl.propagate import ClusterPropagation, NoPropagation, nearness
 from gpussl.records import UNLABELLED, Array, ClusterExamples, Clustering, Dataset, Diagnostics, PseudoLabels
 
 MAX_SHOWN = 20  # clusters
@@ -17,7 +17,8 @@ def diagnose(dataset: Dataset, clustering: Clustering, bought: Array, oracle: Or
     """What there is to show after labels were bought at `bought` (m,)."""
     xp, to_numpy = array_namespace(bought), backend.of(bought).to_numpy
     sizes = group_bounds(xp.sort(clustering.labels), clustering.centroids.shape[0])[1]
-    reached = ClusterPropagation().propagate(clustering, bought, oracle.buy(bought))
+    propagation = ClusterPropagation() if clustering.centroids.shape[0] else NoPropagation()
+    reached = propagation.propagate(clustering, bought, oracle.buy(bought))
     everywhere = arange_like(clustering.labels.shape[0], clustering.labels)
     is_bought = reached.sources == everywhere  # right by construction, and so no sign of how far a label may go
     reached = PseudoLabels(xp.where(is_bought, UNLABELLED, reached.labels), reached.sources)

@@ -127,9 +127,11 @@ def _cluster(run_on: Context, data: Data) -> Clustering:
         )
         clustering = _to_device(fetched.value, run_on.twin)
         stage.cached = fetched.cached
+        xp = array_namespace(clustering.labels)
+        n_noise = int(xp.count_nonzero(clustering.labels < 0))
         stage.note = (
             f"{clustering.centroids.shape[0]:,} clusters, {clustering.n_iter} iterations, "
-            f"inertia {clustering.inertia:,.0f}"
+            f"inertia {clustering.inertia:,.0f}" + (f", {n_noise:,} points in none" if n_noise else "")
         )
     return clustering
 
@@ -178,6 +180,8 @@ def _baselines(job: Job, clustering: Clustering, n_labels: int, y_train: Array) 
     selections = {"none": (), "random": (Random(n_labels),), "all": (Random(n_labels), All())}[job.baselines]
     training_sets = []
     for selection in selections:
+        if clustering.centroids.shape[0] == 0 and selection.name == job.select.name:
+            continue  # it would be compared with its like
         indices = selection.select(clustering, seeds.derive(job.seed, f"{selection.name} baseline"))
         oracle = Oracle(y_train)  # each has a purse of its own: what was bought for clusters is not known here
         labels = NoPropagation().propagate(clustering, indices, oracle.buy(indices))

@@ -6,6 +6,7 @@ from typing import ClassVar
 from array_api_compat import array_namespace
 
 from gpussl.arrays import group_bounds, group_sort, scatter, smallest_of_each_group, take_or
+from gpussl.errors import ConfigError
 from gpussl.params import check, param
 from gpussl.records import UNLABELLED, Array, Clustering, PseudoLabels
 
@@ -53,7 +54,17 @@ class ClusterPropagation:
             The points whose labels were bought, ascending and different.
         labels : (m,) int array
             Their labels.
+
+        Raises
+        ------
+        ConfigError
+            There are no clusters.
         """
+        if clustering.centroids.shape[0] == 0:
+            raise ConfigError(
+                "propagate: expected clusters to propagate labels in, found none; choose propagate=[none], or clusters "
+                "with cluster=..."
+            )
         xp = array_namespace(clustering.labels)
         n = clustering.labels.shape[0]
         source, known = _nearest_bought(clustering, indices)

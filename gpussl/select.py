@@ -32,8 +32,8 @@ class NearestToCentroid:
         xp, k = array_namespace(clustering.labels), clustering.centroids.shape[0]
         if k == 0:
             raise ConfigError(
-                "select=nearest_to_centroid: expected clusters, found none; choose others with cluster=... or labels "
-                "without them with select=random"
+                "select=nearest_to_centroid: expected clusters, found none; choose others with cluster=... or its "
+                "settings, or labels without clusters with select=random"
             )
         nearest, occupied = smallest_of_each_group(clustering.labels, clustering.distances, k)
         return xp.sort(nearest[occupied])

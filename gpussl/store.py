@@ -80,6 +80,8 @@ def load(path: str | Path) -> Any:
     StoreError
         The file is missing, broken, or not one of gpussl's.
     """
+    if Path(path).is_dir():
+        raise StoreError(f"{path}: expected a file, found a folder; name one of the .safetensors files in it")
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}

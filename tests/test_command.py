@@ -118,11 +118,25 @@ def test_a_sweep_is_gathered_over_its_jobs(gpussl_command, tmp_path):
     assert (tmp_path / "sweep" / "figures" / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_runs_and_sweeps_do_not_take_each_others_folders(gpussl_command, tmp_path):
+    assert gpussl_command("-m", *SMALL, "cluster.n_clusters=10,15", "hydra.sweep.dir=sweep").returncode == 0
+    before = (tmp_path / "sweep" / "results.csv").read_bytes()
+    refused = gpussl_command(*SMALL, "hydra.run.dir=sweep")
+    assert refused.returncode == 2
+    assert "expected a folder without a run in it, found a sweep in" in refused.stderr
+    assert (tmp_path / "sweep" / "results.csv").read_bytes() == before
+    refused = gpussl_command("-m", *SMALL, "cluster.n_clusters=10,15", "hydra.sweep.dir=sweep/0")
+    assert refused.returncode == 2
+    assert "hydra.sweep.dir: expected a folder without a run in it, found a finished one in sweep/0" in refused.stderr
+
+
 def test_a_failed_job_does_not_stop_the_others_and_is_named(gpussl_command, tmp_path):
     swept = gpussl_command("-m", *SMALL, "cluster.n_clusters=10,5000,20", "hydra.sweep.dir=sweep")
     assert swept.returncode == 2
     assert "gpussl: error: 1 of the sweep's jobs failed: 1 in sweep" in swept.stderr
     assert "Traceback" not in swept.stderr
+    (line,) = [line for line in swept.stderr.splitlines() if line.startswith("  cluster.n_clusters=5000 ")]
+    assert "ConfigError: cluster.n_clusters: expected at most" in line
     assert "expected at most" in (tmp_path / "sweep" / "1" / "failed.txt").read_text()
     with (tmp_path / "sweep" / "results.csv").open(newline="") as file:
         assert {row["job"] for row in csv.DictReader(file)} == {"0", "2"}

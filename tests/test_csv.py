@@ -43,13 +43,14 @@ def test_the_same_images_come_out_as_went_in(files, digits):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("label,a,b,c,d\n1,2,3,4,5\n", "without a header, found: could not convert string 'label'"),
+        ("label,a,b,c,d\n1,2,3,4,5\n", "without a header, found: could not convert string 'label' to uint8 in line 1;"),
         ("1,2,3,4,256\n", "from 0 to 255, without a header, found: could not convert string '256'"),
-        ("1,2,3,4,-1\n", "found: could not convert string '-1'"),
-        ("1,2,3,4,5\n1,2,3\n", "found: the number of columns changed from 5 to 3 at row 2"),
+        ("1,2,3,4,-1\n", "found: could not convert string '-1' to uint8 in line 1;"),
+        ("1,2,3,4,5\n1,2,3\n", "found: the number of columns changed from 5 to 3 in line 2;"),
         ("1,2,3,4,0.5\n", "found: could not convert string '0.5'"),
         ("1,2,3,4\n", "expected lines of a class number and a square number of pixels, found 1 lines of 4 numbers"),
-        ("", "expected lines of a class number and a square number of pixels, found 0 lines"),
+        ("1;2;3;4;5\n", "found: could not convert string '1;2;3;4;5' to uint8 in line 1;"),
+        ("", "expected lines of a class number and pixels, found an empty file"),
         ("1,2,3,4,5\n12,2,3,4,5\n", "expected class numbers below 10 first in each line, found 12 in line 2"),
         ("1,2,3,4,5\n", "expected 4 pixels an image, as in"),
     ],
@@ -79,4 +80,4 @@ def test_mnist_as_csv_is_a_choice(composed, monkeypatch):
     monkeypatch.setenv("GPUSSL_DATA", "/somewhere")
     job = config.build(composed("data=mnist_csv"))
     assert job.data.train == "/somewhere/mnist/mnist_train.csv"
-    assert job.data.name == "mnist"
+    assert job.data.name == "mnist_csv"

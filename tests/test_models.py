@@ -203,6 +203,14 @@ class TestTrees:
         model = XGBClassifier(n_estimators=3).fit(DIGITS[of_these], NAMES[of_these], watch=watch)
         assert set(model.predict(DIGITS[of_these]).tolist()) == set(seen) == {3, 8}
 
+    def test_trees_without_a_split_are_called_so(self, monkeypatch):
+        said = []
+        monkeypatch.setattr("gpussl.console.say", said.append)
+        XGBClassifier(n_estimators=3).fit(DIGITS[:200], NAMES[:200])
+        assert not said
+        XGBClassifier(n_estimators=3).fit(DIGITS[:30], NAMES[:30])
+        assert said[0].startswith("xgboost: no tree has a split, so every point gets one class: 27 labels are too few")
+
     def test_the_old_name_of_the_gpus_method_is_accepted(self):
         old, new = (XGBClassifier(n_estimators=3, tree_method=name) for name in ("gpu_hist", "hist"))
         found = [model.fit(DIGITS[:200], NAMES[:200]).predict(DIGITS) for model in (old, new)]

@@ -328,6 +328,12 @@ def test_labels_can_be_bought_without_clusters(job, tmp_path, select, n_labels):
         assert np.flatnonzero(labels.labels != -1).tolist() == list(range(60))
 
 
+def test_labels_bought_at_random_have_no_baseline_of_their_like(job, tmp_path):
+    overrides = ("cluster=none", "select=random", "select.n_labels=60", "propagate=[none]", "classifier=[logistic]")
+    rows = pipeline.run(job(*overrides, "baselines=all"), tmp_path / "run")
+    assert [row.select for row in rows] == ["random", "all"]
+
+
 def test_noise_is_neither_bought_nor_reached(job, tmp_path):
     overrides = ("represent=pca", "represent.n_components=5", "cluster=hdbscan", "cluster.min_cluster_size=15")
     (row,) = pipeline.run(

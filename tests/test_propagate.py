@@ -142,7 +142,8 @@ def test_the_first_and_all_are_what_they_say(xp, host, make_clustering):
 def test_without_clusters_no_label_spreads_and_no_representative_is_found(xp, host, make_clustering):
     clustering = make_clustering(xp, [-1] * 5, range(5), 0)
     indices = xp.asarray(np.array([1, 3]))
-    found = ClusterPropagation().propagate(clustering, indices, indices)
-    assert host(found.labels).tolist() == [-1, 1, -1, 3, -1]
+    with pytest.raises(ConfigError, match="propagate: expected clusters to propagate labels in, found none"):
+        ClusterPropagation().propagate(clustering, indices, indices)
+    assert host(NoPropagation().propagate(clustering, indices, indices).labels).tolist() == [-1, 1, -1, 3, -1]
     with pytest.raises(ConfigError, match="select=nearest_to_centroid: expected clusters, found none"):
         NearestToCentroid().select(clustering, 0)

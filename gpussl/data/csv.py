@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import math
+import re
 import warnings
 import zlib
 from dataclasses import dataclass
@@ -76,10 +77,12 @@ class CsvImages:
         except (ValueError, OverflowError, EOFError, zlib.error) as error:
             raise DataError(
                 f"{path}: expected lines of a class number and pixels, all whole numbers from 0 to 255, without a "
-                f"header, found: {str(error).partition(';')[0]}"
+                f"header, found: {_explain(error)}"
             ) from error
+        if values.size == 0:
+            raise DataError(f"{path}: expected lines of a class number and pixels, found an empty file")
         n, d = values.shape[0], values.shape[1] - 1
-        if n == 0 or d < 1 or math.isqrt(d) ** 2 != d:
+        if d < 1 or math.isqrt(d) ** 2 != d:
             raise DataError(
                 f"{path}: expected lines of a class number and a square number of pixels, found {n} lines of "
                 f"{values.shape[1]} numbers"
@@ -91,3 +94,13 @@ class CsvImages:
                 f"line {int(y.argmax()) + 1}"
             )
         return np.ascontiguousarray(values[:, 1:]), y, checksum
+
+
+def _explain(error: Exception) -> str:
+    """NumPy's complaint with the line it means: it counts rows from 0 where a value is wrong, else from 1."""
+    text = str(error).partition("; use `usecols`")[0]
+    found = re.search(r"(.*) at row (\d+)(?:, column \d+)?", text)
+    if not found:
+        return text
+    line = int(found[2]) + ("could not convert" in found[1])
+    return f"{found[1]} in line {line}; are there commas between the numbers?"

@@ -7,7 +7,7 @@ import numpy as np
 import xgboost
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from gpussl import backend, seeds
+from gpussl import backend, console, seeds
 from gpussl.models.holdout import split_groups
 from gpussl.params import check, param
 from gpussl.records import Array, OnProgress, Watch
@@ -28,7 +28,8 @@ class XGBClassifier(ClassifierMixin, BaseEstimator):
     subsample, colsample_bytree : float
         Shares of the points and of the features that each tree sees.
     reg_alpha, reg_lambda : float
-        L1 and L2 penalties of the leaves.
+        L1 and L2 penalties of the leaves. A leaf must outweigh the first: with fewer than some twenty labels a class, 8
+        leaves no split at all.
     max_bin : int
         Values that are told apart of each feature. XGBoost's own default is 256; with 64 trees of pixels grow in about
         half the time.
@@ -121,6 +122,11 @@ class XGBClassifier(ClassifierMixin, BaseEstimator):
         self.best_iteration_ = booster.best_iteration + 1
         self.validation_score_ = float(booster.best_score)
         self.booster_ = booster[: self.best_iteration_]  # `predict` and `save_raw` take all rounds
+        if not self.booster_.get_score():
+            console.say(
+                f"xgboost: no tree has a split, so every point gets one class: {len(encoded)} labels are too few for "
+                f"reg_alpha={self.reg_alpha:g}; lower it"
+            )
         return self
 
     def predict(self, X: Array) -> Array:

@@ -67,6 +67,8 @@ def claim(folder: Path, *, replace: bool = False) -> Iterator[None]:
         was_killed, is_finished = bool(mark.read()), (folder / MANIFEST).exists()
         if is_finished and not replace:
             raise ConfigError(f"{expected}, found a finished one in {folder}; name another folder")
+        if (folder / "multirun.yaml").exists():
+            raise ConfigError(f"{expected}, found a sweep in {folder}; name another folder")
         if was_killed or is_finished:
             discard(folder)
         mark.write("at work, or killed\n")

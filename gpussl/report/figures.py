@@ -82,7 +82,7 @@ def clusters(dataset: Dataset, diagnostics: Diagnostics) -> Figure:
     """The largest clusters, a row each: the mean of all members, and a few of them."""
     blank = np.zeros_like(diagnostics.shown[0].mean)
     rows = {
-        f"{cluster.number} ({cluster.size:,})": [cluster.mean, blank, *dataset.X_train[cluster.members]]
+        f"cluster {cluster.number} ({cluster.size:,})": [cluster.mean, blank, *dataset.X_train[cluster.members]]
         for cluster in diagnostics.shown
     }
     columns = max(len(images) for images in rows.values())
@@ -148,17 +148,20 @@ def curve(lines: Mapping[str, Sequence[CurvePoint]], x_name: str) -> Figure:
     for index, (name, points) in enumerate(lines.items()):
         color = COLORS[index % len(COLORS)]
         x, y = [point.x for point in points], [100 * point.mean for point in points]
-        axes.errorbar(x, y, yerr=[100 * (point.half_width or 0) for point in points], color=color, marker="o",
-                      markersize=4, capsize=3, label=name)  # fmt: skip
+        halves = [100 * point.half_width for point in points if point.half_width is not None]
+        axes.errorbar(x, y, yerr=halves if len(halves) == len(points) else None, color=color, marker="o", markersize=4,
+                      capsize=3, label=name)  # fmt: skip
         known = [(point.x, point.published) for point in points if point.published is not None]
         if known:
             axes.plot(*zip(*known, strict=True), "D", markerfacecolor="white", markeredgecolor=color, markersize=6)
     if any(point.published is not None for points in lines.values() for point in points):
         axes.plot([], [], "D", markerfacecolor="white", markeredgecolor="#555", label="published")
     every = sorted({point.x for points in lines.values() for point in points})
-    if every[0] > 0 and every[-1] / every[0] >= 8:
+    is_log = every[0] > 0 and every[-1] / every[0] >= 8
+    if is_log:
         axes.set_xscale("log")
-    axes.set_xticks(every, [f"{x:,g}" for x in every])
+    ticks = _spread_out(every, is_log)
+    axes.set_xticks(ticks, [f"{x:,g}" for x in ticks])
     axes.minorticks_off()
     axes.set_xlabel(x_name)
     axes.set_ylabel("test accuracy, %")
@@ -166,6 +169,16 @@ def curve(lines: Mapping[str, Sequence[CurvePoint]], x_name: str) -> Figure:
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
     axes.grid(alpha=0.3)
     return figure
+
+
+def _spread_out(values: Sequence[float], is_log: bool) -> list[float]:
+    """Those of ascending values that are a fifteenth of the axis apart, so that their numbers do not touch."""
+    places = np.log(values) if is_log else np.asarray(values)
+    kept = [0]
+    for index in range(1, len(places)):
+        if places[index] - places[kept[-1]] >= (places[-1] - places[0]) / 15:
+            kept.append(index)
+    return [values[index] for index in kept]
 
 
 def _gallery(rows: Mapping[str, Sequence[np.ndarray]], columns: int, title: str, dataset: Dataset) -> Figure:

@@ -50,19 +50,20 @@ def render(
 
 def render_sweep(
     name: str,
+    words: str,
     header: Sequence[str],
     rows: Sequence[Sequence[str]],
     status: Sequence[tuple[str, str]],
     *,
     has_curve: bool,
 ) -> str:
-    """The page of a sweep: its table, its curve, and for each job its folder and what became of it."""
+    """The page of a sweep: some words, its table, its curve, and for each job its folder and what became of it."""
     curve = '<img src="figures/curve.png" alt="Test accuracy over the sweep">' if has_curve else ""
     links = [
         f'<li><a href="{html.escape(job)}/report.html">{html.escape(job)}</a>: {html.escape(state)}</li>'
         for job, state in status
     ]
-    body = f"""<p>Test accuracy: means over the seeds, with the 95 % interval of the mean.</p>
+    body = f"""<p>{html.escape(words)}</p>
 {_table(header, rows)}
 {curve}
 <h2>Jobs</h2>

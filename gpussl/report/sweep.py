@@ -16,13 +16,14 @@ from scipy import stats
 
 from gpussl import console, store
 from gpussl.config import Published
-from gpussl.report import CONFIG, FAILED, figures, page
+from gpussl.report import CONFIG, FAILED, MANIFEST, figures, page
 from gpussl.report.tables import find_published, title, to_csv
 
 RESULTS, SUMMARY = "results.csv", "summary.csv"
 GROUP_BY = ("overrides", "select", "propagation", "classifier", "n_clusters", "percentile")
 # what a curve may be drawn against: the first of these that takes several values
 CURVES = {"n_labels": "labels bought", "percentile": "percentile", "n_clusters": "clusters"}
+SETTINGS = {"n_labels": ("n_labels", "n_clusters"), "percentile": ("percentile",), "n_clusters": ("n_clusters",)}
 HEADER = (
     "overrides", "training labels", "classifier", "clusters", "bought", "right", "test accuracy", "published", "seeds",
     "fit",
@@ -37,7 +38,14 @@ class Gather(Callback):
     """
 
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
-        """Remember when: what is older in the sweep's folder is another sweep's."""
+        """Remember when: what is older in the sweep's folder is another sweep's. Refuse the folder of a run."""
+        folder = Path(config.hydra.sweep.dir)
+        if (folder / MANIFEST).exists():
+            console.say(
+                f"gpussl: error: hydra.sweep.dir: expected a folder without a run in it, found a finished one in "
+                f"{folder}; name another folder"
+            )
+            sys.exit(2)
         self.started = time.time()
 
     def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
@@ -48,9 +56,12 @@ class Gather(Callback):
         if summary:
             console.stdout.print(summary_table(summary))
             console.stdout.print(f"Sweep folder: {folder.resolve()}", markup=False, soft_wrap=True)
-        failed = [job.name for job in jobs if (job / FAILED).exists()]
+        failed = [job for job in jobs if (job / FAILED).exists()]
         if failed:
-            console.say(f"gpussl: error: {len(failed)} of the sweep's jobs failed: {', '.join(failed)} in {folder}")
+            names = ", ".join(job.name for job in failed)
+            console.say(f"gpussl: error: {len(failed)} of the sweep's jobs failed: {names} in {folder}")
+            for job in failed:
+                console.say(f"  {' '.join(_overrides(job))}: {(job / FAILED).read_text().strip()}")
             sys.exit(2)
 
 
@@ -73,8 +84,7 @@ def read_jobs(jobs: Sequence[Path]) -> list[dict[str, str]]:
     """The rows of every finished job, each with the overrides that made it differ, its seed apart."""
     # a job that failed may have an earlier one's results in its folder
     finished = [job for job in jobs if (job / RESULTS).is_file() and not (job / FAILED).exists()]
-    given = [[str(item) for item in OmegaConf.load(job / ".hydra" / "overrides.yaml")] for job in finished]
-    given = [[item for item in items if not item.startswith("seed=")] for items in given]
+    given = [[item for item in _overrides(job) if not item.startswith("seed=")] for job in finished]
     common = set[str].intersection(*map(set, given)) if given else set()
     rows = []
     for job, overrides in zip(finished, given, strict=True):
@@ -101,7 +111,7 @@ def summarize(rows: Sequence[Row]) -> list[dict[str, str]]:
         summary.append(
             {
                 **dict(zip(GROUP_BY, key, strict=True)),
-                "n_seeds": str(len(members)),
+                "n_seeds": str(len({row["seed"] for row in members})),
                 "n_labels": f"{means['n_labels']:.0f}",
                 "n_train": f"{means['n_train']:.0f}",
                 "label_accuracy": f"{means['label_accuracy']:.6f}",
@@ -127,7 +137,7 @@ def half_width(values: Sequence[float]) -> float | None:
 
 def summary_table(summary: Sequence[Row]) -> Table:
     """The summary for the terminal."""
-    table = Table(title="Sweep: test accuracy, mean over seeds with its 95 % interval")
+    table = Table(title=f"Sweep: test accuracy{_of_seeds(summary)}")
     header, rows = _shown(summary)
     for column in header:
         left = column in ("overrides", "training labels", "classifier")
@@ -139,14 +149,17 @@ def summary_table(summary: Sequence[Row]) -> Table:
 
 def curve_lines(summary: Sequence[Row]) -> tuple[str, dict[str, list[figures.CurvePoint]]] | None:
     """What a curve can be drawn of, if anything: the name of x, and for each way of training its points."""
+    rows = [row for row in summary if row["select"] != "test_labels"]
     for name, words in CURVES.items():
-        if len({row[name] for row in summary if row[name]}) < 2:
+        if len({row[name] for row in rows if row[name]}) < 2:
             continue
         lines: dict[str, list[figures.CurvePoint]] = {}
-        for row in summary:
+        for row in rows:
             if row[name]:
                 percentile = None if name == "percentile" else _float(row["percentile"])
-                line = f"{title(row['select'], row['propagation'], percentile)}, {row['classifier']}"
+                others = [item for item in row["overrides"].split() if _setting(item) not in SETTINGS[name]]
+                labels = title(row["select"], row["propagation"], percentile)
+                line = ", ".join([labels, row["classifier"], *others])
                 point = figures.CurvePoint(
                     float(row[name]), float(row["test_accuracy"]), _float(row["half_width"]), _float(row["published"])
                 )
@@ -155,6 +168,21 @@ def curve_lines(summary: Sequence[Row]) -> tuple[str, dict[str, list[figures.Cur
         if several:
             return words, several
     return None
+
+
+def _overrides(job: Path) -> list[str]:
+    """What the command line said for a job."""
+    return [str(item) for item in OmegaConf.load(job / ".hydra" / "overrides.yaml")]
+
+
+def _of_seeds(summary: Sequence[Row]) -> str:
+    several = any(row["half_width"] for row in summary)
+    return ": means over seeds with their 95 % interval" if several else " of one seed"
+
+
+def _setting(override: str) -> str:
+    """The last part of the name that an override sets."""
+    return override.partition("=")[0].rpartition(".")[2]
 
 
 def _jobs(folder: Path, started: float) -> list[Path]:
@@ -169,7 +197,8 @@ def _write_page(folder: Path, name: str, summary: Sequence[Row], jobs: Sequence[
     if found is not None:
         figures.save(figures.curve(found[1], found[0]), folder / "figures" / "curve.png")
     status = [(job.name, (job / FAILED).read_text() if (job / FAILED).exists() else "finished") for job in jobs]
-    shown = page.render_sweep(name, *_shown(summary), status, has_curve=found is not None)
+    words = f"Test accuracy{_of_seeds(summary)}."
+    shown = page.render_sweep(name, words, *_shown(summary), status, has_curve=found is not None)
     store.write_text(folder / "report.html", shown)
 
 
