@@ -189,7 +189,8 @@ def _gallery(rows: Mapping[str, Sequence[np.ndarray]], columns: int, title: str,
         for j, image in enumerate(images):
             y, x = i * (height + gap), j * (width + gap)
             picture[y : y + height, x : x + width] = image.reshape(height, width)
-    figure = Figure(figsize=(1.8 + 0.6 * columns, 0.6 + 0.62 * len(rows)), layout="constrained")
+    names_width = 0.5 + 0.12 * max(map(len, rows))
+    figure = Figure(figsize=(names_width + 0.6 * columns, 0.6 + 0.62 * len(rows)), layout="constrained")
     axes = figure.subplots()
     axes.imshow(picture, cmap="gray_r", vmin=0, vmax=dataset.max_value, interpolation="nearest")
     axes.set_yticks([i * (height + gap) + height / 2 for i in range(len(rows))], list(rows), fontsize=11)
