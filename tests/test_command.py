@@ -111,7 +111,7 @@ def test_a_sweep_is_gathered_over_its_jobs(gpussl_command, tmp_path):
     beside = [(group["propagation"], group["n_clusters"], group["row"], group["published"]) for group in summary]
     assert [group for group in beside if group[-1]] == [("none", "20", "B9", "51.50")]
     assert {group["overrides"] for group in summary} == {"cluster.n_clusters=10", "cluster.n_clusters=20"}
-    assert "mean over seeds" in swept.stdout
+    assert "means over seeds" in swept.stdout
     page = (tmp_path / "sweep" / "report.html").read_text()
     assert page.count("<tr>") == 1 + len(summary)
     assert page.count(": finished</li>") == 6
