@@ -168,7 +168,7 @@ def main(arguments):
         sys.exit(2)
     artifacts = load_artifacts(backend.select(options["device"])[0])
     wrong = [name for name, row in artifacts.items() if not row["agrees"]]
-    write(made, artifacts, failed)
+    write(made, artifacts)
     for name in wrong:
         print(f"gpussl: error: {name}: {artifacts[name]['found']}", file=sys.stderr)
     sys.exit(2 if failed or wrong else 0)
@@ -250,7 +250,7 @@ def score_artifact(artifact, folder, file, dataset, pixels):
     return {"agrees": agrees, "kind": type(artifact).__name__, "found": f"{accuracy:.2%} of the test images"}
 
 
-def write(made, artifacts, failed=()):
+def write(made, artifacts):
     """Write the page, its figures and the table for programs."""
     for target, source in FIGURES.items():
         if (OUTPUTS / source).is_file():
@@ -265,7 +265,8 @@ def write(made, artifacts, failed=()):
         every += rows
         if rows:
             tables.append(render_table(table, rows))
-    missing = [f"**Not made, for it failed: {', '.join(failed)}.**"] if failed else []
+    absent = [f"{sweep.name} (full=true)" if sweep.full else sweep.name for sweep in SWEEPS if sweep not in made]
+    missing = [f"**Not made here: {', '.join(absent)}.**"] if absent else []
     store.write_text(RESULTS, to_csv(every))
     sections = [HEAD, *missing, *tables, render_artifacts(artifacts), render_cost(made)]
     store.write_text(PAGE, "\n\n".join(sections) + "\n")
