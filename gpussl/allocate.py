@@ -1,5 +1,6 @@
 """Allocate: how good clusters are as classes, once each has a class's name."""
 
+import dataclasses
 import time
 
 from gpussl import backend, evaluate
@@ -65,19 +66,14 @@ def score_clusters(
         predict_seconds=assign_seconds,
         device=twin.device_name(),
     )
-    bound = Result(
+    bound = dataclasses.replace(
+        honest,
         select="test_labels",
         propagation="best_allocation",
-        classifier="clusters",
-        n_clusters=k,
         n_labels=n_test,
         n_train=n_test,
-        percentile=None,
-        seed=0,
         label_accuracy=1.0,
         test_accuracy=allocations.accuracy,
         fit_seconds=score_seconds,
-        predict_seconds=assign_seconds,
-        device=twin.device_name(),
     )
     return allocations, [honest, bound]

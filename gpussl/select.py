@@ -40,10 +40,9 @@ class NearestToCentroid:
 
 
 @dataclass(frozen=True)
-class Random:
-    """Points drawn at random, all alike."""
+class _Budget:
+    """A selection of so many points, whatever the clusters."""
 
-    name: ClassVar[str] = "random"
     n_labels: int = param(100, ge=1)
 
     def __post_init__(self) -> None:
@@ -51,7 +50,17 @@ class Random:
 
     def check_size(self, n: int) -> None:
         """Raise ConfigError if `n` points are too few."""
-        _check_budget(self.n_labels, n)
+        if self.n_labels > n:
+            raise ConfigError(
+                f"select.n_labels: expected at most the number of training points, {n}, found {self.n_labels}"
+            )
+
+
+@dataclass(frozen=True)
+class Random(_Budget):
+    """Points drawn at random, all alike."""
+
+    name: ClassVar[str] = "random"
 
     def select(self, clustering: Clustering, seed: int) -> Array:
         """Indices (n_labels,) of the points, ascending and different.
@@ -69,18 +78,10 @@ class Random:
 
 
 @dataclass(frozen=True)
-class First:
+class First(_Budget):
     """The first points, as they stand in the data: random only if their order is."""
 
     name: ClassVar[str] = "first"
-    n_labels: int = param(100, ge=1)
-
-    def __post_init__(self) -> None:
-        check(self)
-
-    def check_size(self, n: int) -> None:
-        """Raise ConfigError if `n` points are too few."""
-        _check_budget(self.n_labels, n)
 
     def select(self, clustering: Clustering, seed: int) -> Array:
         """Indices (n_labels,) of the points, from 0. ConfigError if there are fewer points."""
@@ -100,8 +101,3 @@ class All:
     def select(self, clustering: Clustering, seed: int) -> Array:
         """Indices (n,) of all points."""
         return arange_like(clustering.labels.shape[0], clustering.labels)
-
-
-def _check_budget(n_labels: int, n: int) -> None:
-    if n_labels > n:
-        raise ConfigError(f"select.n_labels: expected at most the number of training points, {n}, found {n_labels}")

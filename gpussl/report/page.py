@@ -4,8 +4,7 @@ import html
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from gpussl import config
-from gpussl.config import Job
+from gpussl.config import TEST_STOPPED, Job
 from gpussl.records import Dataset, Result
 from gpussl.report.tables import HEADER, cells, result_title, sources
 
@@ -87,9 +86,7 @@ def _page(title: str, body: str) -> str:
 
 def _summary(dataset: Dataset, results: Sequence[Result]) -> str:
     fair = [
-        result
-        for result in results
-        if result.select != "test_labels" and not result.classifier.endswith(config.TEST_STOPPED)
+        result for result in results if result.select != "test_labels" and not result.classifier.endswith(TEST_STOPPED)
     ]
     if not fair:
         return f"{dataset.name}: every row here was made with test labels; none says how good it is on unseen data."
