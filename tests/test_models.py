@@ -169,15 +169,24 @@ TREES = {"n_estimators": 60, "early_stopping_rounds": 5, "reg_alpha": 0.1, "max_
 
 
 class TestTrees:
-    def test_rounds_up_to_the_best_are_kept_and_no_more(self):
+    def test_rounds_up_to_the_best_are_grown_again_from_all_labels(self):
         said = []
-        model = XGBClassifier(**TREES)
+        model = XGBClassifier(**TREES | {"n_estimators": 300})
         model.fit(DIGITS[:600], NAMES[:600], on_progress=lambda *step: said.append(step))
-        accuracies = [float(note.split()[-1].rstrip("%")) for *_, note in said]
-        assert model.n_iter_ == len(said) == min(60, model.best_iteration_ + 5)
-        assert model.booster_.num_boosted_rounds() == model.best_iteration_ == int(np.argmax(accuracies)) + 1
-        assert 100 * model.validation_score_ == pytest.approx(max(accuracies), abs=0.06)
-        assert np.mean(model.predict(DIGITS[600:]) == NAMES[600:]) > 0.8
+        first, again = said[: model.n_iter_], said[model.n_iter_ :]
+        losses = [float(note.removeprefix("held-out log-loss ")) for *_, note in first]
+        assert model.n_iter_ == model.best_iteration_ + 5 < 300
+        assert model.validation_score_ == pytest.approx(min(losses), abs=1e-3)
+        assert losses[model.best_iteration_ - 1] == pytest.approx(min(losses), abs=1e-3)
+        rounds = model.best_iteration_
+        assert again == [(done, rounds, "once more, with all labels") for done in range(1, rounds + 1)]
+        anew = xgboost.train(
+            model._settings("cpu"),
+            xgboost.QuantileDMatrix(DIGITS[:600], label=NAMES[:600], max_bin=model.max_bin),
+            rounds,
+        )
+        assert model.booster_.save_raw() == anew.save_raw()
+        assert np.mean(model.predict(DIGITS[600:]) == NAMES[600:]) > 0.85
 
     def test_copies_of_one_label_are_held_out_together(self, monkeypatch):
         seen = []
@@ -187,8 +196,8 @@ class TestTrees:
         )
         X = np.repeat(np.eye(20, dtype=np.float32), 5, axis=0)  # five copies of each of twenty points
         XGBClassifier(**TREES).fit(X, np.arange(100) // 50, groups=np.arange(100) // 5)
-        (((_, matrix, _), settings),) = seen
-        assert (matrix.num_row(), settings["evals"][0][0].num_row()) == (90, 10)
+        ((_, learnt, _), settings), ((_, everything, _), _) = seen
+        assert (learnt.num_row(), settings["evals"][0][0].num_row(), everything.num_row()) == (90, 10, 100)
 
     def test_the_watched_points_say_when_to_stop(self):
         scores = iter([0.1, 0.5, *[0.2] * 100])
@@ -209,7 +218,7 @@ class TestTrees:
         XGBClassifier(n_estimators=3).fit(DIGITS[:200], NAMES[:200])
         assert not said
         XGBClassifier(n_estimators=3).fit(DIGITS[:30], NAMES[:30])
-        assert said[0].startswith("xgboost: no tree has a split, so every point gets one class: 27 labels are too few")
+        assert said[0].startswith("xgboost: no tree has a split, so every point gets one class: 30 labels are too few")
 
     def test_the_old_name_of_the_gpus_method_is_accepted(self):
         old, new = (XGBClassifier(n_estimators=3, tree_method=name) for name in ("gpu_hist", "hist"))
