@@ -5,15 +5,16 @@ import resource
 from pathlib import Path
 
 import numpy as np
-from sklearn.cluster import HDBSCAN, KMeans
+from sklearn.cluster import HDBSCAN
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from gpussl.records import Array
+from gpussl.backend.lloyd import lloyd
+from gpussl.records import Array, OnProgress
 
 __all__ = [
-    "DEVICE", "HDBSCAN", "HDBSCAN_COUNTS_ITSELF", "KMeans", "KNeighborsClassifier", "LogisticRegression", "asarray",
-    "bincount", "device_name", "memory", "synchronize", "to_numpy",
+    "DEVICE", "HDBSCAN", "HDBSCAN_COUNTS_ITSELF", "KNeighborsClassifier", "LogisticRegression", "asarray", "bincount",
+    "device_name", "kmeans", "memory", "synchronize", "to_numpy",
 ]  # fmt: skip
 
 DEVICE = "cpu"  # as PyTorch and XGBoost call it
@@ -33,6 +34,16 @@ def to_numpy(X: Array) -> np.ndarray:
 def bincount(x: Array, minlength: int) -> np.ndarray:
     """How often each whole number from 0 occurs in `x` (n,): at least `minlength` counts."""
     return np.bincount(np.asarray(x), minlength=minlength)
+
+
+def kmeans(
+    X: Array, starts: Array, max_iter: int, tol: float, on_progress: OnProgress | None = None
+) -> tuple[np.ndarray, np.ndarray, float, int]:
+    """Lloyd's algorithm on (n, d) points from each of (m, k, d) starts, and where the best of them ends.
+
+    That is its centroids (k, d), the cluster of each point (n,), the inertia, and the iterations.
+    """
+    return lloyd(X, starts, max_iter, tol, on_progress)
 
 
 def synchronize() -> None:

@@ -7,7 +7,7 @@ learns so at once and not in the middle of a fit.
 import cupy
 import numpy as np
 
-from gpussl.records import Array
+from gpussl.records import Array, OnProgress
 
 if not cupy.is_available():
     raise ImportError("CuPy sees no CUDA device")
@@ -17,8 +17,8 @@ from cuml.linear_model import LogisticRegression
 from cuml.neighbors import KNeighborsClassifier
 
 __all__ = [
-    "DEVICE", "HDBSCAN", "HDBSCAN_COUNTS_ITSELF", "KMeans", "KNeighborsClassifier", "LogisticRegression", "asarray",
-    "bincount", "device_name", "memory", "synchronize", "to_numpy",
+    "DEVICE", "HDBSCAN", "HDBSCAN_COUNTS_ITSELF", "KNeighborsClassifier", "LogisticRegression", "asarray", "bincount",
+    "device_name", "kmeans", "memory", "synchronize", "to_numpy",
 ]  # fmt: skip
 
 DEVICE = "cuda"  # as PyTorch and XGBoost call it
@@ -38,6 +38,23 @@ def to_numpy(X: Array) -> np.ndarray:
 def bincount(x: Array, minlength: int) -> Array:
     """How often each whole number from 0 occurs in `x` (n,): at least `minlength` counts."""
     return cupy.bincount(x, minlength=minlength)
+
+
+def kmeans(
+    X: Array, starts: Array, max_iter: int, tol: float, on_progress: OnProgress | None = None
+) -> tuple[Array, Array, float, int]:
+    """Lloyd's algorithm on (n, d) points from each of (m, k, d) starts, and where the best of them ends.
+
+    That is its centroids (k, d), the cluster of each point (n,), the inertia, and the iterations.
+    """
+    fits = []
+    for number in range(len(starts)):
+        estimator = KMeans(n_clusters=starts.shape[1], init=starts[number], n_init=1, max_iter=max_iter, tol=tol)
+        fits.append(estimator.fit(X))
+        if on_progress is not None:
+            on_progress(number + 1, len(starts), f"iteration {int(estimator.n_iter_)}")
+    best = min(fits, key=lambda fitted: float(fitted.inertia_))
+    return best.cluster_centers_, best.labels_, float(best.inertia_), int(best.n_iter_)
 
 
 def synchronize() -> None:

@@ -1,12 +1,8 @@
-"""k-means: Lloyd's iterations of scikit-learn or cuML."""
+"""k-means: Lloyd's algorithm from one or several starts."""
 
-import warnings
 from dataclasses import dataclass
-from typing import Any
 
 from array_api_compat import array_namespace, device
-from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_limits
 
 from gpussl import backend, seeds
 from gpussl.arrays import paired_distances
@@ -14,8 +10,6 @@ from gpussl.cluster.start import kmeans_parallel
 from gpussl.errors import ConfigError
 from gpussl.params import check, param
 from gpussl.records import Array, Clustering, OnProgress
-
-MAX_THREADS = 2
 
 
 @dataclass(frozen=True)
@@ -35,8 +29,8 @@ class KMeans:
     max_iter : int
         Lloyd iterations at most.
     tol : float
-        Stop when the centroids move less. scikit-learn takes it relative to the data's variance; cuML stops too when
-        the inertia falls by less than this share.
+        Stop when the squared shifts of the centroids sum to no more than this share of the features' mean variance,
+        as scikit-learn has it. cuML stops too when the inertia falls by less than this share.
     oversampling, n_rounds : float, int
         Of a k-means|| start: see `kmeans_parallel`.
     """
@@ -68,22 +62,17 @@ class KMeans:
             More clusters than points.
         """
         self.check_size(X.shape[0])
-        best: Any = None
-        for number in range(self.n_init):
-            # the first start has the names it would have alone, so that n_init=1 is a part of n_init=10
-            suffix = f"/{number}" if number else ""
-            fitted = self._lloyd(X, self._start(X, seed, suffix), seeds.derive(seed, f"lloyd{suffix}"))
-            if best is None or float(fitted.inertia_) < float(best.inertia_):
-                best = fitted
-            if on_progress is not None:
-                on_progress(number + 1, self.n_init, f"least inertia {float(best.inertia_):,.0f}")
-        centroids, labels = best.cluster_centers_, best.labels_
+        xp = array_namespace(X)
+        # the first start has the names it would have alone, so that n_init=1 is a part of n_init=10
+        starts = xp.stack([self._start(X, seed, f"/{number}" if number else "") for number in range(self.n_init)])
+        twin = backend.of(X)
+        centroids, labels, inertia, n_iter = twin.kmeans(X, starts, self.max_iter, self.tol, on_progress)
         return Clustering(
             centroids=centroids,
             labels=labels,
             distances=paired_distances(X, centroids, labels),
-            inertia=float(best.inertia_),
-            n_iter=int(best.n_iter_),
+            inertia=inertia,
+            n_iter=n_iter,
         )
 
     def _start(self, X: Array, seed: int, suffix: str) -> Array:
@@ -94,14 +83,3 @@ class KMeans:
         xp = array_namespace(X)
         drawn = rng.choice(X.shape[0], size=self.n_clusters, replace=False)
         return xp.take(X, xp.asarray(drawn, device=device(X)), axis=0)
-
-    def _lloyd(self, X: Array, start: Array, seed: int) -> Any:
-        """The library's estimator, fitted from one start."""
-        estimator = backend.of(X).KMeans(
-            n_clusters=self.n_clusters, init=start, n_init=1, max_iter=self.max_iter, tol=self.tol, random_state=seed
-        )
-        # scikit-learn adds up its threads' sums in the order they arrive, so with more than two the last bits vary
-        with warnings.catch_warnings(), threadpool_limits(MAX_THREADS, user_api="openmp"):
-            # fewer distinct points than clusters: a partition with empty clusters is what is asked for then
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            return estimator.fit(X)

@@ -13,6 +13,7 @@ from gpussl.arrays import (
 )
 from gpussl.records import Array
 
+TABLE_BYTES = 256 * 2**20  # of the distances between all candidates, which are worth keeping if they fit
 MIN_EXPECTED = 10  # candidates in a round: with fewer, a start for few clusters would often be left to chance
 
 
@@ -94,13 +95,17 @@ def _greedy_kmeans_plusplus(points: Array, weights: Array, n_clusters: int, rng:
     """
     xp, m = array_namespace(points), points.shape[0]
     norms = squared_norms(points)
+    table = squared_distances(points, points, norms, norms) if m * m * itemsize(points) <= TABLE_BYTES else None
     n_trials = 2 + int(np.log(n_clusters))
     draws = xp.asarray(rng.random((n_clusters, n_trials)), device=device(points))
     chosen, distances = [], xp.ones_like(weights)  # the first is drawn by weight alone
     for step in range(n_clusters):
         mass = xp.cumulative_sum(xp.astype(distances * weights, xp.float64))
         trials = xp.minimum(xp.searchsorted(mass, draws[step, :] * mass[-1]), m - 1)
-        to_trials = squared_distances(xp.take(points, trials, axis=0), points, xp.take(norms, trials), norms)
+        if table is not None:
+            to_trials = xp.take(table, trials, axis=0)
+        else:
+            to_trials = squared_distances(xp.take(points, trials, axis=0), points, xp.take(norms, trials), norms)
         if step > 0:
             to_trials = xp.minimum(to_trials, distances[None, :])
         best = xp.reshape(xp.argmin(to_trials @ weights), (1,))
