@@ -52,6 +52,16 @@ def test_it_ends_where_the_plain_algorithm_ends(digits, n_clusters, seed):
     assert n_iter == len(counts)
 
 
+@pytest.mark.parametrize("n_starts", [1, 2])
+def test_what_all_points_have_in_common_costs_no_digits(digits, n_starts):
+    several = starts(digits, 10, n_starts)
+    _, expected, inertia, _ = lloyd(digits, several, 300, 1e-4)
+    shifted = np.float32(1000)  # whose square has no room for their distances beside it
+    _, labels, found, _ = lloyd(digits + shifted, several + shifted, 300, 1e-4)
+    assert np.mean(labels == expected) > 0.99
+    assert found == pytest.approx(inertia, rel=1e-3)
+
+
 @pytest.mark.parametrize(("n_clusters", "tol"), [(10, 0.3), (150, 3)])
 def test_it_stops_as_scikit_learn_does(digits, n_clusters, tol):
     (start,) = starts(digits, n_clusters, 1)

@@ -7,6 +7,7 @@ import xgboost
 from sklearn.base import clone
 from sklearn.datasets import load_digits, make_blobs
 
+from gpussl.backend import neighbors
 from gpussl.errors import ConfigError
 from gpussl.models.holdout import split_groups
 from gpussl.models.knn import KNeighborsClassifier
@@ -156,9 +157,25 @@ def test_another_number_of_features_is_refused():
 
 @pytest.mark.parametrize("k", [1, 3, 5])
 def test_neighbours_are_scikit_learns(k):
-    found = KNeighborsClassifier(k).fit(DIGITS[:900], NAMES[:900]).predict(DIGITS[900:])
-    expected = sklearn.neighbors.KNeighborsClassifier(k, algorithm="brute").fit(DIGITS[:900], NAMES[:900])
-    np.testing.assert_array_equal(found, expected.predict(DIGITS[900:]))
+    noise = np.random.default_rng(0).normal(scale=1e-3, size=DIGITS.shape)  # no two distances are the same
+    X = (DIGITS + noise).astype(np.float32)
+    found = KNeighborsClassifier(k).fit(X[:900], NAMES[:900]).predict(X[900:])
+    expected = sklearn.neighbors.KNeighborsClassifier(k, algorithm="brute").fit(X[:900], NAMES[:900])
+    np.testing.assert_array_equal(found, expected.predict(X[900:]))
+
+
+def test_neighbours_are_the_nearest_in_any_number_of_blocks(monkeypatch):
+    monkeypatch.setattr(neighbors, "QUERIES", 7)
+    monkeypatch.setattr(neighbors, "POINTS", 11)
+    X, queries = (np.random.default_rng(seed).normal(size=(n, 3)) for seed, n in ((0, 50), (1, 20)))
+    expected = ((queries[:, None] - X[None]) ** 2).sum(axis=2).argsort(axis=1, kind="stable")
+    for k in (1, 4, 48, 50):
+        np.testing.assert_array_equal(neighbors.nearest(X, queries, k), expected[:, :k])
+
+
+def test_neighbours_that_single_precision_cannot_tell_apart_are_told_apart():
+    X = (1000 + np.arange(6)[:, None] * 1e-3).astype(np.float32)  # whose squared norms differ by less than they lose
+    assert neighbors.nearest(X, X, 1)[:, 0].tolist() == list(range(6))
 
 
 def test_no_more_neighbours_are_asked_than_there_are():

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from sklearn.cluster import HDBSCAN
 from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
 
 from gpussl.backend.lloyd import lloyd
+from gpussl.backend.neighbors import KNeighborsClassifier
 from gpussl.records import Array, OnProgress
 
 __all__ = [

@@ -1,24 +1,18 @@
 """Lloyd's algorithm on the CPU: no distance that cannot have changed, and many starts in one matrix product."""
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
-from threadpoolctl import threadpool_info, threadpool_limits
 
 from gpussl.arrays import paired_distances
+from gpussl.backend.blocks import Centred, OnThreads, map_on_threads, row_slices
 from gpussl.records import OnProgress
 
 BLOCK_ROWS = 1024
 FEW_CLUSTERS = 32  # so few that starts share a matrix product
 COLUMNS = 640  # of such a product
 SUMMED_ROWS = 4096  # in the precision of the points, before they are added in double
-
-OnThreads = Callable[..., list[Any]]  # `map` on all threads
 
 
 @dataclass(eq=False)
@@ -87,83 +81,69 @@ def lloyd(
     Lloyd, "Least squares quantization in PCM", IEEE Transactions on Information Theory, 1982.
     """
     m, k, d = starts.shape
-    norms = np.einsum("ij,ij->i", X, X)
-    mean = X.mean(axis=0, dtype=np.float64)
-    tolerance = tol * (norms.mean(dtype=np.float64) - mean @ mean) / d
+    points = Centred(X)
+    norms = np.concatenate([_squared_norms(points[rows]) for rows in row_slices(len(X), BLOCK_ROWS)])
+    tolerance = tol * norms.mean(dtype=np.float64) / d
     batch = COLUMNS // k if k <= FEW_CLUSTERS else 1
     ends = []
-    with _threads() as on_threads:
+    with map_on_threads() as on_threads:
         for first in range(0, m, batch):
-            fits = [Fit.begin(start, len(X)) for start in starts[first : first + batch]]
+            fits = [Fit.begin(start - points.mean, len(X)) for start in starts[first : first + batch]]
             for n_iter in range(1, max_iter + 1):
                 running = [fit for fit in fits if not fit.is_done]
                 if not running:
                     break
-                labels = _assign(X, running, on_threads)
-                on_threads(lambda fit, found: _step(X, norms, fit, found, tolerance), running, labels)
+                labels = _assign(points, running, on_threads)
+                on_threads(lambda fit, found: _step(points, norms, fit, found, tolerance), running, labels)
                 if on_progress is not None:
                     on_progress(first + sum(fit.is_done for fit in fits), m, f"iteration {n_iter}")
             for fit in fits:  # to where the centroids have moved last
-                (fit.labels,) = _assign(X, [fit], on_threads)
+                (fit.labels,) = _assign(points, [fit], on_threads)
             ends += [(float(np.sum(fit.scores + norms, dtype=np.float64)), fit) for fit in fits]
     inertia, best = min(ends, key=lambda end: end[0])
-    return best.centroids, best.labels, inertia, best.n_iter
+    return best.centroids + points.mean, best.labels, inertia, best.n_iter
 
 
-@contextmanager
-def _threads() -> Iterator[OnThreads]:
-    """`map` on as many threads as matrix products would have, which have one each meanwhile.
-
-    A product with threads of its own leaves all but one of them waiting for what follows it.
-    """
-    n_threads = max((pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=1)
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_threads) as pool:
-        yield lambda *arguments: list(pool.map(*arguments))
-
-
-def _row_blocks(n: int) -> list[slice]:
-    return [slice(first, min(first + BLOCK_ROWS, n)) for first in range(0, n, BLOCK_ROWS)]
-
-
-def _assign(X: np.ndarray, fits: list[Fit], on_threads: OnThreads) -> list[np.ndarray]:
+def _assign(X: Centred, fits: list[Fit], on_threads: OnThreads) -> list[np.ndarray]:
     """The nearest centroid (n,) of each point, for each fit; its scores become those of it."""
     if len(fits) == 1:
         return [_assign_alone(X, fits[0], on_threads)]
     return _assign_together(X, fits, on_threads)
 
 
-def _assign_alone(X: np.ndarray, fit: Fit, on_threads: OnThreads) -> np.ndarray:
+def _assign_alone(X: Centred, fit: Fit, on_threads: OnThreads) -> np.ndarray:
     """Points whose own centroid has moved are compared with all, the others with those that have moved."""
     labels, scores = fit.labels.copy(), fit.scores
     moved = np.flatnonzero(fit.moved)
     if len(moved) == 0:
         return labels
-    offsets = _half_squared_norms(fit.centroids)
+    offsets = _offsets(X, fit.centroids)
+    moved_centroids, moved_offsets = fit.centroids[moved], offsets[moved]
 
     def work(rows: slice) -> None:
-        block, block_labels, block_scores = X[rows], labels[rows], scores[rows]
+        block, block_labels, block_scores = X.X[rows], labels[rows], scores[rows]
         anew = fit.moved[block_labels]  # all of them at the start, when all have moved
         which, nearest = _nearest(block[anew], fit.centroids, offsets)
         block_labels[anew], block_scores[anew] = which, nearest
-        which, nearest = _nearest(block[~anew], fit.centroids[moved], offsets[moved])
+        which, nearest = _nearest(block[~anew], moved_centroids, moved_offsets)
         others = np.flatnonzero(~anew)
         closer = nearest < block_scores[others]
         block_labels[others[closer]], block_scores[others[closer]] = moved[which[closer]], nearest[closer]
 
-    on_threads(work, _row_blocks(len(X)))
+    on_threads(work, row_slices(len(X), BLOCK_ROWS))
     return labels
 
 
-def _assign_together(X: np.ndarray, fits: list[Fit], on_threads: OnThreads) -> list[np.ndarray]:
+def _assign_together(X: Centred, fits: list[Fit], on_threads: OnThreads) -> list[np.ndarray]:
     """All points are compared with the few centroids of all fits at once."""
     k, m = len(fits[0].centroids), len(fits)
     centroids = np.stack([fit.centroids for fit in fits], axis=1).reshape(k * m, -1)
-    offsets = _half_squared_norms(centroids)
+    offsets = _offsets(X, centroids)
     labels = np.empty((m, len(X)), dtype=np.int32)
-    scores = np.empty((m, len(X)), dtype=X.dtype)
+    scores = np.empty((m, len(X)), dtype=centroids.dtype)
 
     def work(rows: slice) -> None:
-        products = X[rows] @ centroids.T
+        products = X.X[rows] @ centroids.T
         products -= offsets
         products = products.reshape(-1, k, m)
         largest, which = products[:, 0, :].copy(), np.zeros((len(products), m), dtype=np.int8)
@@ -173,14 +153,19 @@ def _assign_together(X: np.ndarray, fits: list[Fit], on_threads: OnThreads) -> l
             np.maximum(which, is_larger * np.int8(j), out=which)
         labels[:, rows], scores[:, rows] = which.T, -2 * largest.T
 
-    on_threads(work, _row_blocks(len(X)))
+    on_threads(work, row_slices(len(X), BLOCK_ROWS))
     for fit, of_fit in zip(fits, scores, strict=True):
         fit.scores = of_fit
     return list(labels)
 
 
-def _half_squared_norms(centroids: np.ndarray) -> np.ndarray:
-    return 0.5 * np.einsum("ij,ij->i", centroids, centroids)
+def _offsets(X: Centred, centroids: np.ndarray) -> np.ndarray:
+    """What is to be taken from the product of a point, not centred, and a centroid, centred: minus half the score."""
+    return 0.5 * _squared_norms(centroids) + centroids @ X.mean
+
+
+def _squared_norms(X: np.ndarray) -> np.ndarray:
+    return np.einsum("ij,ij->i", X, X)
 
 
 def _nearest(X: np.ndarray, centroids: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -191,21 +176,21 @@ def _nearest(X: np.ndarray, centroids: np.ndarray, offsets: np.ndarray) -> tuple
     return which, -2 * products[np.arange(len(X)), which]
 
 
-def _step(X: np.ndarray, norms: np.ndarray, fit: Fit, labels: np.ndarray, tolerance: float) -> None:
+def _step(X: Centred, norms: np.ndarray, fit: Fit, labels: np.ndarray, tolerance: float) -> None:
     """Move the centroids to the means of the clusters by `labels` (n,)."""
     _relocate(X, norms, fit, labels, tolerance)
     changed = np.flatnonzero(labels != fit.labels)
     clusters = _add(X, fit, changed, labels)
     fit.labels, fit.moved = labels, np.zeros(len(fit.counts), dtype=bool)
     clusters = clusters[fit.counts[clusters] > 0]
-    means = (fit.sums[clusters] / fit.counts[clusters, None]).astype(X.dtype)
+    means = (fit.sums[clusters] / fit.counts[clusters, None]).astype(fit.centroids.dtype)
     shift = np.sum((means - fit.centroids[clusters]) ** 2, dtype=np.float64)
     fit.centroids[clusters], fit.moved[clusters] = means, True
     fit.n_iter += 1
     fit.is_done = bool(shift <= tolerance)
 
 
-def _relocate(X: np.ndarray, norms: np.ndarray, fit: Fit, labels: np.ndarray, tolerance: float) -> None:
+def _relocate(X: Centred, norms: np.ndarray, fit: Fit, labels: np.ndarray, tolerance: float) -> None:
     """Give each cluster without points the one that is farthest from its centroid, in `labels`."""
     empty = np.flatnonzero(np.bincount(labels, minlength=len(fit.counts)) == 0)
     if len(empty) == 0:
@@ -215,7 +200,7 @@ def _relocate(X: np.ndarray, norms: np.ndarray, fit: Fit, labels: np.ndarray, to
     labels[farthest[is_far]] = empty[: np.count_nonzero(is_far)]
 
 
-def _add(X: np.ndarray, fit: Fit, changed: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def _add(X: Centred, fit: Fit, changed: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Move the points at `changed` (m,) to their new clusters in sums and counts: the clusters that are others now."""
     k = len(fit.counts)
     gained, lost = labels[changed], fit.labels[changed]
@@ -226,6 +211,6 @@ def _add(X: np.ndarray, fit: Fit, changed: np.ndarray, labels: np.ndarray) -> np
         points = np.arange(len(changed[part]))
         names, rows = np.unique(np.concatenate([gained[part], lost[part][had[part]]]), return_inverse=True)
         columns = np.concatenate([points, points[had[part]]])
-        signs = np.where(np.arange(len(rows)) < len(points), 1, -1).astype(X.dtype)
+        signs = np.where(np.arange(len(rows)) < len(points), 1, -1).astype(fit.centroids.dtype)
         fit.sums[names] += csr_array((signs, (rows, columns)), shape=(len(names), len(points))) @ X[changed[part]]
     return np.unique(np.concatenate([gained, lost[had]]))

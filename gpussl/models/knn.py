@@ -1,4 +1,4 @@
-"""k nearest neighbours, by scikit-learn's or cuML's exhaustive search."""
+"""k nearest neighbours, by exhaustive search."""
 
 from dataclasses import dataclass
 from typing import Any
