@@ -38,12 +38,13 @@ def bincount(x: Array, minlength: int) -> np.ndarray:
 
 def kmeans(
     X: Array, starts: Array, max_iter: int, tol: float, on_progress: OnProgress | None = None
-) -> tuple[np.ndarray, np.ndarray, float, int]:
-    """Lloyd's algorithm on (n, d) points from each of (m, k, d) starts, and where the best of them ends.
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Lloyd's algorithm on (n, d) points from each of (m, k, d) starts, and where that with the least inertia ends.
 
-    That is its centroids (k, d), the cluster of each point (n,), the inertia, and the iterations.
+    That is its centroids (k, d), the cluster of each point (n,), and the iterations.
     """
-    return lloyd(X, starts, max_iter, tol, on_progress)
+    centroids, labels, _, n_iter = lloyd(X, starts, max_iter, tol, on_progress)
+    return centroids, labels, n_iter
 
 
 def synchronize() -> None:

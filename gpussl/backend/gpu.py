@@ -42,10 +42,10 @@ def bincount(x: Array, minlength: int) -> Array:
 
 def kmeans(
     X: Array, starts: Array, max_iter: int, tol: float, on_progress: OnProgress | None = None
-) -> tuple[Array, Array, float, int]:
-    """Lloyd's algorithm on (n, d) points from each of (m, k, d) starts, and where the best of them ends.
+) -> tuple[Array, Array, int]:
+    """Lloyd's algorithm on (n, d) points from each of (m, k, d) starts, and where that with the least inertia ends.
 
-    That is its centroids (k, d), the cluster of each point (n,), the inertia, and the iterations.
+    That is its centroids (k, d), the cluster of each point (n,), and the iterations.
     """
     fits = []
     for number in range(len(starts)):
@@ -54,7 +54,7 @@ def kmeans(
         if on_progress is not None:
             on_progress(number + 1, len(starts), f"iteration {int(estimator.n_iter_)}")
     best = min(fits, key=lambda fitted: float(fitted.inertia_))
-    return best.cluster_centers_, best.labels_, float(best.inertia_), int(best.n_iter_)
+    return best.cluster_centers_, best.labels_, int(best.n_iter_)
 
 
 def synchronize() -> None:

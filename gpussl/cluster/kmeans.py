@@ -66,12 +66,13 @@ class KMeans:
         # the first start has the names it would have alone, so that n_init=1 is a part of n_init=10
         starts = xp.stack([self._start(X, seed, f"/{number}" if number else "") for number in range(self.n_init)])
         twin = backend.of(X)
-        centroids, labels, inertia, n_iter = twin.kmeans(X, starts, self.max_iter, self.tol, on_progress)
+        centroids, labels, n_iter = twin.kmeans(X, starts, self.max_iter, self.tol, on_progress)
+        distances = paired_distances(X, centroids, labels)
         return Clustering(
             centroids=centroids,
             labels=labels,
-            distances=paired_distances(X, centroids, labels),
-            inertia=inertia,
+            distances=distances,
+            inertia=float(xp.sum(xp.astype(distances, xp.float64) ** 2)),
             n_iter=n_iter,
         )
 
