@@ -1,13 +1,16 @@
 """Our Lloyd's algorithm against the plain one in float64, and scikit-learn's."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.cluster import KMeans as SklearnKMeans
 from sklearn.datasets import load_digits
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
+from gpussl.backend import blocks
 from gpussl.backend import lloyd as lloyd_module
 from gpussl.backend.lloyd import lloyd
 
@@ -42,7 +45,8 @@ def plain(X, centroids):
 
 
 @pytest.mark.parametrize(("n_clusters", "seed"), [(3, 0), (10, 0), (10, 1), (150, 0), (150, 1)])
-def test_it_ends_where_the_plain_algorithm_ends(digits, n_clusters, seed):
+def test_it_ends_where_the_plain_algorithm_ends(digits, n_clusters, seed, monkeypatch):
+    monkeypatch.setattr(lloyd_module, "SUMMED_ROWS", 100)
     (start,) = starts(digits, n_clusters, 1, seed)
     centroids, labels, inertia, n_iter = lloyd(digits, start[None], 300, 0)
     expected, expected_labels, counts = plain(digits, start)
@@ -121,6 +125,14 @@ def test_a_cluster_without_points_gets_the_farthest(seed, n_far, n_starts):
     assert inertia < 0.5 * whole
 
 
+def test_the_farthest_is_so_from_its_centroid():
+    X = np.array([[-3, 0], [0, 5], [0, -4.9], [3, -0.1]], dtype=np.float32)  # whose mean is nought
+    start = np.array([[1, 0], [1000, 1000]], dtype=np.float32)  # the first point is the one most across from it
+    centroids, labels, *_ = lloyd(X, start[None], 1, 1e-4)
+    assert labels.tolist() == [0, 1, 0, 0]
+    np.testing.assert_allclose(centroids[1], X[1])
+
+
 def test_fewer_distinct_points_than_clusters_leave_clusters_empty():
     X = np.repeat(np.eye(3, dtype=np.float32), 5, axis=0)
     for n_starts in (1, 2):
@@ -131,7 +143,8 @@ def test_fewer_distinct_points_than_clusters_leave_clusters_empty():
         assert n_iter < 10
 
 
-def test_the_number_of_threads_changes_nothing(digits):
+def test_the_number_of_threads_changes_nothing(digits, monkeypatch):
+    monkeypatch.setattr(lloyd_module, "BLOCK_ROWS", 100)
     found = []
     for n_threads in (1, 3):
         with threadpool_limits(n_threads, user_api="blas"):
@@ -149,3 +162,70 @@ def test_what_goes_wrong_on_a_thread_is_raised(digits, monkeypatch):
     monkeypatch.setattr(lloyd_module, "_nearest", broken)
     with pytest.raises(MemoryError, match="too little"):
         lloyd(digits, starts(digits, 5, 1), 300, 1e-4)
+
+
+def blas_threads():
+    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_products_have_their_threads_again_afterwards(digits, monkeypatch, fails):
+    def broken(*_):
+        raise MemoryError
+
+    with threadpool_limits(3, user_api="blas"):
+        before = blas_threads()
+        if fails:
+            monkeypatch.setattr(lloyd_module, "_nearest", broken)
+        with pytest.raises(MemoryError) if fails else contextlib.nullcontext():
+            lloyd(digits, starts(digits, 5, 1), 300, 1e-4)
+        assert blas_threads() == before
+        with blocks.map_on_threads() as outer:
+            assert outer(abs, [-1]) == [1]
+            with blocks.map_on_threads() as inner:
+                assert inner(abs, [-2]) == [2]
+            assert set(blas_threads()) == {1}
+        assert blas_threads() == before
+
+
+@pytest.mark.parametrize("outlier", [1e3, 1e5])
+def test_a_far_point_costs_the_others_no_digits(outlier):
+    X = np.random.default_rng(0).random((5000, 4), dtype=np.float32)
+    X[-1] = outlier
+    several = starts(X, 6, 8)
+    ends = [lloyd(X, start[None], 300, 0) for start in several]
+    for centroids, labels, inertia, _ in ends:
+        means = np.stack([X[labels == j].mean(axis=0, dtype=np.float64) for j in range(6)])
+        np.testing.assert_allclose(centroids, means, rtol=1e-5, atol=1e-5 + 1e-7 * outlier)
+        assert inertia == pytest.approx(((X - means[labels]) ** 2).sum(), rel=1e-3)
+    best = lloyd(X, several, 300, 0)
+    assert best[2] == pytest.approx(min(end[2] for end in ends), rel=1e-4)
+
+
+def test_what_is_no_number_is_refused(digits):
+    broken = digits.copy()
+    broken[3, 3] = np.nan
+    with pytest.raises(ValueError, match="X: expected finite numbers, found NaN or infinity"):
+        lloyd(broken, starts(digits, 5, 1), 300, 1e-4)
+
+
+def test_whole_numbers_are_clustered_as_what_they_are():
+    X = load_digits().data
+    several = starts(X, 10, 2).astype(np.float32)
+    _, expected, *_ = lloyd(X.astype(np.float32), several, 5, 1e-4)
+    _, labels, *_ = lloyd(X.astype(np.uint8), several, 5, 1e-4)
+    np.testing.assert_array_equal(labels, expected)
+
+
+def test_starts_of_many_points_are_not_all_kept(digits, monkeypatch):
+    several = starts(digits, 10, 12)
+    together = lloyd(digits, several, 50, 1e-4)
+    monkeypatch.setattr(lloyd_module, "BATCH_BYTES", 16 * len(digits) * 5)
+    batches = []
+    assign = lloyd_module._assign
+    monkeypatch.setattr(
+        lloyd_module, "_assign", lambda X, fits, *rest: batches.append(len(fits)) or assign(X, fits, *rest)
+    )
+    apart = lloyd(digits, several, 50, 1e-4)
+    assert max(batches) == 5
+    np.testing.assert_array_equal(apart[1], together[1])

@@ -47,13 +47,14 @@ def kmeans(
 
     That is its centroids (k, d), the cluster of each point (n,), and the iterations.
     """
-    fits = []
+    best: KMeans | None = None
     for number in range(len(starts)):
-        estimator = KMeans(n_clusters=starts.shape[1], init=starts[number], n_init=1, max_iter=max_iter, tol=tol)
-        fits.append(estimator.fit(X))
+        fitted = KMeans(n_clusters=starts.shape[1], init=starts[number], n_init=1, max_iter=max_iter, tol=tol).fit(X)
+        if best is None or float(fitted.inertia_) < float(best.inertia_):
+            best = fitted
         if on_progress is not None:
-            on_progress(number + 1, len(starts), f"iteration {int(estimator.n_iter_)}")
-    best = min(fits, key=lambda fitted: float(fitted.inertia_))
+            on_progress(number + 1, len(starts), f"least inertia {float(best.inertia_):,.0f}")
+    assert best is not None  # noqa: S101 - for the type checker: there is a start
     return best.cluster_centers_, best.labels_, int(best.n_iter_)
 
 

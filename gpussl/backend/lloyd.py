@@ -12,7 +12,8 @@ from gpussl.records import OnProgress
 BLOCK_ROWS = 1024
 FEW_CLUSTERS = 32  # so few that starts share a matrix product
 COLUMNS = 640  # of such a product
-SUMMED_ROWS = 4096  # in the precision of the points, before they are added in double
+SUMMED_ROWS = 4096  # at once
+BATCH_BYTES = 256 * 2**20  # of what several starts know of each point
 
 
 @dataclass(eq=False)
@@ -30,6 +31,8 @@ class Fit:
         Of the points of each cluster.
     moved : (k,) bool array
         Which centroids have moved since points were compared with them.
+    inertia : float
+        Known at the end.
     n_iter : int
     is_done : bool
     """
@@ -40,6 +43,7 @@ class Fit:
     sums: np.ndarray
     counts: np.ndarray
     moved: np.ndarray
+    inertia: float = np.inf
     n_iter: int = 0
     is_done: bool = False
 
@@ -84,8 +88,8 @@ def lloyd(
     points = Centred(X)
     norms = np.concatenate([_squared_norms(points[rows]) for rows in row_slices(len(X), BLOCK_ROWS)])
     tolerance = tol * norms.mean(dtype=np.float64) / d
-    batch = COLUMNS // k if k <= FEW_CLUSTERS else 1
-    ends = []
+    batch = max(1, min(COLUMNS // k, BATCH_BYTES // (16 * len(X)))) if k <= FEW_CLUSTERS else 1
+    best: list[Fit] = []
     with map_on_threads() as on_threads:
         for first in range(0, m, batch):
             fits = [Fit.begin(start - points.mean, len(X)) for start in starts[first : first + batch]]
@@ -97,11 +101,15 @@ def lloyd(
                 on_threads(lambda fit, found: _step(points, norms, fit, found, tolerance), running, labels)
                 if on_progress is not None:
                     on_progress(first + sum(fit.is_done for fit in fits), m, f"iteration {n_iter}")
-            for fit in fits:  # to where the centroids have moved last
-                (fit.labels,) = _assign(points, [fit], on_threads)
-            ends += [(float(np.sum(fit.scores + norms, dtype=np.float64)), fit) for fit in fits]
-    inertia, best = min(ends, key=lambda end: end[0])
-    return best.centroids + points.mean, best.labels, inertia, best.n_iter
+            for fit in fits:
+                fit.labels = _assign_alone(points, fit, on_threads)  # to where the centroids have moved last
+                blocks = row_slices(len(X), BLOCK_ROWS)
+                fit.inertia = sum(on_threads(lambda rows, fit=fit: _inertia(points, fit, rows), blocks))
+            best = [min(best + fits, key=lambda fit: fit.inertia)]
+            if on_progress is not None:
+                on_progress(first + len(fits), m, f"least inertia {best[0].inertia:,.0f}")
+    (fit,) = best
+    return fit.centroids + points.mean, fit.labels, fit.inertia, fit.n_iter
 
 
 def _assign(X: Centred, fits: list[Fit], on_threads: OnThreads) -> list[np.ndarray]:
@@ -121,7 +129,7 @@ def _assign_alone(X: Centred, fit: Fit, on_threads: OnThreads) -> np.ndarray:
     moved_centroids, moved_offsets = fit.centroids[moved], offsets[moved]
 
     def work(rows: slice) -> None:
-        block, block_labels, block_scores = X.X[rows], labels[rows], scores[rows]
+        block, block_labels, block_scores = X.as_they_are(rows), labels[rows], scores[rows]
         anew = fit.moved[block_labels]  # all of them at the start, when all have moved
         which, nearest = _nearest(block[anew], fit.centroids, offsets)
         block_labels[anew], block_scores[anew] = which, nearest
@@ -143,7 +151,7 @@ def _assign_together(X: Centred, fits: list[Fit], on_threads: OnThreads) -> list
     scores = np.empty((m, len(X)), dtype=centroids.dtype)
 
     def work(rows: slice) -> None:
-        products = X.X[rows] @ centroids.T
+        products = X.as_they_are(rows) @ centroids.T
         products -= offsets
         products = products.reshape(-1, k, m)
         largest, which = products[:, 0, :].copy(), np.zeros((len(products), m), dtype=np.int8)
@@ -174,6 +182,11 @@ def _nearest(X: np.ndarray, centroids: np.ndarray, offsets: np.ndarray) -> tuple
     products -= offsets
     which = np.argmax(products, axis=1)
     return which, -2 * products[np.arange(len(X)), which]
+
+
+def _inertia(X: Centred, fit: Fit, rows: slice) -> float:
+    """Of some rows, from the differences themselves: the scores lose digits where norms are large."""
+    return float(np.sum(_squared_norms(X[rows] - fit.centroids[fit.labels[rows]]), dtype=np.float64))
 
 
 def _step(X: Centred, norms: np.ndarray, fit: Fit, labels: np.ndarray, tolerance: float) -> None:
@@ -211,6 +224,6 @@ def _add(X: Centred, fit: Fit, changed: np.ndarray, labels: np.ndarray) -> np.nd
         points = np.arange(len(changed[part]))
         names, rows = np.unique(np.concatenate([gained[part], lost[part][had[part]]]), return_inverse=True)
         columns = np.concatenate([points, points[had[part]]])
-        signs = np.where(np.arange(len(rows)) < len(points), 1, -1).astype(fit.centroids.dtype)
+        signs = np.where(np.arange(len(rows)) < len(points), 1.0, -1.0)  # so that they are added in double
         fit.sums[names] += csr_array((signs, (rows, columns)), shape=(len(names), len(points))) @ X[changed[part]]
     return np.unique(np.concatenate([gained, lost[had]]))

@@ -13,7 +13,7 @@ from gpussl.arrays import (
 )
 from gpussl.records import Array
 
-TABLE_BYTES = 256 * 2**20  # of the distances between all candidates, which are worth keeping if they fit
+TABLE_BYTES = 256 * 2**20  # of the distances between all candidates, which are kept if they are no more
 MIN_EXPECTED = 10  # candidates in a round: with fewer, a start for few clusters would often be left to chance
 
 
@@ -95,8 +95,9 @@ def _greedy_kmeans_plusplus(points: Array, weights: Array, n_clusters: int, rng:
     """
     xp, m = array_namespace(points), points.shape[0]
     norms = squared_norms(points)
-    table = squared_distances(points, points, norms, norms) if m * m * itemsize(points) <= TABLE_BYTES else None
     n_trials = 2 + int(np.log(n_clusters))
+    pays = m <= n_clusters * n_trials and m * m * itemsize(points) <= TABLE_BYTES
+    table = squared_distances(points, points, norms, norms) if pays else None
     draws = xp.asarray(rng.random((n_clusters, n_trials)), device=device(points))
     chosen, distances = [], xp.ones_like(weights)  # the first is drawn by weight alone
     for step in range(n_clusters):

@@ -42,8 +42,8 @@ class XGBClassifier(ClassifierMixin, BaseEstimator):
     early_stopping_rounds : int
         Stop after so many rounds without gain.
     tol : float
-        Log-loss that a gain must amount to, at the least. With none, rounds go on four times as long for a tenth of a
-        point.
+        Log-loss that a gain must amount to, at the least. With none there are two to six times as many rounds, for a
+        tenth of a point of accuracy.
     stopping : {"bought", "test"}
         Which labels say so: a share of the bought ones, by their log-loss, for the accuracy of a few dozen hardly tells
         one round from the next; or those of the test set, by their accuracy. The second is how studies often do it, and
