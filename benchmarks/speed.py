@@ -8,6 +8,7 @@ import csv
 import importlib
 import importlib.metadata
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from threadpoolctl import threadpool_info
 
 from gpussl import environment, store
 from gpussl.report.tables import to_csv
@@ -84,7 +86,14 @@ def is_no_worse(quality, ours, peers):
 def measure(name, function):
     """Seconds and quality of one function in a process of its own."""
     command = [sys.executable, __file__, "--once", name, function]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | openblas())
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def openblas():
+    """What NumPy's OpenBLAS takes this processor for, for all: that in faiss's wheel is too old to know new ones."""
+    kinds = [pool["architecture"] for pool in threadpool_info() if pool["internal_api"] == "openblas"]
+    return {"OPENBLAS_CORETYPE": kinds[0]} if kinds else {}
 
 
 def once(name, function):
