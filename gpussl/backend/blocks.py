@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from gpussl.arrays import squared_norms
+
 OnThreads = Callable[..., list[Any]]
 
 
@@ -77,6 +79,10 @@ class Centred:
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
         return self._X[rows] - self.mean
+
+    def squared_norms(self, n_rows: int) -> np.ndarray:
+        """(n,) squared norms of the rows less their mean, `n_rows` of them at a time."""
+        return np.concatenate([squared_norms(self[rows]) for rows in row_slices(len(self), n_rows)])
 
     def as_they_are(self, rows: slice) -> np.ndarray:
         """The rows without their mean taken away, which costs no copy where they are floating-point numbers."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array
 
-from gpussl.arrays import paired_distances
+from gpussl.arrays import paired_distances, squared_norms
 from gpussl.backend.blocks import Centred, OnThreads, map_on_threads, row_slices
 from gpussl.records import OnProgress
 
@@ -86,7 +86,7 @@ def lloyd(
     """
     m, k, d = starts.shape
     points = Centred(X)
-    norms = np.concatenate([_squared_norms(points[rows]) for rows in row_slices(len(X), BLOCK_ROWS)])
+    norms = points.squared_norms(BLOCK_ROWS)
     tolerance = tol * norms.mean(dtype=np.float64) / d
     batch = max(1, min(COLUMNS // k, BATCH_BYTES // (16 * len(X)))) if k <= FEW_CLUSTERS else 1
     best: list[Fit] = []
@@ -169,11 +169,7 @@ def _assign_together(X: Centred, fits: list[Fit], on_threads: OnThreads) -> list
 
 def _offsets(X: Centred, centroids: np.ndarray) -> np.ndarray:
     """What is to be taken from the product of a point, not centred, and a centroid, centred: minus half the score."""
-    return 0.5 * _squared_norms(centroids) + centroids @ X.mean
-
-
-def _squared_norms(X: np.ndarray) -> np.ndarray:
-    return np.einsum("ij,ij->i", X, X)
+    return 0.5 * squared_norms(centroids) + centroids @ X.mean
 
 
 def _nearest(X: np.ndarray, centroids: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -186,7 +182,7 @@ def _nearest(X: np.ndarray, centroids: np.ndarray, offsets: np.ndarray) -> tuple
 
 def _inertia(X: Centred, fit: Fit, rows: slice) -> float:
     """Of some rows, from the differences themselves: the scores lose digits where norms are large."""
-    return float(np.sum(_squared_norms(X[rows] - fit.centroids[fit.labels[rows]]), dtype=np.float64))
+    return float(np.sum(squared_norms(X[rows] - fit.centroids[fit.labels[rows]]), dtype=np.float64))
 
 
 def _step(X: Centred, norms: np.ndarray, fit: Fit, labels: np.ndarray, tolerance: float) -> None:

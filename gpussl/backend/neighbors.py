@@ -47,7 +47,7 @@ def nearest(X: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
     points = Centred(X)
     queries = queries.astype(points.dtype, copy=False)
     with np.errstate(over="ignore"):  # what overflows is searched in double
-        norms = np.concatenate([squared_norms(points[rows]) for rows in row_slices(len(X), POINTS)])
+        norms = points.squared_norms(POINTS)
     found = np.empty((len(queries), k), dtype=np.int64)
 
     def work(rows: slice) -> None:
