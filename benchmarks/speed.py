@@ -1,14 +1,17 @@
 """gpussl beside its peers: the same work on the same data, in turn, each time in a process of its own, three times.
 
-Arguments: the rows of `peers.COMPARISONS` to measure, or none for all. A peer that takes over two minutes is run once.
-Writes results/speed.csv, where rows that are not measured stay as they are.
+Arguments: [--device cpu|cuda] [ROW...], the rows of that device's COMPARISONS to measure, or none for all. What takes
+over two minutes is run once. Writes results/speed.csv, or for a GPU speed-<its name>.csv, where rows that are not
+measured stay as they are.
 """
 
+import argparse
 import csv
 import importlib
 import importlib.metadata
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -19,58 +22,99 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_info
 
-from gpussl import environment, store
+from gpussl import backend, environment, store
+from gpussl.errors import DeviceError
 from gpussl.report.tables import to_csv
 
-RESULTS = Path(__file__).parent / "results" / "speed.csv"
+RESULTS = Path(__file__).parent / "results"
+PEERS = {"cpu": "peers", "cuda": "peers_cuda"}  # the modules with the rows; the second can be imported on a GPU alone
 REPEATS, LONG_SECONDS = 3, 120
-PACKAGES = ("numpy", "scikit-learn", "torch", "xgboost-cpu", "faiss-cpu", "scikit-learn-intelex")
+PACKAGES = (
+    "numpy", "scikit-learn", "torch", "xgboost", "xgboost-cpu", "faiss-cpu", "scikit-learn-intelex", "cupy-cuda13x",
+    "cuml-cu13",
+)  # fmt: skip
 
 
 def main(arguments):
     if arguments[:1] == ["--once"]:
         once(*arguments[1:])
         return
-    from peers import COMPARISONS
-
-    unknown = [name for name in arguments if name not in COMPARISONS]
-    if unknown:
-        print(f"gpussl: error: expected one of {', '.join(COMPARISONS)}, found {unknown[0]!r}", file=sys.stderr)
-        sys.exit(2)
-    rows = {}
-    if RESULTS.is_file():
-        with RESULTS.open(newline="") as lines:
-            rows = {row["row"]: row for row in csv.DictReader(lines)}
-    for name in arguments or COMPARISONS:
-        rows[name] = compare(name, COMPARISONS[name])
-        store.write_text(RESULTS, to_csv([rows[name] for name in COMPARISONS if name in rows]))
+    parser = argparse.ArgumentParser("scripts/bench speed", description=__doc__, allow_abbrev=False)
+    parser.error = fail  # one line, as gpussl's own errors
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("rows", nargs="*", metavar="ROW")
+    given = parser.parse_intermixed_args(arguments)
+    expect([given.device], PEERS)
+    try:
+        twin, _ = backend.select(given.device)
+    except DeviceError as error:
+        fail(error)
+    comparisons = importlib.import_module(PEERS[given.device]).COMPARISONS
+    expect(given.rows, comparisons)
+    path = table_of(twin)
+    rows = read(path)
+    for name in given.rows or comparisons:
+        rows[name] = compare(twin, name, comparisons[name])
+        columns = list(rows[name])  # a row from before there was one of them has it empty
+        ordered = [rows[name] for name in comparisons if name in rows]
+        store.write_text(path, to_csv([{column: row.get(column) for column in columns} for row in ordered]))
         show([rows[name]])
-    show([rows[name] for name in COMPARISONS if name in rows])
+    show([rows[name] for name in comparisons if name in rows])
 
 
-def compare(name, comparison):
+def fail(message):
+    print(f"gpussl: error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def expect(given, known):
+    for name in given:
+        if name not in known:
+            fail(f"expected one of {', '.join(known)}, found {name!r}")
+
+
+def table_of(twin):
+    """The file with the results of a device: "cuda (A GPU)" has speed-a-gpu.csv."""
+    if twin.DEVICE == "cpu":
+        return RESULTS / "speed.csv"
+    _, *words = re.findall("[a-z0-9]+", twin.device_name().lower())
+    return RESULTS / f"speed-{'-'.join(words)}.csv"
+
+
+def read(path):
+    """The rows of a table by their names, none where there is no table yet."""
+    if not path.is_file():
+        return {}
+    with path.open(newline="") as lines:
+        return {row["row"]: row for row in csv.DictReader(lines)}
+
+
+def compare(twin, name, comparison):
     """A row of the table: medians, and the median of the ratios of what was run in turn."""
     ours, peers = [], []
-    for repeat in range(REPEATS):
-        ours.append(measure(name, comparison.ours))
-        if repeat == 0 or peers[0]["seconds"] <= LONG_SECONDS:
-            peers.append(measure(name, comparison.peer))
-    seconds = [peer["seconds"] * comparison.times for peer in peers]
-    seconds += seconds[-1:] * (len(ours) - len(peers))
+    for _ in range(REPEATS):
+        for runs, side in ((ours, "ours"), (peers, "peer")):
+            if not runs or runs[0]["seconds"] <= LONG_SECONDS:
+                runs.append(measure(twin.DEVICE, name, side))
+    # what was run once stands for all its repeats
+    seconds = [run["seconds"] for run in ours * (REPEATS // len(ours))]
+    peer_seconds = [comparison.times * run["seconds"] for run in peers * (REPEATS // len(peers))]
     return {
         "row": name,
         "work": comparison.work,
-        "peer": comparison.peer,
+        "peer": comparison.peer.__name__,
         "at_least": comparison.at_least,
-        "times_as_fast": round(statistics.median(b / a["seconds"] for a, b in zip(ours, seconds, strict=True)), 2),
-        "seconds": round(statistics.median(run["seconds"] for run in ours), 3),
-        "peer_seconds": round(statistics.median(seconds), 3),
+        "times_as_fast": round(statistics.median(b / a for a, b in zip(seconds, peer_seconds, strict=True)), 2),
+        "seconds": round(statistics.median(seconds), 3),
+        "peer_seconds": round(statistics.median(peer_seconds), 3),
         "quality": comparison.quality,
         "found": statistics.median(run["quality"] for run in ours),
         "peer_found": statistics.median(run["quality"] for run in peers),
         "no_worse": all(is_no_worse(comparison.quality, a["quality"], b["quality"]) for a in ours for b in peers),
+        "runs": len(ours),
         "peer_runs": len(peers),
-        "versions": " ".join(f"{package}={version(package)}" for package in PACKAGES),
+        "versions": " ".join(f"{package}={found}" for package in PACKAGES if (found := version(package))),
+        "device": twin.device_name(),
         "machine": " ".join(str(part) for part in environment.machine().values()),
         "commit": environment.git_commit(),
     }
@@ -83,9 +127,9 @@ def is_no_worse(quality, ours, peers):
     return ours >= peers - (0.005 if quality == "accuracy" else 0)
 
 
-def measure(name, function):
-    """Seconds and quality of one function in a process of its own."""
-    command = [sys.executable, __file__, "--once", name, function]
+def measure(device, name, side):
+    """Seconds and quality of one side of a comparison in a process of its own."""
+    command = [sys.executable, __file__, "--once", device, name, side]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | openblas())
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -96,16 +140,20 @@ def openblas():
     return {"OPENBLAS_CORETYPE": kinds[0]} if kinds else {}
 
 
-def once(name, function):
-    import peers
-
-    comparison = peers.COMPARISONS[name]
-    if comparison.data is not None:
-        peers.load(comparison.data)
+def once(device, name, side):
+    """The data are on the device before the clock starts, and the device has done all its work before it stops."""
+    twin, _ = backend.select(device)
+    comparison = importlib.import_module(PEERS[device]).COMPARISONS[name]
     if comparison.package is not None:
         importlib.import_module(comparison.package)
+    work = getattr(comparison, side)
+    data = [twin.asarray(part) for part in comparison.data()]
+    if comparison.warm_up:  # a GPU's context and kernels are made at the first call
+        work(*(part[: comparison.warm_up] for part in data))
+    twin.synchronize()
     start = time.perf_counter()
-    quality = getattr(peers, function)()
+    quality = work(*data)
+    twin.synchronize()
     seconds = time.perf_counter() - start
     quality = quality() if callable(quality) else quality
     print(json.dumps({"seconds": seconds, "quality": float(f"{quality:.6g}")}))
@@ -115,7 +163,7 @@ def version(package):
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return "none"
+        return None
 
 
 def show(rows):

@@ -77,16 +77,24 @@ def smallest_of_each_group(groups: Array, values: Array, n_groups: int) -> tuple
 
 
 def row_blocks(n_rows: int, row_bytes: int) -> Iterator[slice]:
-    """Slices that cover `n_rows` rows in blocks of about `BLOCK_BYTES`."""
+    """Slices that cover `n_rows` rows in blocks of about `BLOCK_BYTES`; an empty one where there are no rows."""
     step = max(1, BLOCK_BYTES // max(1, row_bytes))
-    for start in range(0, n_rows, step):
+    for start in range(0, max(1, n_rows), step):
         yield slice(start, min(start + step, n_rows))
 
 
 def squared_norms(X: Array) -> Array:
     """(n, d) -> (n,) squared Euclidean norm of each row."""
     xp = array_namespace(X)
-    return xp.sum(X * X, axis=1)
+    blocks = (X[rows, :] for rows in row_blocks(X.shape[0], X.shape[1] * itemsize(X)))
+    return xp.concat([xp.sum(block * block, axis=1) for block in blocks])
+
+
+def mean_row(X: Array) -> Array:
+    """(n, d) -> (d,) the mean of the rows, as float64."""
+    xp = array_namespace(X)
+    blocks = (X[rows, :] for rows in row_blocks(X.shape[0], X.shape[1] * 8))
+    return sum(xp.sum(xp.astype(block, xp.float64), axis=0) for block in blocks) / X.shape[0]
 
 
 def squared_distances(X: Array, Y: Array, X_norms: Array, Y_norms: Array) -> Array:
@@ -104,7 +112,7 @@ def principal_axes(X: Array) -> tuple[Array, Array, Array]:
     Largest variance first, as float64, from the covariance matrix: exact, and the same every time.
     """
     xp = array_namespace(X)
-    mean = xp.mean(xp.astype(X, xp.float64), axis=0)
+    mean = mean_row(X)
     covariance = xp.zeros((X.shape[1], X.shape[1]), dtype=xp.float64, device=device(X))
     for rows in row_blocks(X.shape[0], X.shape[1] * 8):
         centred = xp.astype(X[rows, :], xp.float64) - mean

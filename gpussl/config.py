@@ -6,6 +6,7 @@ A stage's settings are the fields of its class, so the class is its schema.
 import dataclasses
 import enum
 import importlib
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ PACKAGE = Path(__file__).parent
 GROUPS = ("data", "represent", "cluster", "features", "select")  # of which one choice each makes a stage
 RESERVED = {"random", "all"}  # what the baselines are called in a run
 TEST_STOPPED = "test_stopped"  # how the name ends of a classifier that test labels told when to stop
+MIN_MEMORY = 10**9  # the libraries alone take half of it
+UNITS = {"M": 10**6, "G": 10**9, "T": 10**12, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 FOLDERS = (PACKAGE / "conf", PACKAGE.parent / "conf")  # in a wheel, in the repository
 
 
@@ -65,6 +68,7 @@ class Config:
     device: Device = Device.auto
     baselines: Baselines = Baselines.random
     cache: str | None = None
+    memory_limit: str | None = None
     data: Any = None
     represent: Any = None
     cluster: Any = None
@@ -85,6 +89,7 @@ class Job:
     device: str
     baselines: str
     cache: Path | None
+    memory_limit: int | None
     data: Any
     represent: Any
     cluster: Any
@@ -124,6 +129,7 @@ def build(cfg: DictConfig) -> Job:
         device=cfg.device.name,
         baselines=cfg.baselines.name,
         cache=None if cfg.cache is None else Path(cfg.cache).expanduser(),
+        memory_limit=None if cfg.memory_limit is None else memory_limit(cfg.memory_limit),
         allocate=cfg.allocate,
         **{group: instantiate(cfg[group], group) for group in GROUPS},
         propagate=_instantiate_all(cfg.propagate, "propagate"),
@@ -161,6 +167,15 @@ def instantiate(node: Any, path: str) -> Any:
         return cls(**values)
     except ConfigError as error:
         raise ConfigError(f"{path}.{error}") from error
+
+
+def memory_limit(text: str) -> int:
+    """Bytes: "4GB" is 4,000,000,000, and "4GiB" a little more. ConfigError if it is no size, or too small a one."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([MGT]i?)B", text)
+    size = round(float(found[1]) * UNITS[found[2]]) if found else 0
+    if size < MIN_MEMORY:
+        raise ConfigError(f"memory_limit: expected a size of at least 1GB, such as 4GB or 1500MB, found {text}")
+    return size
 
 
 def _plain(node: Any) -> Any:

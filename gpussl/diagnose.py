@@ -4,7 +4,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from gpussl import backend, seeds
-from gpussl.arrays import arange_like, group_bounds, take_or
+from gpussl.arrays import arange_like, group_bounds, row_blocks, take_or
 from gpussl.oracle import Oracle
 from gpussl.propagate import ClusterPropagation, NoPropagation, nearness
 from gpussl.records import UNLABELLED, Array, ClusterExamples, Clustering, Dataset, Diagnostics, PseudoLabels
@@ -40,6 +40,11 @@ def _examples(dataset: Dataset, labels: np.ndarray, sizes: np.ndarray, seed: int
         members = np.flatnonzero(labels == number)
         if len(members):
             drawn = rng.choice(members, size=min(N_MEMBERS, len(members)), replace=False)
-            mean = dataset.X_train[members].mean(axis=0, dtype=np.float64)
-            examples.append(ClusterExamples(int(number), len(members), mean, np.sort(drawn)))
+            examples.append(ClusterExamples(int(number), len(members), _mean(dataset.X_train, members), np.sort(drawn)))
     return examples
+
+
+def _mean(X: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """The mean (d,) of some rows of (n, d) raw values, which may be many and on disk."""
+    blocks = row_blocks(len(members), X.shape[1] * X.itemsize)
+    return sum(X[members[rows]].sum(axis=0, dtype=np.float64) for rows in blocks) / len(members)

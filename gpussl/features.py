@@ -8,6 +8,7 @@ from gpussl.arrays import itemsize, principal_axes, row_blocks, squared_distance
 from gpussl.errors import ConfigError
 from gpussl.params import check, param
 from gpussl.records import Array, Clustering
+from gpussl.rows import ScaledRows, refuse_beyond
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,19 @@ class CentroidDistances:
         check(self)
 
     def fit_transform(self, X_train: Array, X_test: Array, clustering: Clustering) -> tuple[Array, Array]:
-        """(n, d) and (n_test, d) -> (n, k) and (n_test, k) for k clusters. ConfigError without any."""
+        """(n, d) and (n_test, d) -> (n, k) and (n_test, k) for k clusters.
+
+        Raises
+        ------
+        ConfigError
+            There are no clusters, or too many for the memory limit of `ScaledRows`.
+        """
         if clustering.centroids.shape[0] == 0:
             raise ConfigError(
                 "features=centroid_distances: expected clusters, found none; choose some with cluster=..."
             )
+        if isinstance(X_train, ScaledRows):
+            refuse_beyond(X_train.memory_limit, (len(X_train), clustering.centroids.shape[0]))
         xp, (train, test) = array_namespace(X_train), (_distances(X, clustering.centroids) for X in (X_train, X_test))
         mean, variances, axes = principal_axes(train)
         scale = 1 / xp.sqrt(xp.maximum(variances, 0.0) + self.regularization * variances[0])
@@ -54,7 +63,7 @@ def _distances(X: Array, centroids: Array) -> Array:
     xp = array_namespace(X)
     norms, centroid_norms = squared_norms(X), squared_norms(centroids)
     blocks = []
-    for rows in row_blocks(X.shape[0], centroids.shape[0] * itemsize(X)):
+    for rows in row_blocks(X.shape[0], sum(centroids.shape) * itemsize(X)):
         squared = squared_distances(X[rows, :], centroids, norms[rows], centroid_norms)
         blocks.append(xp.astype(xp.sqrt(squared), X.dtype, copy=False))
     return xp.concat(blocks)

@@ -20,6 +20,7 @@ from gpussl.oracle import Oracle
 from gpussl.permutations import Allocations
 from gpussl.propagate import NoPropagation
 from gpussl.records import UNLABELLED, Array, Clustering, Dataset, Result, TrainingSet
+from gpussl.rows import ScaledRows, refuse_beyond
 from gpussl.select import All, Random
 
 
@@ -64,6 +65,8 @@ def run(job: Job, folder: Path, *, replace: bool = False) -> list[Result]:
         The data, the device or a setting is not what it must be. The manifest, written last, is not there then.
     """
     twin, device_reason = backend.select(job.device)
+    if job.memory_limit is not None and not twin.READS_IN_BLOCKS:
+        raise ConfigError("memory_limit: expected it with device=cpu alone, found device=cuda; leave one of them out")
     monitor = Monitor()
     run_on = Context(job, twin, monitor, _open_cache(job, twin))
     with report.claim(folder, replace=replace), monitor.live():
@@ -111,6 +114,7 @@ def _load(run_on: Context) -> Data:
             twin.asarray(dataset.X_test),
             dataset.max_value,
             seeds.derive(job.seed, "represent"),
+            job.memory_limit,
         )
         stage.note = f"{X_train.shape[1]} features"
     return Data(dataset, X_train, X_test, f"{raw_digest} {dataset.max_value} {job.represent}")
@@ -171,6 +175,8 @@ def _label(run_on: Context, data: Data, clustering: Clustering) -> Labelling:
         training_sets += _baselines(job, clustering, oracle.n_bought, y_train)
         for training_set in training_sets:
             _refuse_one_class(training_set, data.dataset)
+            if job.classifier:
+                _refuse_too_many(training_set, data.X_train)
         stage.note = ", ".join(item.name for item in training_sets)
     return Labelling(chosen, oracle, training_sets)
 
@@ -198,6 +204,13 @@ def _refuse_one_class(training_set: TrainingSet, dataset: Dataset) -> None:
             f"{training_set.name}: expected training labels of at least two classes, found only "
             f"{dataset.class_names[int(classes[0])]} among the {training_set.n_bought} bought; buy more labels"
         )
+
+
+def _refuse_too_many(training_set: TrainingSet, X_train: Array) -> None:
+    """Raise ConfigError if classifiers would need more training points at once than the memory limit allows."""
+    if isinstance(X_train, ScaledRows):
+        n_labelled = int((training_set.pseudo_labels.labels != UNLABELLED).sum())
+        refuse_beyond(X_train.memory_limit, (n_labelled, X_train.shape[1]), f"training on {training_set.name}")
 
 
 def _allocate(

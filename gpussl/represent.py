@@ -4,19 +4,25 @@ from dataclasses import dataclass
 
 from array_api_compat import array_namespace
 
-from gpussl.arrays import principal_axes
+from gpussl.arrays import principal_axes, row_blocks
 from gpussl.errors import ConfigError
 from gpussl.params import check, param
 from gpussl.records import Array
+from gpussl.rows import ScaledRows, fits, refuse_beyond
 
 
 @dataclass(frozen=True)
 class Pixels:
     """Pixels scaled to 0..1, as float32."""
 
-    def fit_transform(self, X_train: Array, X_test: Array, max_value: float, seed: int) -> tuple[Array, Array]:
-        """(n, d) and (n_test, d) raw values from 0 to `max_value` -> the same as float32 from 0 to 1."""
-        return _scaled(X_train, max_value), _scaled(X_test, max_value)
+    def fit_transform(
+        self, X_train: Array, X_test: Array, max_value: float, seed: int, memory_limit: int | None = None
+    ) -> tuple[Array, Array]:
+        """(n, d) and (n_test, d) raw values from 0 to `max_value` -> the same as float32 from 0 to 1.
+
+        Training points that are too many for `memory_limit`, in bytes, become `ScaledRows`.
+        """
+        return _scaled(X_train, max_value, memory_limit), _scaled(X_test, max_value)
 
 
 @dataclass(frozen=True)
@@ -33,26 +39,34 @@ class PCA:
     def __post_init__(self) -> None:
         check(self)
 
-    def fit_transform(self, X_train: Array, X_test: Array, max_value: float, seed: int) -> tuple[Array, Array]:
+    def fit_transform(
+        self, X_train: Array, X_test: Array, max_value: float, seed: int, memory_limit: int | None = None
+    ) -> tuple[Array, Array]:
         """(n, d) and (n_test, d) raw values from 0 to `max_value` -> (n, n_components) and (n_test, n_components).
 
         Raises
         ------
         ConfigError
-            More components than features or training points.
+            More components than features or training points, or than `memory_limit`, in bytes, allows.
         """
         if self.n_components > min(X_train.shape):
             raise ConfigError(
                 f"represent.n_components: expected at most {min(X_train.shape)}, the smaller of training points and "
                 f"features, found {self.n_components}"
             )
+        refuse_beyond(memory_limit, (X_train.shape[0], self.n_components))
         xp = array_namespace(X_train)
-        train, test = _scaled(X_train, max_value), _scaled(X_test, max_value)
+        train, test = _scaled(X_train, max_value, memory_limit), _scaled(X_test, max_value)
         mean, _, axes = principal_axes(train)
         mean, axes = xp.astype(mean, xp.float32), xp.astype(axes[:, : self.n_components], xp.float32)
-        return (train - mean) @ axes, (test - mean) @ axes
+        return tuple(
+            xp.concat([(X[rows, :] - mean) @ axes for rows in row_blocks(X.shape[0], 4 * X.shape[1])])
+            for X in (train, test)
+        )
 
 
-def _scaled(X: Array, max_value: float) -> Array:
+def _scaled(X: Array, max_value: float, memory_limit: int | None = None) -> Array:
     xp = array_namespace(X)
+    if memory_limit is not None and not fits(memory_limit, X.shape):
+        return ScaledRows(X, max_value, memory_limit)
     return xp.astype(X, xp.float32) / max_value

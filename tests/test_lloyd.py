@@ -224,7 +224,7 @@ def test_starts_of_many_points_are_not_all_kept(digits, monkeypatch):
     batches = []
     assign = lloyd_module._assign
     monkeypatch.setattr(
-        lloyd_module, "_assign", lambda X, fits, *rest: batches.append(len(fits)) or assign(X, fits, *rest)
+        lloyd_module, "_assign", lambda X, by, fits, *rest: batches.append(len(fits)) or assign(X, by, fits, *rest)
     )
     apart = lloyd(digits, several, 50, 1e-4)
     assert max(batches) == 5

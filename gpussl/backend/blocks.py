@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from gpussl.arrays import squared_norms
+from gpussl.arrays import mean_row, squared_norms
 
 OnThreads = Callable[..., list[Any]]
 
@@ -68,22 +68,26 @@ class Centred:
     """
 
     def __init__(self, X: np.ndarray) -> None:
-        mean = X.mean(axis=0, dtype=np.float64)
+        mean = mean_row(X)
         if not np.isfinite(mean).all():
             raise ValueError("X: expected finite numbers, found NaN or infinity")
-        self._X, self.dtype = X, np.result_type(X, np.float32)
+        self._X, self.dtype = X, np.result_type(X.dtype, np.float32)
         self.mean = mean.astype(self.dtype)
 
     def __len__(self) -> int:
         return len(self._X)
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        return self._X[rows] - self.mean
+        if isinstance(rows, slice):
+            return self._X[rows] - self.mean
+        picked = self.as_they_are(rows)  # which is a copy already
+        picked -= self.mean
+        return picked
 
     def squared_norms(self, n_rows: int) -> np.ndarray:
         """(n,) squared norms of the rows less their mean, `n_rows` of them at a time."""
         return np.concatenate([squared_norms(self[rows]) for rows in row_slices(len(self), n_rows)])
 
-    def as_they_are(self, rows: slice) -> np.ndarray:
+    def as_they_are(self, rows: slice | np.ndarray) -> np.ndarray:
         """The rows without their mean taken away, which costs no copy where they are floating-point numbers."""
         return self._X[rows].astype(self.dtype, copy=False)

@@ -6,19 +6,20 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.cluster import HDBSCAN
-from sklearn.linear_model import LogisticRegression
 
 from gpussl.backend.lloyd import lloyd
+from gpussl.backend.logistic import LogisticRegression
 from gpussl.backend.neighbors import KNeighborsClassifier
 from gpussl.records import Array, OnProgress
 
 __all__ = [
-    "DEVICE", "HDBSCAN", "HDBSCAN_COUNTS_ITSELF", "KNeighborsClassifier", "LogisticRegression", "asarray", "bincount",
-    "device_name", "kmeans", "memory", "synchronize", "to_numpy",
+    "DEVICE", "HDBSCAN", "HDBSCAN_COUNTS_ITSELF", "READS_IN_BLOCKS", "KNeighborsClassifier", "LogisticRegression",
+    "asarray", "bincount", "device_name", "kmeans", "memory", "synchronize", "to_numpy",
 ]  # fmt: skip
 
 DEVICE = "cpu"  # as PyTorch and XGBoost call it
 HDBSCAN_COUNTS_ITSELF = True  # whether a point is one of its own min_samples neighbours
+READS_IN_BLOCKS = True  # whether `kmeans` takes points that are made of rows on disk as they are asked for
 
 
 def asarray(X: Array) -> np.ndarray:
@@ -52,9 +53,13 @@ def synchronize() -> None:
 
 
 def memory() -> int:
-    """Bytes of device memory in use: here the resident size of this process."""
+    """Bytes of device memory in use: here what this process has for itself.
+
+    Pages of files it has mapped are not: the system takes them back when it needs them.
+    """
     try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+        _, resident, shared, *_ = map(int, Path("/proc/self/statm").read_text().split())
+        return (resident - shared) * resource.getpagesize()
     except FileNotFoundError:  # no /proc, as on macOS, which counts ru_maxrss in bytes
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 

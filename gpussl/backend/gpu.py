@@ -17,12 +17,13 @@ from cuml.linear_model import LogisticRegression
 from cuml.neighbors import KNeighborsClassifier
 
 __all__ = [
-    "DEVICE", "HDBSCAN", "HDBSCAN_COUNTS_ITSELF", "KNeighborsClassifier", "LogisticRegression", "asarray", "bincount",
-    "device_name", "kmeans", "memory", "synchronize", "to_numpy",
+    "DEVICE", "HDBSCAN", "HDBSCAN_COUNTS_ITSELF", "READS_IN_BLOCKS", "KNeighborsClassifier", "LogisticRegression",
+    "asarray", "bincount", "device_name", "kmeans", "memory", "synchronize", "to_numpy",
 ]  # fmt: skip
 
 DEVICE = "cuda"  # as PyTorch and XGBoost call it
 HDBSCAN_COUNTS_ITSELF = False  # whether a point is one of its own min_samples neighbours
+READS_IN_BLOCKS = False  # whether `kmeans` takes points that are made of rows on disk as they are asked for
 
 
 def asarray(X: Array) -> Array:

@@ -1,18 +1,20 @@
-"""Lloyd's algorithm on the CPU: no distance that cannot have changed, and many starts in one matrix product."""
+"""Lloyd's algorithm on the CPU: no distance that cannot have changed, and many starts in one short matrix product."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import csr_array
 
-from gpussl.arrays import paired_distances, squared_norms
+from gpussl.arrays import squared_norms
 from gpussl.backend.blocks import Centred, OnThreads, map_on_threads, row_slices
+from gpussl.backend.projection import Projection
 from gpussl.records import OnProgress
 
 BLOCK_ROWS = 1024
 FEW_CLUSTERS = 32  # so few that starts share a matrix product
 COLUMNS = 640  # of such a product
-SUMMED_ROWS = 4096  # at once
+MANY_FEATURES = 4096  # so many that their principal axes would take longer than what they spare
+SUMMED_ROWS = 512  # at once
 BATCH_BYTES = 256 * 2**20  # of what several starts know of each point
 
 
@@ -26,7 +28,8 @@ class Fit:
     labels : (n,) int32 array
         The cluster of each point; -1 at the start.
     scores : (n,) array
-        The squared distance of each point to the centroid of its cluster, less the squared norm of the point.
+        The squared distance of each point to the centroid of its cluster, less the squared norm of the point. Not kept
+        where several starts share a product.
     sums, counts : (k, d) float64 array, (k,) int array
         Of the points of each cluster.
     moved : (k,) bool array
@@ -88,21 +91,24 @@ def lloyd(
     points = Centred(X)
     norms = points.squared_norms(BLOCK_ROWS)
     tolerance = tol * norms.mean(dtype=np.float64) / d
-    batch = max(1, min(COLUMNS // k, BATCH_BYTES // (16 * len(X)))) if k <= FEW_CLUSTERS else 1
+    is_shared = k <= FEW_CLUSTERS and d <= MANY_FEATURES
+    batch = max(1, min(m, COLUMNS // k, BATCH_BYTES // (16 * len(X)))) if is_shared else 1
     best: list[Fit] = []
     with map_on_threads() as on_threads:
+        projection = Projection(points, norms, on_threads) if batch > 1 else None
         for first in range(0, m, batch):
             fits = [Fit.begin(start - points.mean, len(X)) for start in starts[first : first + batch]]
             for n_iter in range(1, max_iter + 1):
                 running = [fit for fit in fits if not fit.is_done]
                 if not running:
                     break
-                labels = _assign(points, running, on_threads)
-                on_threads(lambda fit, found: _step(points, norms, fit, found, tolerance), running, labels)
+                labels = _assign(points, projection, running, on_threads)
+                on_threads(lambda fit, found: _step(points, fit, found, tolerance), running, labels)
                 if on_progress is not None:
                     on_progress(first + sum(fit.is_done for fit in fits), m, f"iteration {n_iter}")
-            for fit in fits:
-                fit.labels = _assign_alone(points, fit, on_threads)  # to where the centroids have moved last
+            labels = _assign(points, projection, fits, on_threads)  # to where the centroids have moved last
+            for fit, found in zip(fits, labels, strict=True):
+                fit.labels = found
                 blocks = row_slices(len(X), BLOCK_ROWS)
                 fit.inertia = sum(on_threads(lambda rows, fit=fit: _inertia(points, fit, rows), blocks))
             best = [min(best + fits, key=lambda fit: fit.inertia)]
@@ -112,11 +118,11 @@ def lloyd(
     return fit.centroids + points.mean, fit.labels, fit.inertia, fit.n_iter
 
 
-def _assign(X: Centred, fits: list[Fit], on_threads: OnThreads) -> list[np.ndarray]:
-    """The nearest centroid (n,) of each point, for each fit; its scores become those of it."""
-    if len(fits) == 1:
-        return [_assign_alone(X, fits[0], on_threads)]
-    return _assign_together(X, fits, on_threads)
+def _assign(X: Centred, projection: Projection | None, fits: list[Fit], on_threads: OnThreads) -> list[np.ndarray]:
+    """The nearest centroid (n,) of each point, for each fit."""
+    if projection is None:
+        return [_assign_alone(X, fit, on_threads) for fit in fits]
+    return _assign_together(X, projection, fits, on_threads)
 
 
 def _assign_alone(X: Centred, fit: Fit, on_threads: OnThreads) -> np.ndarray:
@@ -142,28 +148,19 @@ def _assign_alone(X: Centred, fit: Fit, on_threads: OnThreads) -> np.ndarray:
     return labels
 
 
-def _assign_together(X: Centred, fits: list[Fit], on_threads: OnThreads) -> list[np.ndarray]:
-    """All points are compared with the few centroids of all fits at once."""
-    k, m = len(fits[0].centroids), len(fits)
-    centroids = np.stack([fit.centroids for fit in fits], axis=1).reshape(k * m, -1)
-    offsets = _offsets(X, centroids)
-    labels = np.empty((m, len(X)), dtype=np.int32)
-    scores = np.empty((m, len(X)), dtype=centroids.dtype)
+def _assign_together(X: Centred, projection: Projection, fits: list[Fit], on_threads: OnThreads) -> list[np.ndarray]:
+    """All points are compared with the few centroids of all fits at once, by what the projection shows of them.
 
-    def work(rows: slice) -> None:
-        products = X.as_they_are(rows) @ centroids.T
-        products -= offsets
-        products = products.reshape(-1, k, m)
-        largest, which = products[:, 0, :].copy(), np.zeros((len(products), m), dtype=np.int8)
-        for j in range(1, k):  # argmax over a middle axis, which NumPy is slow at
-            is_larger = products[:, j, :] > largest
-            np.maximum(largest, products[:, j, :], out=largest)
-            np.maximum(which, is_larger * np.int8(j), out=which)
-        labels[:, rows], scores[:, rows] = which.T, -2 * largest.T
+    Where that leaves a doubt which is the nearest, they are compared in full.
+    """
+    labels, doubts = projection.nearest(np.stack([fit.centroids for fit in fits]), on_threads)
 
-    on_threads(work, row_slices(len(X), BLOCK_ROWS))
-    for fit, of_fit in zip(fits, scores, strict=True):
-        fit.scores = of_fit
+    def settle(fit: Fit, found: np.ndarray, is_doubtful: np.ndarray) -> None:
+        offsets, rows = _offsets(X, fit.centroids), np.flatnonzero(is_doubtful)
+        for part in row_slices(len(rows), BLOCK_ROWS):
+            found[rows[part]], _ = _nearest(X.as_they_are(rows[part]), fit.centroids, offsets)
+
+    on_threads(settle, fits, labels, doubts)
     return list(labels)
 
 
@@ -185,10 +182,13 @@ def _inertia(X: Centred, fit: Fit, rows: slice) -> float:
     return float(np.sum(squared_norms(X[rows] - fit.centroids[fit.labels[rows]]), dtype=np.float64))
 
 
-def _step(X: Centred, norms: np.ndarray, fit: Fit, labels: np.ndarray, tolerance: float) -> None:
+def _step(X: Centred, fit: Fit, labels: np.ndarray, tolerance: float) -> None:
     """Move the centroids to the means of the clusters by `labels` (n,)."""
-    _relocate(X, norms, fit, labels, tolerance)
     changed = np.flatnonzero(labels != fit.labels)
+    if not (fit.counts + _gains(fit, changed, labels)).all():
+        _relocate(X, fit, labels, tolerance)
+        changed = np.flatnonzero(labels != fit.labels)
+    fit.counts += _gains(fit, changed, labels)
     clusters = _add(X, fit, changed, labels)
     fit.labels, fit.moved = labels, np.zeros(len(fit.counts), dtype=bool)
     clusters = clusters[fit.counts[clusters] > 0]
@@ -199,22 +199,26 @@ def _step(X: Centred, norms: np.ndarray, fit: Fit, labels: np.ndarray, tolerance
     fit.is_done = bool(shift <= tolerance)
 
 
-def _relocate(X: Centred, norms: np.ndarray, fit: Fit, labels: np.ndarray, tolerance: float) -> None:
+def _gains(fit: Fit, changed: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """How many points each cluster has more (k,) once those at `changed` (m,) have their new clusters."""
+    k, lost = len(fit.counts), fit.labels[changed]
+    return np.bincount(labels[changed], minlength=k) - np.bincount(lost[lost >= 0], minlength=k)
+
+
+def _relocate(X: Centred, fit: Fit, labels: np.ndarray, tolerance: float) -> None:
     """Give each cluster without points the one that is farthest from its centroid, in `labels`."""
     empty = np.flatnonzero(np.bincount(labels, minlength=len(fit.counts)) == 0)
-    if len(empty) == 0:
-        return
-    farthest = np.argsort(-(fit.scores + norms), kind="stable")[: len(empty)]
-    is_far = paired_distances(X[farthest], fit.centroids, labels[farthest]) ** 2 > tolerance
-    labels[farthest[is_far]] = empty[: np.count_nonzero(is_far)]
+    blocks = row_slices(len(X), BLOCK_ROWS)
+    squared = np.concatenate([squared_norms(X[rows] - fit.centroids[labels[rows]]) for rows in blocks])
+    farthest = np.argsort(-squared, kind="stable")[: len(empty)]
+    farthest = farthest[squared[farthest] > tolerance]
+    labels[farthest] = empty[: len(farthest)]
 
 
 def _add(X: Centred, fit: Fit, changed: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Move the points at `changed` (m,) to their new clusters in sums and counts: the clusters that are others now."""
-    k = len(fit.counts)
+    """Move the points at `changed` (m,) to their new clusters in the sums: the clusters that are others now."""
     gained, lost = labels[changed], fit.labels[changed]
     had = lost >= 0
-    fit.counts += np.bincount(gained, minlength=k) - np.bincount(lost[had], minlength=k)
     for first in range(0, len(changed), SUMMED_ROWS):
         part = slice(first, first + SUMMED_ROWS)
         points = np.arange(len(changed[part]))

@@ -29,7 +29,7 @@ def assign(clustering: Clustering, X: Array) -> Array:
     return xp.concat(
         [
             xp.argmin(squared_distances(X[rows, :], centroids, norms[rows], centroid_norms), axis=1)
-            for rows in row_blocks(X.shape[0], k * itemsize(X))
+            for rows in row_blocks(X.shape[0], (k + d) * itemsize(X))
         ]
     )
 

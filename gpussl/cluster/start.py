@@ -79,7 +79,7 @@ def _update_nearest(
         return distances, nearest
     candidates, candidate_norms = xp.take(X, drawn, axis=0), xp.take(norms, drawn)
     new_distances, new_nearest = [], []
-    for rows in row_blocks(X.shape[0], drawn.shape[0] * itemsize(X)):
+    for rows in row_blocks(X.shape[0], (drawn.shape[0] + X.shape[1]) * itemsize(X)):
         block = squared_distances(X[rows, :], candidates, norms[rows], candidate_norms)
         closest = xp.min(block, axis=1)
         closer = closest < distances[rows]

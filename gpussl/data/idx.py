@@ -10,7 +10,7 @@ import math
 import struct
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from gpussl.errors import DataError
 UINT8 = 0x08  # the only type that image data sets use
 GZIP_MAGIC = b"\x1f\x8b"
 CHUNK_BYTES = 2**20
+MAPPED_BYTES = 2**28  # a plain file of so many is mapped into memory, not read into it
 
 
 def read_idx(path: Path, n_dims: int, sha256: list[str] | None = None) -> tuple[np.ndarray, str]:
@@ -35,6 +36,7 @@ def read_idx(path: Path, n_dims: int, sha256: list[str] | None = None) -> tuple[
     Returns
     -------
     values : uint8 array of `n_dims` dimensions
+        Of a large file that is not gzipped, a memory-mapped one.
     checksum : str
         sha256 of the decompressed bytes.
 
@@ -49,7 +51,11 @@ def read_idx(path: Path, n_dims: int, sha256: list[str] | None = None) -> tuple[
             header = file.read(header_bytes)
             shape = _check_header(path, header, n_dims)
             expected = math.prod(shape)
-            body = _read_at_most(file, expected + 1)  # one more than there may be, to see that there is no more
+            body: Any
+            if expected < MAPPED_BYTES or isinstance(file, gzip.GzipFile) or path.stat().st_size == header_bytes:
+                body = _read_at_most(file, expected + 1)  # one more than there may be, to see that there is no more
+            else:
+                body = np.memmap(path, np.uint8, "r", offset=header_bytes)
         except (OSError, EOFError, zlib.error) as error:
             raise DataError(
                 f"{path}: expected a whole IDX file, found a broken one ({error}); fetch it again"

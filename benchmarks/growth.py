@@ -1,0 +1,150 @@
+"""How the cost grows: seconds and memory of clustering, selecting and propagating, against rows and against clusters.
+
+Fashion-MNIST's training images, tiled with noise on the fly into an IDX file of up to six million, are worked on by the
+command itself, in a process of its own for each size, from the memory-mapped file and under a memory limit. k-means has
+ten iterations each time, so that sizes differ in nothing but size. Writes results/growth.csv and docs/growth.png.
+
+Arguments: the rows of the largest file, 6,000,000 if there are none.
+"""
+
+import json
+import math
+import struct
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import peers
+import yaml
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from gpussl import config, environment, store
+from gpussl.data.images import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
+from gpussl.report.tables import to_csv
+
+ROOT = Path(__file__).parent
+MOST_ROWS, FEWEST_ROWS, FEWEST_CLUSTERS = 6_000_000, 60_000, 10
+CLUSTERS = (10, 100, 1_000, 10_000)  # of the fewest rows
+OF_ROWS = 100  # clusters, where rows grow
+MEMORY_LIMIT = "2GB"
+NOISE = 8  # whole numbers up to this are added to a pixel, or taken from it
+TILE_ROWS, N_FEATURES = 60_000, 784
+STAGES = ("cluster", "select", "propagate")
+
+
+def main(most_rows=MOST_ROWS):
+    most_rows = int(most_rows)
+    rows = sorted({n for n in (FEWEST_ROWS, 10 * FEWEST_ROWS, most_rows) if n <= most_rows})
+    sizes = [(n, OF_ROWS) for n in rows] + [(FEWEST_ROWS, k) for k in CLUSTERS if k != OF_ROWS]
+    measured = []
+    with tempfile.TemporaryDirectory(dir=ROOT) as folder:
+        for n, k in sizes:
+            write_tiled(Path(folder), n)
+            measured.append(measure(Path(folder), n, k))
+            store.write_text(ROOT / "results" / "growth.csv", to_csv(measured))
+    draw(measured, ROOT.parent / "docs" / "growth.png")
+    show(measured)
+
+
+def write_tiled(folder, n):
+    """Four IDX files: n training images, of which those after the first 60,000 are the same again with noise."""
+    dataset = peers.read("fashion_mnist")
+    height, width = dataset.image_shape
+    write_idx(folder / TEST_IMAGES, (len(dataset.X_test), height, width), [dataset.X_test])
+    write_idx(folder / TEST_LABELS, (len(dataset.y_test),), [dataset.y_test])
+    write_idx(folder / TRAIN_LABELS, (n,), [np.resize(dataset.y_train, n)])
+    write_idx(folder / TRAIN_IMAGES, (n, height, width), tiles(dataset.X_train, n))
+
+
+def tiles(X, n):
+    rng = np.random.default_rng(0)
+    for first in track(range(0, n, TILE_ROWS), f"tiling {n:,} images", transient=True):
+        tile = X[: n - first].astype(np.int16)
+        if first:
+            tile += rng.integers(-NOISE, NOISE + 1, tile.shape, dtype=np.int16)
+        yield np.clip(tile, 0, 255)
+
+
+def write_idx(path, shape, blocks):
+    with path.open("wb") as file:
+        file.write(bytes([0, 0, 8, len(shape)]) + struct.pack(f">{len(shape)}I", *shape))
+        for block in blocks:
+            file.write(block.astype(np.uint8).tobytes())
+
+
+def measure(folder, n, k):
+    """Seconds of each stage and the most memory, of the command in a process of its own."""
+    data = {"_target_": "gpussl.data.IdxImages", "name": "tiled", "folder": str(folder)}
+    data["class_names"] = [str(number) for number in range(10)]
+    (folder / "conf" / "data").mkdir(parents=True, exist_ok=True)
+    (folder / "conf" / "data" / "tiled.yaml").write_text(yaml.safe_dump(data))
+    run = folder / f"run-{n}-{k}"
+    command = [
+        sys.executable, "-m", "gpussl", "--config-dir", str(folder / "conf"), "data=tiled", "device=cpu", "cache=null",
+        f"cluster.n_clusters={k}", "cluster.max_iter=10", "classifier=[]", "allocate=true", f"hydra.run.dir={run}",
+        f"memory_limit={MEMORY_LIMIT}",
+    ]  # fmt: skip
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    manifest = json.loads((run / "manifest.json").read_text())
+    seconds = {stage["name"]: round(stage["seconds"], 2) for stage in manifest["stages"]}
+    return {
+        "rows": n,
+        "clusters": k,
+        **{stage: seconds[stage] for stage in STAGES},
+        "seconds": round(sum(seconds[stage] for stage in STAGES), 2),
+        "whole_run_seconds": round(manifest["seconds"], 2),
+        "peak_memory_MB": round(manifest["peak_memory_bytes"] / 1e6),
+        "memory_limit_MB": round(config.memory_limit(MEMORY_LIMIT) / 1e6),
+        "features_as_float32_MB": round(n * N_FEATURES * 4 / 1e6),
+        "machine": " ".join(str(part) for part in environment.machine().values()),
+        "commit": environment.git_commit(),
+    }
+
+
+def series(measured):
+    """The measurements in which rows grow, and those in which clusters do."""
+    by_rows = [row for row in measured if row["clusters"] == OF_ROWS]
+    by_clusters = sorted((row for row in measured if row["rows"] == FEWEST_ROWS), key=lambda row: row["clusters"])
+    return {"rows": by_rows, "clusters": by_clusters}
+
+
+def slope(measured, against):
+    """Of a line through the logarithms: 1 where the seconds grow as what they are measured against."""
+    x, y = (np.log([row[name] for row in measured]) for name in (against, "seconds"))
+    return float(np.polyfit(x, y, 1)[0]) if len(measured) > 1 else math.nan
+
+
+def show(measured):
+    columns = ("rows", "clusters", *STAGES, "seconds", "peak_memory_MB", "memory_limit_MB", "features_as_float32_MB")
+    table = Table(*columns)
+    for row in measured:
+        table.add_row(*(f"{row[column]:,}" for column in columns))
+    Console().print(table)
+    for against, of_series in series(measured).items():
+        print(f"seconds against {against}: slope {slope(of_series, against):.2f} in logarithms")
+
+
+def draw(measured, path):
+    with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
+        figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
+        for axis, (against, of_series) in zip(axes, series(measured).items(), strict=True):
+            x = [row[against] for row in of_series]
+            axis.loglog(x, [row["seconds"] for row in of_series], "o-", label="seconds")
+            axis.loglog(x, [row["peak_memory_MB"] / 1000 for row in of_series], "s--", label="peak memory, GB")
+            axis.set_xlabel(against)
+            axis.set_title(f"seconds grow with slope {slope(of_series, against):.2f}", fontsize=10)
+            axis.grid(alpha=0.3)
+        axes[0].legend(frameon=False)
+        figure.suptitle(f"cluster, select and propagate: {OF_ROWS} clusters; {FEWEST_ROWS:,} rows", fontsize=11)
+        figure.savefig(path, dpi=110)
+        plt.close(figure)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

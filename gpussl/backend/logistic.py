@@ -1,0 +1,84 @@
+"""Logistic regression on the CPU: scikit-learn's objective and solver, with the points read once an iteration."""
+
+import warnings
+
+import numpy as np
+from scipy.optimize import minimize
+from sklearn.exceptions import ConvergenceWarning
+
+from gpussl.backend.blocks import map_on_threads, row_slices
+
+BLOCK_ROWS = 1024  # which stay in the cache between the product for the scores and that for the slopes
+
+
+class LogisticRegression:
+    """Logistic regression with an L2 penalty, under the names of scikit-learn's and cuML's.
+
+    L-BFGS minimises `C` times the summed log-loss plus half the squared weights, from nought, as scikit-learn has it.
+    That reads all points for their scores and then again for the slopes; here a block of them gets both while it is in
+    the cache, on each thread another block. What comes out does not depend on the number of threads.
+
+    References
+    ----------
+    Liu, Nocedal, "On the limited memory BFGS method for large scale optimization", Mathematical Programming, 1989.
+    """
+
+    def __init__(self, *, C: float = 1.0, max_iter: int = 100, tol: float = 1e-4) -> None:
+        self.C, self.max_iter, self.tol = C, max_iter, tol
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> "LogisticRegression":
+        """Fit to (n, d) points and (n,) labels of k classes: `coef_` (k, d), or (1, d) for two; `intercept_` likewise.
+
+        Raises
+        ------
+        ValueError
+            There is only one class, or the points hold NaN or infinity.
+        """
+        self.classes_, encoded = np.unique(y, return_inverse=True)
+        k, (n, d), dtype = len(self.classes_), X.shape, np.result_type(X, np.float32)
+        if k < 2:
+            raise ValueError(f"y: expected at least two classes, found {k}")
+        shape = (k if k > 2 else 1, d + 1)  # of two classes, the first has the score 0
+
+        with map_on_threads() as on_threads:
+
+            def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+                parameters = flat.reshape(shape)
+                weights = parameters[:, :d] / (self.C * n)
+                parts = on_threads(
+                    lambda rows: _loss_and_slopes(X[rows].astype(dtype, copy=False), encoded[rows], parameters),
+                    row_slices(n, BLOCK_ROWS),
+                )
+                loss = sum(part[0] for part in parts) / n + np.sum(weights * parameters[:, :d]) / 2
+                slopes: np.ndarray = sum(part[1] for part in parts) / n
+                slopes[:, :d] += weights
+                return loss, slopes.ravel()
+
+            options = {"maxiter": self.max_iter, "maxls": 50, "gtol": self.tol, "ftol": 64 * np.finfo(float).eps}
+            found = minimize(objective, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B", options=options)
+        if not np.isfinite(found.fun):
+            raise ValueError("X: expected finite numbers, found NaN or infinity")
+        if not found.success:
+            warnings.warn(f"expected to converge, found: {found.message}", ConvergenceWarning, stacklevel=2)
+        parameters = found.x.reshape(shape).astype(dtype)
+        self.coef_, self.intercept_, self.n_iter_ = parameters[:, :d], parameters[:, d], int(found.nit)
+        return self
+
+
+def _loss_and_slopes(X: np.ndarray, y: np.ndarray, parameters: np.ndarray) -> tuple[float, np.ndarray]:
+    """Of (m, d) points with classes (m,): the summed log-loss, and its slopes in weights and intercepts (k, d + 1)."""
+    points, (weights, intercepts) = np.arange(len(y)), (parameters[:, :-1], parameters[:, -1])
+    scores = X @ weights.T.astype(X.dtype) + intercepts.astype(X.dtype)
+    if len(parameters) == 1:
+        scores = np.concatenate([np.zeros_like(scores), scores], axis=1)
+    scores -= np.max(scores, axis=1, keepdims=True)
+    true = scores[points, y]
+    np.exp(scores, out=scores)
+    total = np.sum(scores, axis=1, keepdims=True)
+    loss = np.sum(np.log(total[:, 0]) - true, dtype=np.float64)
+    scores /= total
+    scores[points, y] -= 1
+    of_scores = scores[:, -len(parameters) :]
+    slopes = np.empty((len(parameters), X.shape[1] + 1))
+    slopes[:, :-1], slopes[:, -1] = of_scores.T @ X, of_scores.sum(axis=0, dtype=np.float64)
+    return float(loss), slopes
