@@ -4,7 +4,7 @@ Fashion-MNIST's training images, tiled with noise on the fly into an IDX file of
 command itself, in a process of its own for each size, from the memory-mapped file and under a memory limit. k-means has
 ten iterations each time, so that sizes differ in nothing but size. Writes results/growth.csv and docs/growth.png.
 
-Arguments: the rows of the largest file, 6,000,000 if there are none.
+Argument: the rows of the largest file, six million if there is none.
 """
 
 import json
@@ -38,12 +38,17 @@ TILE_ROWS, N_FEATURES = 60_000, 784
 STAGES = ("cluster", "select", "propagate")
 
 
-def main(most_rows=MOST_ROWS):
+def main(most_rows=str(MOST_ROWS)):
+    if not most_rows.isdecimal() or int(most_rows) < FEWEST_ROWS:
+        print(f"gpussl: error: expected a number of rows of at least {FEWEST_ROWS}, found {most_rows}", file=sys.stderr)
+        sys.exit(2)
     most_rows = int(most_rows)
     rows = sorted({n for n in (FEWEST_ROWS, 10 * FEWEST_ROWS, most_rows) if n <= most_rows})
     sizes = [(n, OF_ROWS) for n in rows] + [(FEWEST_ROWS, k) for k in CLUSTERS if k != OF_ROWS]
     measured = []
-    with tempfile.TemporaryDirectory(dir=ROOT) as folder:
+    outputs = ROOT.parent / "outputs"
+    outputs.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=outputs) as folder:
         for n, k in sizes:
             write_tiled(Path(folder), n)
             measured.append(measure(Path(folder), n, k))

@@ -9,11 +9,9 @@ import statistics
 import time
 from pathlib import Path
 
-import numpy as np
-from hydra import compose, initialize_config_dir
+import peers
 from sklearn.cluster import KMeans as SklearnKMeans
 
-from gpussl import config
 from gpussl.cluster import KMeans
 
 N_CLUSTERS, SEEDS = 500, range(5)
@@ -26,10 +24,7 @@ def timed(work):
 
 
 def main():
-    config.register()
-    with initialize_config_dir(str(config.folder()), version_base="1.3"):
-        data = config.instantiate(compose("config", ["data=fashion_mnist"]).data, "data").load()
-    X = data.X_train.astype(np.float32) / np.float32(data.max_value)
+    X, *_ = peers.load("fashion_mnist")
     rows = []
     for seed in SEEDS:
         ours, our_seconds = timed(lambda seed=seed: KMeans(n_clusters=N_CLUSTERS).fit(X, seed))

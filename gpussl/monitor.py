@@ -10,6 +10,7 @@ from types import ModuleType
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from gpussl import console
+from gpussl.backend import cpu
 
 SAMPLE_SECONDS = 0.01
 
@@ -46,14 +47,21 @@ class Monitor:
     started: float = field(default_factory=time.perf_counter)
     _progress: Progress = field(default_factory=lambda: _stage_progress())
     _task: TaskID = TaskID(0)
+    _peak_memory: Callable[[], int] = field(default=lambda: 0)
 
     def seconds(self) -> float:
         """Wall-clock time since the run began, imports apart."""
         return time.perf_counter() - self.started
 
-    def live(self) -> Progress:
-        """A context in which a line shows the stage at work."""
-        return self._progress
+    @contextlib.contextmanager
+    def live(self) -> Iterator[None]:
+        """A context in which a line shows the stage at work, and the memory of the host is watched."""
+        with self._progress, _peak_memory(cpu.memory) as self._peak_memory:
+            yield
+
+    def peak_memory(self) -> int:
+        """The most bytes that this process has had for itself on the host, or that a stage has used on its device."""
+        return max(self._peak_memory(), *(stage.peak_memory_bytes for stage in self.stages))
 
     @contextlib.contextmanager
     def stage(self, name: str, twin: ModuleType) -> Iterator[Stage]:

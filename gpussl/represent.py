@@ -69,4 +69,6 @@ def _scaled(X: Array, max_value: float, memory_limit: int | None = None) -> Arra
     xp = array_namespace(X)
     if memory_limit is not None and not fits(memory_limit, X.shape):
         return ScaledRows(X, max_value, memory_limit)
-    return xp.astype(X, xp.float32) / max_value
+    scaled = xp.astype(X, xp.float32)
+    scaled /= max_value
+    return scaled

@@ -39,8 +39,19 @@ def test_the_start_is_the_same_on_every_namespace(xp, host):
 def test_the_start_is_the_same_without_a_table_of_distances(monkeypatch):
     X = np.random.default_rng(0).normal(size=(300, 4))
     with_table = kmeans_parallel(X, 25, np.random.default_rng(1))
-    monkeypatch.setattr("gpussl.cluster.start.TABLE_BYTES", 0)
+    monkeypatch.setattr("gpussl.cluster.start._table_pays", lambda m, n_clusters: False)
     np.testing.assert_array_equal(kmeans_parallel(X, 25, np.random.default_rng(1)), with_table)
+
+
+def test_many_candidates_are_reduced_in_groups_that_are_no_worse(digits, monkeypatch):
+    apart = {}
+    for rows in (8192, 40):  # of some 150 candidates
+        monkeypatch.setattr("gpussl.cluster.start.TABLE_ROWS", rows)
+        starts = [kmeans_parallel(digits, 61, np.random.default_rng(seed)) for seed in range(12)]
+        assert {len(np.unique(start, axis=0)) for start in starts} == {61}
+        ends = [sklearn_cluster.KMeans(61, init=start, n_init=1).fit(digits).inertia_ for start in starts]
+        apart[rows] = np.mean(ends)
+    assert apart[40] == pytest.approx(apart[8192], rel=0.01)
 
 
 def test_the_start_finds_every_far_away_group(xp, host):

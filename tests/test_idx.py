@@ -1,9 +1,11 @@
 import gzip
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from gpussl.data import idx
 from gpussl.data.idx import read_idx
 from gpussl.errors import DataError
 
@@ -15,14 +17,30 @@ def idx_bytes(values, *, magic=b"\0\0", kind=0x08, dims=None):
     return magic + bytes([kind, dims]) + struct.pack(f">{values.ndim}I", *values.shape) + values.tobytes()
 
 
-@pytest.fixture(params=[False, True], ids=["plain", "gzip"])
-def write(request, tmp_path):
+@pytest.fixture(params=["plain", "gzip", "mapped"])
+def write(request, tmp_path, monkeypatch):
+    """A function (content) -> the path of a file with it: gzipped, or so large that it is mapped."""
+    if request.param == "mapped":
+        monkeypatch.setattr(idx, "MAPPED_BYTES", 0)
+
     def write(content):
-        path = tmp_path / ("images.gz" if request.param else "images")
-        path.write_bytes(gzip.compress(content) if request.param else content)
+        zipped = request.param == "gzip"
+        path = tmp_path / ("images.gz" if zipped else "images")
+        path.write_bytes(gzip.compress(content) if zipped else content)
         return path
 
     return write
+
+
+def test_large_plain_files_are_mapped(tmp_path, monkeypatch):
+    path = tmp_path / "images"
+    path.write_bytes(idx_bytes(IMAGES))
+    for limit, mapped in ((IMAGES.size, True), (IMAGES.size + 1, False)):
+        monkeypatch.setattr(idx, "MAPPED_BYTES", limit)
+        values, _ = read_idx(path, 3)
+        assert not values.flags.writeable or not mapped
+        assert (str(path) in Path("/proc/self/maps").read_text()) == mapped
+        del values
 
 
 def test_values_and_sum_come_back(write):

@@ -8,9 +8,11 @@ import torch
 import xgboost
 from sklearn.base import clone
 from sklearn.datasets import load_digits, make_blobs
+from threadpoolctl import threadpool_limits
 
-from gpussl.backend import neighbors
+from gpussl.backend import cpu, logistic, neighbors
 from gpussl.errors import ConfigError
+from gpussl.models import mlp
 from gpussl.models.holdout import split_groups
 from gpussl.models.knn import KNeighborsClassifier
 from gpussl.models.logistic import LogisticRegression
@@ -38,14 +40,47 @@ def test_logistic_regression_predicts_as_scikit_learns(classes, power):
     )
 
 
+@pytest.mark.parametrize("classes", [range(10), [3, 8]])
+def test_logistic_regression_converges_to_scikit_learns(classes):
+    of_these = np.isin(NAMES, list(classes))
+    X, y = DIGITS[of_these].astype(np.float64), NAMES[of_these]
+    ours = cpu.LogisticRegression(C=0.5, max_iter=5000, tol=1e-7).fit(X, y)
+    theirs = sklearn.linear_model.LogisticRegression(C=0.5, max_iter=5000, tol=1e-7).fit(X, y)
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=1e-4)
+    np.testing.assert_allclose(ours.intercept_, theirs.intercept_, atol=1e-3)
+
+
+def test_logistic_regression_is_the_same_in_any_number_of_blocks_and_threads(monkeypatch):
+    found = []
+    for rows, n_threads in ((100, 1), (100, 3), (10_000, 1)):
+        monkeypatch.setattr(logistic, "BLOCK_ROWS", rows)
+        with threadpool_limits(n_threads, user_api="blas"):
+            found.append(LogisticRegression(max_iter=30).fit(DIGITS, NAMES).coef_)
+    assert found[0].tobytes() == found[1].tobytes()
+    np.testing.assert_allclose(found[2], found[0], atol=0.02)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered")
+def test_logistic_regression_refuses_what_it_cannot_learn():
+    broken = DIGITS.copy()
+    broken[3, 3] = np.nan
+    with pytest.raises(ValueError, match="X: expected finite numbers, found NaN or infinity"):
+        LogisticRegression().fit(broken, NAMES)
+    with pytest.raises(ValueError, match="y: expected at least two classes, found 1"):
+        LogisticRegression().fit(DIGITS, np.zeros(len(DIGITS)))
+
+
+@pytest.mark.parametrize("bfloat16", [True, False])
+def test_the_mlp_learns_in_either_precision(bfloat16, monkeypatch):
+    monkeypatch.setattr(mlp, "multiplies_bfloat16", lambda device: bfloat16)
+    model = MLPClassifier(**SMALL).fit(DIGITS[:1300], NAMES[:1300])
+    assert {weight.dtype for weight in model.network_.parameters()} == {torch.float32}
+    assert np.mean(model.predict(DIGITS[1300:]) == NAMES[1300:]) > 0.9
+
+
 def test_the_mlp_has_seven_layers():
     model = MLPClassifier(max_epochs=1, min_epoch_steps=1).fit(DIGITS[:50], NAMES[:50])
     assert sum(isinstance(layer, torch.nn.Linear) for layer in model.network_) == 7
-
-
-def test_the_mlp_learns_the_digits():
-    model = MLPClassifier(**SMALL).fit(DIGITS[:1300], NAMES[:1300])
-    assert np.mean(model.predict(DIGITS[1300:]) == NAMES[1300:]) > 0.9
 
 
 def test_the_mlp_keeps_the_epoch_that_did_best():

@@ -13,7 +13,7 @@ from gpussl.arrays import (
 )
 from gpussl.records import Array
 
-TABLE_BYTES = 256 * 2**20  # of the distances between all candidates, which are kept if they are no more
+TABLE_ROWS = 8192  # candidates between which all distances are kept: 256 MiB in single precision
 MIN_EXPECTED = 10  # candidates in a round: with fewer, a start for few clusters would often be left to chance
 
 
@@ -25,6 +25,8 @@ def kmeans_parallel(
     A few rounds each draw about ``oversampling * n_clusters`` points at once, with probability proportional to the
     squared distance to the nearest one drawn before. The candidates, weighted by how many points each is nearest to,
     are reduced to `n_clusters` by greedy k-means++. All points are read `n_rounds` + 1 times, not `n_clusters` times.
+    Beyond some 8,000 candidates, random groups of them are reduced apart, each to its share of the clusters: what that
+    takes grows as the candidates, not as their square.
 
     Random numbers are drawn on the host, so every device sees the same.
 
@@ -36,9 +38,32 @@ def kmeans_parallel(
     xp = array_namespace(X)
     indices, nearest = _draw_candidates(X, n_clusters, rng, oversampling, n_rounds)
     _, counts = group_bounds(xp.sort(nearest), indices.shape[0])
-    candidates = xp.take(X, indices, axis=0)
-    chosen = _greedy_kmeans_plusplus(candidates, xp.astype(counts, X.dtype), n_clusters, rng)
-    return xp.take(candidates, chosen, axis=0)
+    candidates, weights = xp.take(X, indices, axis=0), xp.astype(counts, X.dtype)
+    chosen = []
+    for group, share in _groups(indices.shape[0], n_clusters, rng):
+        members = xp.asarray(group, device=device(X))
+        points = xp.take(candidates, members, axis=0)
+        chosen.append(xp.take(members, _greedy_kmeans_plusplus(points, xp.take(weights, members), share, rng)))
+    return xp.take(candidates, xp.concat(chosen), axis=0)
+
+
+def _groups(m: int, n_clusters: int, rng: np.random.Generator) -> list[tuple[np.ndarray, int]]:
+    """Random groups of m candidates, no more than may have a table, and how many clusters each is to give."""
+    n_groups = -(-m // TABLE_ROWS)
+    if n_groups == 1 or not _table_pays(m, n_clusters):
+        return [(np.arange(m), n_clusters)]
+    shares = [len(part) for part in np.array_split(np.arange(n_clusters), n_groups)]
+    return list(zip(np.array_split(rng.permutation(m), n_groups), shares, strict=True))
+
+
+def _n_trials(n_clusters: int) -> int:
+    """Tries for each cluster, as many as scikit-learn has."""
+    return 2 + int(np.log(n_clusters))
+
+
+def _table_pays(m: int, n_clusters: int) -> bool:
+    """Whether the distances between all of m candidates are no more than those that the tries for clusters ask for."""
+    return m <= n_clusters * _n_trials(n_clusters)
 
 
 def _draw_candidates(
@@ -95,9 +120,8 @@ def _greedy_kmeans_plusplus(points: Array, weights: Array, n_clusters: int, rng:
     """
     xp, m = array_namespace(points), points.shape[0]
     norms = squared_norms(points)
-    n_trials = 2 + int(np.log(n_clusters))
-    pays = m <= n_clusters * n_trials and m * m * itemsize(points) <= TABLE_BYTES
-    table = squared_distances(points, points, norms, norms) if pays else None
+    n_trials = _n_trials(n_clusters)
+    table = squared_distances(points, points, norms, norms) if _table_pays(m, n_clusters) else None
     draws = xp.asarray(rng.random((n_clusters, n_trials)), device=device(points))
     chosen, distances = [], xp.ones_like(weights)  # the first is drawn by weight alone
     for step in range(n_clusters):

@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import resource
-import sys
 from typing import Any
 
 from gpussl import environment, seeds
@@ -33,7 +31,7 @@ def describe(job: Job, dataset: Dataset, monitor: Monitor, reason: str) -> dict[
         },
         "seeds": {"run": job.seed, **{name: seeds.derive(job.seed, name) for name in (*SEEDED, *trained)}},
         "seconds": monitor.seconds(),
-        "peak_memory_bytes": max(_peak_resident_bytes(), *(stage.peak_memory_bytes for stage in stages)),
+        "peak_memory_bytes": monitor.peak_memory(),
         "stages": [dataclasses.asdict(stage) for stage in stages],
     }
 
@@ -41,9 +39,3 @@ def describe(job: Job, dataset: Dataset, monitor: Monitor, reason: str) -> dict[
 def to_json(described: dict[str, Any]) -> str:
     """The manifest as text."""
     return json.dumps(described, indent=2) + "\n"
-
-
-def _peak_resident_bytes() -> int:
-    """The most memory this process has had on the host, as the kernel counts it: in larger steps than a sample."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

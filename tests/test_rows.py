@@ -1,0 +1,148 @@
+"""Features that stay on disk: the same as those in memory, a block at a time and never too many at once."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from gpussl import arrays, backend, pipeline, rows
+from gpussl.cluster import HDBSCAN, GaussianMixture, KMeans, assign
+from gpussl.config import memory_limit
+from gpussl.errors import ConfigError
+from gpussl.features import CentroidDistances
+from gpussl.represent import PCA, Pixels
+from gpussl.rows import ScaledRows
+from tests.test_pipeline import artifacts
+
+RAW = load_digits().data.astype(np.uint8)
+FEATURES = RAW.astype(np.float32) / 16
+GB = 10**9
+
+
+@pytest.fixture
+def on_disk(tmp_path):
+    """The digits as a memory-mapped file, with room for all of them."""
+    RAW.tofile(tmp_path / "digits")
+    return ScaledRows(np.memmap(tmp_path / "digits", np.uint8, "r", shape=RAW.shape), 16.0, GB)
+
+
+def limit(n, d):
+    """The smallest memory limit that lets so many features be made at once."""
+    return rows.SHARE * 4 * n * d
+
+
+def test_rows_are_the_features(on_disk):
+    assert (on_disk.shape, on_disk.ndim, on_disk.dtype, len(on_disk)) == ((1797, 64), 2, np.float32, 1797)
+    for key in (slice(3, 9), (slice(3, 9), slice(None)), np.array([5, 1, 5])):
+        np.testing.assert_array_equal(on_disk[key], FEATURES[key])
+    np.testing.assert_array_equal(np.take(on_disk, np.array([7, 2]), axis=0), FEATURES[[7, 2]])
+    np.testing.assert_array_equal(np.asarray(on_disk), FEATURES)
+
+
+@pytest.mark.parametrize("n_init", [1, 3])
+@pytest.mark.parametrize("n_clusters", [10, 100])
+def test_k_means_of_rows_on_disk_is_that_of_features_in_memory(on_disk, n_clusters, n_init, monkeypatch):
+    monkeypatch.setattr(arrays, "BLOCK_BYTES", 2**14)  # blocks of some fifty rows
+    estimator = KMeans(n_clusters, n_init=n_init)
+    found, expected = estimator.fit(on_disk, 0), estimator.fit(FEATURES, 0)
+    for name in ("centroids", "labels", "distances"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    np.testing.assert_array_equal(assign(found, on_disk), assign(expected, FEATURES))
+
+
+def test_principal_components_of_rows_on_disk(monkeypatch):
+    expected, _ = PCA(5).fit_transform(RAW, RAW[:9], 16.0, 0)
+    monkeypatch.setattr(arrays, "BLOCK_BYTES", 2**14)
+    found, test = PCA(5).fit_transform(RAW, RAW[:9], 16.0, 0, memory_limit=limit(1797, 5))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(test, expected[:9], atol=1e-5)
+    with pytest.raises(ConfigError, match=r"memory_limit: expected at least .* 1,797 points of 5 features"):
+        PCA(5).fit_transform(RAW, RAW[:9], 16.0, 0, memory_limit=limit(1797, 5) - 1)
+
+
+def test_pixels_stay_on_disk_where_they_are_too_many():
+    train, test = Pixels().fit_transform(RAW, RAW[:9], 16.0, 0, memory_limit=limit(1797, 64))
+    assert isinstance(train, np.ndarray)
+    train, test = Pixels().fit_transform(RAW, RAW[:9], 16.0, 0, memory_limit=limit(1797, 64) - 1)
+    assert isinstance(train, ScaledRows)
+    assert isinstance(test, np.ndarray)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda X: X.take(np.arange(901)),
+        lambda X: X[:901],
+        np.asarray,
+        lambda X: HDBSCAN(20).fit(X, 0),
+        lambda X: GaussianMixture(3).fit_from(X, KMeans(3).fit(X, 0)),
+        lambda X: CentroidDistances().fit_transform(X, FEATURES, KMeans(40).fit(X, 0)),
+    ],
+)
+def test_more_rows_at_once_than_the_limit_allows_are_refused(use):
+    few = ScaledRows(RAW, 16.0, limit(900, 64))
+    with pytest.raises(ConfigError, match=r"^memory_limit: expected at least 0.0GB for .*; raise it, choose cluster=k"):
+        use(few)
+    assert len(few.take(np.arange(900))) == 900
+
+
+def test_nothing_has_all_rows_and_all_clusters_at_once(monkeypatch):
+    monkeypatch.setattr(arrays, "BLOCK_BYTES", 2**20)
+    n, k = 20_000, 500
+    raw = np.random.default_rng(0).integers(0, 256, (n, 32), dtype=np.uint8)
+    tracemalloc.start()
+    KMeans(k, max_iter=3).fit(ScaledRows(raw, 255.0, GB), 0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * n * k / 2
+
+
+def only_1100(monkeypatch):
+    """A limit of 1 GB lets 1,100 of the digits' 1,297 points be in memory at once."""
+    monkeypatch.setattr(rows, "SHARE", GB // (4 * 64 * 1100))
+    monkeypatch.setattr(arrays, "BLOCK_BYTES", 2**14)
+
+
+def test_a_run_from_disk_leaves_what_a_run_from_memory_leaves(job, tmp_path, monkeypatch):
+    overrides = ("propagate=[none,nearest]",)
+    pipeline.run(job(*overrides), tmp_path / "memory")
+    only_1100(monkeypatch)
+    made = []
+    monkeypatch.setattr(ScaledRows, "take", lambda self, *args, take=ScaledRows.take, **kwargs: (
+        made.append(len(args[0])) or take(self, *args, **kwargs)
+    ))  # fmt: skip
+    pipeline.run(job(*overrides, "memory_limit=1GB"), tmp_path / "disk")
+    assert made
+    found, expected = (artifacts(tmp_path / name) for name in ("disk", "memory"))
+    assert {name: found[name] == expected[name] for name in expected if name.endswith("safetensors")} == {
+        name: True for name in expected if name.endswith("safetensors")
+    }
+
+
+def test_training_on_too_many_points_is_refused_before_any_model_is_trained(job, tmp_path, monkeypatch):
+    only_1100(monkeypatch)
+    with pytest.raises(
+        ConfigError, match=r"memory_limit: expected at least .*for training on cluster, which takes 1,297"
+    ):
+        pipeline.run(job("memory_limit=1GB"), tmp_path)
+    assert not list(tmp_path.glob("models/*"))
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("4GB", 4 * GB), ("1GiB", 2**30), ("1500 MB", 1500 * 10**6), ("1.5TB", 1500 * GB)]
+)
+def test_sizes(text, size):
+    assert memory_limit(text) == size
+
+
+@pytest.mark.parametrize("text", ["4", "4G", "GB", "-4GB", "999MB", "4 GB of it", ""])
+def test_what_is_no_size_is_refused(text):
+    with pytest.raises(ConfigError, match="memory_limit: expected a size of at least 1GB, such as 4GB"):
+        memory_limit(text)
+
+
+def test_a_limit_on_a_gpu_is_refused(job, tmp_path, monkeypatch):
+    monkeypatch.setattr(backend.cpu, "READS_IN_BLOCKS", False)
+    with pytest.raises(ConfigError, match="memory_limit: expected it with device=cpu alone"):
+        pipeline.run(job("memory_limit=1GB"), tmp_path)
