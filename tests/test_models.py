@@ -1,3 +1,4 @@
+import itertools
 import tracemalloc
 
 import numpy as np
@@ -16,7 +17,7 @@ from gpussl.models import mlp
 from gpussl.models.holdout import split_groups
 from gpussl.models.knn import KNeighborsClassifier
 from gpussl.models.logistic import LogisticRegression
-from gpussl.models.mlp import ByteDropout, MLPClassifier
+from gpussl.models.mlp import Masks, MLPClassifier, PooledDropout
 from gpussl.models.study_convnet import StudyConvNet
 from gpussl.models.xgboost import XGBClassifier
 from gpussl.records import Watch
@@ -146,7 +147,7 @@ def test_models_clone_as_scikit_learns_do(model):
 @pytest.mark.parametrize("p", [0.25, 0.5, 0.999])
 def test_dropout_drops_its_share_and_keeps_the_mean(p):
     torch.manual_seed(0)
-    layer, x = ByteDropout(p), torch.ones(2000, 257)
+    layer, x = PooledDropout(p, Masks(p)), torch.ones(2000, 257)
     dropped = (layer(x) == 0).float()
     share = min(round(256 * p), 255) / 256
     assert float(dropped.mean()) == pytest.approx(share, abs=0.005)
@@ -159,12 +160,35 @@ def test_dropout_drops_its_share_and_keeps_the_mean(p):
         assert float(layer(x).mean()) == pytest.approx(1, abs=0.01)
 
 
+def test_dropout_takes_another_mask_each_time_and_a_new_pool_now_and_then(monkeypatch):
+    monkeypatch.setattr(mlp, "POOL", 4096)
+    torch.manual_seed(0)
+    masks, x = Masks(0.5), torch.ones(8, 16)
+    taken = [masks.window(x).clone() for _ in range(3 * mlp.WINDOWS)]
+    alike = [float((a == b).float().mean()) for a, b in itertools.pairwise(taken)]
+    assert max(alike) < 0.8
+    assert np.mean(alike) == pytest.approx(0.5, abs=0.02)
+    pools = {masks._pool.data_ptr()}
+    for _ in range(mlp.WINDOWS + 1):
+        masks.window(x)
+        pools.add(masks._pool.data_ptr())
+    assert len(pools) >= 2
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (2**11, 2**11)])  # the second has as many as the pool
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_dropout_of_any_size_and_type(shape, dtype):
+    masks = Masks(0.25)
+    for each in (dtype, torch.float32, dtype):
+        assert (masks.window(torch.ones(shape, dtype=each)).shape, masks._pool.dtype) == (shape, each)
+
+
 def test_dropout_passes_gradients_where_it_passes_values():
     x = torch.ones(50, 8, requires_grad=True)
-    y = ByteDropout(0.5)(x)
+    y = PooledDropout(0.5, Masks(0.5))(x)
     y.sum().backward()
     assert torch.equal(x.grad, y.detach())
-    assert torch.equal(ByteDropout(0.5).eval()(x), x)
+    assert torch.equal(PooledDropout(0.5, Masks(0.5)).eval()(x), x)
 
 
 @pytest.mark.parametrize("change", [lambda X: X.astype(np.float64), np.asfortranarray, "read-only"])

@@ -12,6 +12,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from gpussl.models.network import NetworkClassifier, multiplies_bfloat16
 from gpussl.params import check, param
 
+POOL, WINDOWS = 2**22, 100  # the size of a pool of masks, and how many are taken of it until a new one is drawn
+
 
 @dataclass(eq=False)
 class MLPClassifier(NetworkClassifier):
@@ -70,10 +72,11 @@ class MLPClassifier(NetworkClassifier):
     def build(self, n_features: int, n_classes: int) -> nn.Sequential:
         """The untrained layers."""
         layers: list[nn.Module] = []
+        masks = Masks(self.dropout)
         for width in self.hidden_layer_sizes:
             # no bias: the normalisation that follows would take it away again
             linear = nn.Linear(n_features, width, bias=False)
-            layers += [linear, nn.BatchNorm1d(width), nn.ReLU(), ByteDropout(self.dropout)]
+            layers += [linear, nn.BatchNorm1d(width), nn.ReLU(), PooledDropout(self.dropout, masks)]
             n_features = width
         return nn.Sequential(*layers, nn.Linear(n_features, n_classes))
 
@@ -137,21 +140,43 @@ def _captured(network: nn.Module, batch: Tensor) -> Callable[..., Any]:
     return torch.cuda.make_graphed_callables(network, (batch,)) if batch.is_cuda else network
 
 
-class ByteDropout(nn.Module):
-    """Dropout that draws eight units from one random 64-bit number.
+class Masks:
+    """A pool of dropout's masks, of which every batch and layer takes a window at a random place.
 
-    `torch.nn.Dropout` draws a number for each unit, and on a CPU takes nearly half of the time of a step of this
-    network for it. The share dropped is rounded to a multiple of 1/256, and what is kept is scaled by what that is.
+    The share dropped is rounded to a multiple of 1/256, and what is kept is scaled by what that is.
     """
 
     def __init__(self, p: float) -> None:
+        self._threshold = min(round(256 * p), 255)
+        self._pool, self._n_windows = torch.empty(0), 0
+
+    def window(self, x: Tensor) -> Tensor:
+        """What a batch is to be multiplied by: numbers of its shape and type."""
+        if self._n_windows == 0 or self._pool.dtype != x.dtype or len(self._pool) < 2 * x.numel():
+            self._draw(max(POOL, 2 * x.numel()), x.dtype)
+        self._n_windows -= 1
+        first = int(torch.randint(len(self._pool) - x.numel() + 1, (1,)))
+        return self._pool[first : first + x.numel()].view(x.shape)
+
+    def _draw(self, n: int, dtype: torch.dtype) -> None:
+        """A new pool: one random 64-bit number is eight of its members."""
+        drawn = torch.empty(-(-n // 8), dtype=torch.int64).random_(-(2**63), None).view(torch.uint8)
+        self._pool = (drawn >= self._threshold).to(dtype).mul_(256 / (256 - self._threshold))
+        self._n_windows = WINDOWS
+
+
+class PooledDropout(nn.Module):
+    """Dropout that on a CPU draws no number for each unit: that would take a quarter of the time of a step.
+
+    Its masks are windows of a pool instead, and a unit's mask in one step is another's in a later one.
+    """
+
+    def __init__(self, p: float, masks: Masks) -> None:
         super().__init__()
-        self.threshold = min(round(256 * p), 255)
+        self.p, self.masks = p, masks
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, width) -> (n, width)."""
-        if not self.training or self.threshold == 0:
+        if not self.training or self.p == 0:
             return x
-        words = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device).random_(-(2**63), None)
-        kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= self.threshold
-        return x * kept.to(x.dtype).mul_(256 / (256 - self.threshold))  # a product with numbers of its own type is fast
+        return nn.functional.dropout(x, self.p) if x.is_cuda else x * self.masks.window(x)
