@@ -22,7 +22,7 @@ PACKAGE = Path(__file__).parent
 GROUPS = ("data", "represent", "cluster", "features", "select")  # of which one choice each makes a stage
 RESERVED = {"random", "all"}  # what the baselines are called in a run
 TEST_STOPPED = "test_stopped"  # how the name ends of a classifier that test labels told when to stop
-MIN_MEMORY = 10**9  # the libraries alone take half of it
+MIN_MEMORY = 2 * 10**9  # the libraries alone take a third of it
 UNITS = {"M": 10**6, "G": 10**9, "T": 10**12, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 FOLDERS = (PACKAGE / "conf", PACKAGE.parent / "conf")  # in a wheel, in the repository
 
@@ -174,7 +174,7 @@ def memory_limit(text: str) -> int:
     found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([MGT]i?)B", text)
     size = round(float(found[1]) * UNITS[found[2]]) if found else 0
     if size < MIN_MEMORY:
-        raise ConfigError(f"memory_limit: expected a size of at least 1GB, such as 4GB or 1500MB, found {text}")
+        raise ConfigError(f"memory_limit: expected a size of at least 2GB, such as 4GB or 2500MB, found {text}")
     return size
 
 

@@ -50,7 +50,8 @@ class CentroidDistances:
                 "features=centroid_distances: expected clusters, found none; choose some with cluster=..."
             )
         if isinstance(X_train, ScaledRows):
-            refuse_beyond(X_train.memory_limit, (len(X_train), clustering.centroids.shape[0]))
+            shape = (len(X_train), clustering.centroids.shape[0])
+            refuse_beyond(X_train.memory_limit, shape, "features=centroid_distances", "lower cluster.n_clusters")
         xp, (train, test) = array_namespace(X_train), (_distances(X, clustering.centroids) for X in (X_train, X_test))
         mean, variances, axes = principal_axes(train)
         scale = 1 / xp.sqrt(xp.maximum(variances, 0.0) + self.regularization * variances[0])

@@ -10,7 +10,7 @@ from typing import Any
 import sklearn
 from array_api_compat import array_namespace
 
-from gpussl import allocate, backend, environment, evaluate, report, seeds, store
+from gpussl import allocate, backend, environment, evaluate, limits, report, seeds, store
 from gpussl.backend import cpu
 from gpussl.config import Job
 from gpussl.diagnose import diagnose
@@ -20,7 +20,6 @@ from gpussl.oracle import Oracle
 from gpussl.permutations import Allocations
 from gpussl.propagate import NoPropagation
 from gpussl.records import UNLABELLED, Array, Clustering, Dataset, Result, TrainingSet
-from gpussl.rows import ScaledRows, refuse_beyond
 from gpussl.select import All, Random
 
 
@@ -65,8 +64,7 @@ def run(job: Job, folder: Path, *, replace: bool = False) -> list[Result]:
         The data, the device or a setting is not what it must be. The manifest, written last, is not there then.
     """
     twin, device_reason = backend.select(job.device)
-    if job.memory_limit is not None and not twin.READS_IN_BLOCKS:
-        raise ConfigError("memory_limit: expected it with device=cpu alone, found device=cuda; leave one of them out")
+    limits.check_device(job, twin)
     monitor = Monitor()
     run_on = Context(job, twin, monitor, _open_cache(job, twin))
     with report.claim(folder, replace=replace), monitor.live():
@@ -77,6 +75,7 @@ def run(job: Job, folder: Path, *, replace: bool = False) -> list[Result]:
             store.save(folder / "clustering.safetensors", clustering)
         allocations, results = _allocate(run_on, data, clustering, labelling) if job.allocate else (None, [])
         data = _featurize(run_on, data, clustering)
+        limits.check_training(job, data.X_train, labelling.training_sets)
         for training_set in labelling.training_sets:
             store.save(folder / "labels" / f"{training_set.name}.safetensors", training_set.pseudo_labels)
             for name in job.classifier:
@@ -116,6 +115,7 @@ def _load(run_on: Context) -> Data:
             seeds.derive(job.seed, "represent"),
             job.memory_limit,
         )
+        limits.check_early(job, dataset, X_train)
         stage.note = f"{X_train.shape[1]} features"
     return Data(dataset, X_train, X_test, f"{raw_digest} {dataset.max_value} {job.represent}")
 
@@ -175,8 +175,6 @@ def _label(run_on: Context, data: Data, clustering: Clustering) -> Labelling:
         training_sets += _baselines(job, clustering, oracle.n_bought, y_train)
         for training_set in training_sets:
             _refuse_one_class(training_set, data.dataset)
-            if job.classifier:
-                _refuse_too_many(training_set, data.X_train)
         stage.note = ", ".join(item.name for item in training_sets)
     return Labelling(chosen, oracle, training_sets)
 
@@ -204,13 +202,6 @@ def _refuse_one_class(training_set: TrainingSet, dataset: Dataset) -> None:
             f"{training_set.name}: expected training labels of at least two classes, found only "
             f"{dataset.class_names[int(classes[0])]} among the {training_set.n_bought} bought; buy more labels"
         )
-
-
-def _refuse_too_many(training_set: TrainingSet, X_train: Array) -> None:
-    """Raise ConfigError if classifiers would need more training points at once than the memory limit allows."""
-    if isinstance(X_train, ScaledRows):
-        n_labelled = int((training_set.pseudo_labels.labels != UNLABELLED).sum())
-        refuse_beyond(X_train.memory_limit, (n_labelled, X_train.shape[1]), f"training on {training_set.name}")
 
 
 def _allocate(
@@ -252,6 +243,8 @@ def _train(run_on: Context, data: Data, training_set: TrainingSet, name: str) ->
     depends_on = {"data": data.fingerprint, "labels": store.digest(labels, sources)}
     if "random_state" in model.get_params():
         model.random_state = seeds.derive(run_on.job.seed, f"train/{training_set.name}/{name}")
+    if hasattr(model, "settled_precision"):
+        model.precision = model.settled_precision(twin.DEVICE)  # so that what is saved and cached says what it was
     extra = {}
     if getattr(model, "stopping", "bought") == "test":
         extra["watch"] = evaluate.watch(data.dataset, data.X_test)

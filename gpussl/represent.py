@@ -22,6 +22,7 @@ class Pixels:
 
         Training points that are too many for `memory_limit`, in bytes, become `ScaledRows`.
         """
+        refuse_beyond(memory_limit, X_test.shape, "the test points", "take fewer")
         return _scaled(X_train, max_value, memory_limit), _scaled(X_test, max_value)
 
 
@@ -54,7 +55,9 @@ class PCA:
                 f"represent.n_components: expected at most {min(X_train.shape)}, the smaller of training points and "
                 f"features, found {self.n_components}"
             )
-        refuse_beyond(memory_limit, (X_train.shape[0], self.n_components))
+        refuse_beyond(memory_limit, X_test.shape, "the test points", "take fewer")
+        shape = (X_train.shape[0], self.n_components)
+        refuse_beyond(memory_limit, shape, "represent=pca", "lower represent.n_components")
         xp = array_namespace(X_train)
         train, test = _scaled(X_train, max_value, memory_limit), _scaled(X_test, max_value)
         mean, _, axes = principal_axes(train)

@@ -2,21 +2,21 @@
 
 import math
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import array_api_compat.numpy
 import numpy as np
 
 from gpussl.errors import ConfigError
 
-SHARE = 4  # features take at most this part of the memory limit: what is made of them needs the rest
+SHARE = 8  # features take at most this part of the memory limit: classifiers copy them, and libraries need half of it
 
 
 class ScaledRows:
     """Raw values from 0 to `max_value`, as of a memory-mapped file, seen as float32 features from 0 to 1.
 
-    Has of an array what stages ask of one that they read in blocks: `shape`, `ndim`, `dtype`, `len`, `X[rows]`, `mean`,
-    and `take` for few of the rows. What would make more features at once than `memory_limit` allows is refused.
+    Has of an array what stages ask of one that they read in blocks: `shape`, `ndim`, `dtype`, `len`, `X[rows]`, and
+    `take` for some of the rows. What makes an array of all of them is refused if `memory_limit` does not allow it.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class ScaledRows:
         rows /= self.max_value
         return rows
 
-    def take(self, indices: np.ndarray, axis: int = 0, **_: Any) -> np.ndarray:
+    def take(self, indices: np.ndarray, *, axis: Literal[0], **_: Any) -> np.ndarray:
         """Some of the rows, as NumPy's `take` asks for them.
 
         Raises
@@ -64,18 +64,33 @@ class ScaledRows:
         return self[:].astype(dtype, copy=False)
 
 
+def is_mapped(X: Any) -> bool:
+    """Whether an array is, or looks into, a memory-mapped file."""
+    while X is not None and not isinstance(X, np.memmap):
+        X = getattr(X, "base", None)
+    return X is not None
+
+
 def fits(memory_limit: int | None, shape: tuple[int, ...]) -> bool:
     """Whether (n, d) float32 features take no more than their share of a limit in bytes. None: there is no limit."""
     return memory_limit is None or _needed(shape) <= memory_limit
 
 
-def refuse_beyond(memory_limit: int | None, shape: tuple[int, ...], what_for: str = "this") -> None:
-    """Raise ConfigError if (n, d) float32 features take more than their share of a limit in bytes."""
+def refuse_beyond(
+    memory_limit: int | None, shape: tuple[int, ...], what_for: str = "this", cure: str = "choose cluster=kmeans"
+) -> None:
+    """Raise ConfigError if (n, d) float32 features take more than their share of a limit in bytes.
+
+    Parameters
+    ----------
+    what_for, cure : str
+        What they are needed for, and what would need fewer: for the message.
+    """
     if memory_limit is not None and not fits(memory_limit, shape):
         raise ConfigError(
-            f"memory_limit: expected at least {_needed(shape) / 1e9:.1f}GB for {what_for}, which takes {shape[0]:,} "
-            f"points of {shape[-1]:,} features at once, found {memory_limit / 1e9:.1f}GB; raise it, choose "
-            "cluster=kmeans, which reads points in blocks, or train on fewer (as with propagate=[none])"
+            f"memory_limit: expected at least {math.ceil(_needed(shape) / 1e8) / 10}GB for {what_for}, which takes "
+            f"{shape[0]:,} points of {shape[-1]:,} features at once, found {memory_limit / 1e9:g}GB; raise it, or "
+            f"{cure}"
         )
 
 

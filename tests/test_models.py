@@ -1,5 +1,6 @@
 import itertools
 import tracemalloc
+import types
 
 import numpy as np
 import pytest
@@ -55,28 +56,53 @@ def test_logistic_regression_is_the_same_in_any_number_of_blocks_and_threads(mon
     found = []
     for rows, n_threads in ((100, 1), (100, 3), (10_000, 1)):
         monkeypatch.setattr(logistic, "BLOCK_ROWS", rows)
+        monkeypatch.setattr(logistic, "N_PARTS", 4)
         with threadpool_limits(n_threads, user_api="blas"):
             found.append(LogisticRegression(max_iter=30).fit(DIGITS, NAMES).coef_)
     assert found[0].tobytes() == found[1].tobytes()
     np.testing.assert_allclose(found[2], found[0], atol=0.02)
 
 
-@pytest.mark.filterwarnings("ignore:invalid value encountered")
 def test_logistic_regression_refuses_what_it_cannot_learn():
     broken = DIGITS.copy()
     broken[3, 3] = np.nan
     with pytest.raises(ValueError, match="X: expected finite numbers, found NaN or infinity"):
         LogisticRegression().fit(broken, NAMES)
+    with pytest.raises(ValueError, match=r"y: expected shape \(1797,\), found \(1797, 1\)"):
+        LogisticRegression().fit(DIGITS, NAMES[:, None])
     with pytest.raises(ValueError, match="y: expected at least two classes, found 1"):
         LogisticRegression().fit(DIGITS, np.zeros(len(DIGITS)))
 
 
-@pytest.mark.parametrize("bfloat16", [True, False])
-def test_the_mlp_learns_in_either_precision(bfloat16, monkeypatch):
-    monkeypatch.setattr(mlp, "multiplies_bfloat16", lambda device: bfloat16)
-    model = MLPClassifier(**SMALL).fit(DIGITS[:1300], NAMES[:1300])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_mlp_learns_in_either_precision(precision):
+    model = MLPClassifier(**SMALL, precision=precision).fit(DIGITS[:1300], NAMES[:1300])
     assert {weight.dtype for weight in model.network_.parameters()} == {torch.float32}
     assert np.mean(model.predict(DIGITS[1300:]) == NAMES[1300:]) > 0.9
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_the_precision_is_by_itself_what_the_device_is_faster_at(fast, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": fast})
+    assert MLPClassifier().settled_precision("cpu") == ("bfloat16" if fast else "float32")
+    assert MLPClassifier(precision="float32").settled_precision("cpu") == "float32"
+
+
+def test_a_graph_is_captured_of_the_shape_of_every_batch_and_leaves_the_network_as_it_was(monkeypatch):
+    network = MLPClassifier().build(64, 10).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    sample = types.SimpleNamespace(is_cuda=True, features=torch.from_numpy(DIGITS[:50]))
+
+    def capture(module, samples):
+        assert module.training
+        for _ in range(3):  # as it warms up
+            module(samples[0].features)
+        return module.forward
+
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", capture)
+    forward = mlp._captured(network, sample)
+    assert forward == network.forward
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
 def test_the_mlp_has_seven_layers():
@@ -181,6 +207,14 @@ def test_dropout_of_any_size_and_type(shape, dtype):
     masks = Masks(0.25)
     for each in (dtype, torch.float32, dtype):
         assert (masks.window(torch.ones(shape, dtype=each)).shape, masks._pool.dtype) == (shape, each)
+
+
+def test_dropout_keeps_the_mean_in_bfloat16_but_for_the_rounding_of_its_scale():
+    torch.manual_seed(0)
+    kept = PooledDropout(0.25, Masks(0.25))(torch.ones(2000, 257, dtype=torch.bfloat16)).float()
+    assert float(kept.mean()) == pytest.approx(1, abs=0.005)
+    x = torch.ones(3, 3)
+    assert PooledDropout(0.001, Masks(0.001))(x) is x  # less than a mask can say
 
 
 def test_dropout_passes_gradients_where_it_passes_values():

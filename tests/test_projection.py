@@ -41,6 +41,26 @@ def test_without_a_doubt_the_nearest_is_the_nearest(project, monkeypatch, rest):
     assert np.mean(doubts) < {0.3: 1, 0.05: 0.5, 0.001: 0.1}[rest]
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_close_centroids_far_from_the_mean_are_in_doubt(project, dtype):
+    """What lies beyond the axes is all that tells them apart, and is lost in their norms."""
+    rng = np.random.default_rng(0)
+    spread = np.array([10.0] * 3 + [1.0] * 61)
+    X = (rng.normal(size=(3000, 64)) * spread).astype(dtype)
+    centroids = np.zeros((2, 2, 64), dtype=dtype)
+    centroids[:, :, 0] = 200
+    centroids[:, 1, 3:] = 0.1 / np.sqrt(61)
+    labels, doubts, expected = project(X, centroids)
+    assert np.mean(labels[~doubts] == expected[~doubts]) > 0.99
+    assert np.mean(doubts) > 0.5
+
+
+def test_more_features_than_points(project):
+    X = np.random.default_rng(0).normal(size=(20, 64)).astype(np.float32)
+    labels, doubts, expected = project(X, np.stack([X[:4], X[4:8]]))
+    np.testing.assert_array_equal(labels[~doubts], expected[~doubts])
+
+
 def test_ties_are_in_doubt(project):
     centroids = np.stack([DIGITS[:5], DIGITS[:5]])
     centroids[:, 1] = centroids[:, 0]

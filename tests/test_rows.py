@@ -6,18 +6,19 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from gpussl import arrays, backend, pipeline, rows
+from gpussl import arrays, backend, limits, pipeline, rows
 from gpussl.cluster import HDBSCAN, GaussianMixture, KMeans, assign
 from gpussl.config import memory_limit
 from gpussl.errors import ConfigError
 from gpussl.features import CentroidDistances
 from gpussl.represent import PCA, Pixels
-from gpussl.rows import ScaledRows
+from gpussl.rows import ScaledRows, is_mapped
 from tests.test_pipeline import artifacts
 
 RAW = load_digits().data.astype(np.uint8)
 FEATURES = RAW.astype(np.float32) / 16
 GB = 10**9
+LIMIT = 2 * GB
 
 
 @pytest.fixture
@@ -72,19 +73,21 @@ def test_pixels_stay_on_disk_where_they_are_too_many():
 @pytest.mark.parametrize(
     "use",
     [
-        lambda X: X.take(np.arange(901)),
+        lambda X: np.take(X, np.arange(901), axis=0),
         lambda X: X[:901],
         np.asarray,
         lambda X: HDBSCAN(20).fit(X, 0),
-        lambda X: GaussianMixture(3).fit_from(X, KMeans(3).fit(X, 0)),
+        lambda X: GaussianMixture(3).fit(X, 0),
         lambda X: CentroidDistances().fit_transform(X, FEATURES, KMeans(40).fit(X, 0)),
     ],
 )
 def test_more_rows_at_once_than_the_limit_allows_are_refused(use):
     few = ScaledRows(RAW, 16.0, limit(900, 64))
-    with pytest.raises(ConfigError, match=r"^memory_limit: expected at least 0.0GB for .*; raise it, choose cluster=k"):
+    with pytest.raises(
+        ConfigError, match=r"^memory_limit: expected at least 0.1GB for .*; raise it, or (choose|lower)"
+    ):
         use(few)
-    assert len(few.take(np.arange(900))) == 900
+    assert len(np.take(few, np.arange(900), axis=0)) == 900
 
 
 def test_nothing_has_all_rows_and_all_clusters_at_once(monkeypatch):
@@ -99,8 +102,8 @@ def test_nothing_has_all_rows_and_all_clusters_at_once(monkeypatch):
 
 
 def only_1100(monkeypatch):
-    """A limit of 1 GB lets 1,100 of the digits' 1,297 points be in memory at once."""
-    monkeypatch.setattr(rows, "SHARE", GB // (4 * 64 * 1100))
+    """A limit of 2 GB lets 1,100 of the digits' 1,297 points be in memory at once."""
+    monkeypatch.setattr(rows, "SHARE", LIMIT // (4 * 64 * 1100))
     monkeypatch.setattr(arrays, "BLOCK_BYTES", 2**14)
 
 
@@ -112,7 +115,7 @@ def test_a_run_from_disk_leaves_what_a_run_from_memory_leaves(job, tmp_path, mon
     monkeypatch.setattr(ScaledRows, "take", lambda self, *args, take=ScaledRows.take, **kwargs: (
         made.append(len(args[0])) or take(self, *args, **kwargs)
     ))  # fmt: skip
-    pipeline.run(job(*overrides, "memory_limit=1GB"), tmp_path / "disk")
+    pipeline.run(job(*overrides, "memory_limit=2GB"), tmp_path / "disk")
     assert made
     found, expected = (artifacts(tmp_path / name) for name in ("disk", "memory"))
     assert {name: found[name] == expected[name] for name in expected if name.endswith("safetensors")} == {
@@ -120,29 +123,65 @@ def test_a_run_from_disk_leaves_what_a_run_from_memory_leaves(job, tmp_path, mon
     }
 
 
-def test_training_on_too_many_points_is_refused_before_any_model_is_trained(job, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("overrides", "name"), [((), "cluster"), (("propagate=[none]", "baselines=all"), "all")])
+def test_training_on_too_many_points_is_refused_before_clustering(job, tmp_path, monkeypatch, overrides, name):
     only_1100(monkeypatch)
+    monkeypatch.setattr(KMeans, "fit", None)
     with pytest.raises(
-        ConfigError, match=r"memory_limit: expected at least .*for training on cluster, which takes 1,297"
+        ConfigError, match=rf"memory_limit: expected at least 2.4GB for training on {name}, which takes 1,297"
     ):
-        pipeline.run(job("memory_limit=1GB"), tmp_path)
+        pipeline.run(job("memory_limit=2GB", *overrides), tmp_path)
+
+
+def test_what_is_known_only_after_clustering_is_refused_before_training(job, tmp_path, monkeypatch):
+    only_1100(monkeypatch)
+    chosen = job("memory_limit=2GB", "propagate=[none]", "select=all", "classifier=[logistic]")
+    with pytest.raises(ConfigError, match="for training on none, which takes 1,297"):
+        pipeline.run(chosen, tmp_path)
     assert not list(tmp_path.glob("models/*"))
 
 
+def test_few_features_of_many_points_are_learnt_from(job, tmp_path, monkeypatch):
+    only_1100(monkeypatch)
+    pipeline.run(
+        job("memory_limit=2GB", "features=centroid_distances", "classifier=[logistic]"), tmp_path / "distances"
+    )
+    pipeline.run(job("memory_limit=2GB", "represent=pca", "represent.n_components=9"), tmp_path / "pca")
+    assert (tmp_path / "pca" / "manifest.json").exists()
+    assert (tmp_path / "distances" / "manifest.json").exists()
+
+
+def test_data_that_are_not_mapped_and_too_large_are_refused(job, tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "SHARE", LIMIT // 1000)
+    with pytest.raises(
+        ConfigError, match=r"memory_limit: expected at least .*GB for data that are read into memory, fou"
+    ):
+        pipeline.run(job("memory_limit=2GB"), tmp_path)
+
+
+def test_what_looks_into_a_mapped_file_is_mapped(tmp_path):
+    (tmp_path / "raw").write_bytes(bytes(100))
+    mapped = np.memmap(tmp_path / "raw", np.uint8, "r")
+    assert is_mapped(np.frombuffer(mapped, np.uint8).reshape(10, 10)[2:])
+    assert not is_mapped(np.zeros(3))
+
+
 @pytest.mark.parametrize(
-    ("text", "size"), [("4GB", 4 * GB), ("1GiB", 2**30), ("1500 MB", 1500 * 10**6), ("1.5TB", 1500 * GB)]
+    ("text", "size"), [("4GB", 4 * GB), ("2GiB", 2**31), ("2500 MB", 2500 * 10**6), ("1.5TB", 1500 * GB)]
 )
 def test_sizes(text, size):
     assert memory_limit(text) == size
 
 
-@pytest.mark.parametrize("text", ["4", "4G", "GB", "-4GB", "999MB", "4 GB of it", ""])
+@pytest.mark.parametrize("text", ["4", "4G", "GB", "-4GB", "1999MB", "4 GB of it", ""])
 def test_what_is_no_size_is_refused(text):
-    with pytest.raises(ConfigError, match="memory_limit: expected a size of at least 1GB, such as 4GB"):
+    with pytest.raises(ConfigError, match="memory_limit: expected a size of at least 2GB, such as 4GB"):
         memory_limit(text)
 
 
 def test_a_limit_on_a_gpu_is_refused(job, tmp_path, monkeypatch):
     monkeypatch.setattr(backend.cpu, "READS_IN_BLOCKS", False)
-    with pytest.raises(ConfigError, match="memory_limit: expected it with device=cpu alone"):
-        pipeline.run(job("memory_limit=1GB"), tmp_path)
+    with pytest.raises(
+        ConfigError, match=r"memory_limit: expected it on the CPU, found cpu \(.*\) by device=cpu; leave"
+    ):
+        pipeline.run(job("memory_limit=2GB"), tmp_path)

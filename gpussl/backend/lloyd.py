@@ -13,7 +13,6 @@ from gpussl.records import OnProgress
 BLOCK_ROWS = 1024
 FEW_CLUSTERS = 32  # so few that starts share a matrix product
 COLUMNS = 640  # of such a product
-MANY_FEATURES = 4096  # so many that their principal axes would take longer than what they spare
 SUMMED_ROWS = 512  # at once
 BATCH_BYTES = 256 * 2**20  # of what several starts know of each point
 
@@ -91,7 +90,7 @@ def lloyd(
     points = Centred(X)
     norms = points.squared_norms(BLOCK_ROWS)
     tolerance = tol * norms.mean(dtype=np.float64) / d
-    is_shared = k <= FEW_CLUSTERS and d <= MANY_FEATURES
+    is_shared = k <= FEW_CLUSTERS and d * d <= m * len(X)  # else the principal axes would cost more than they spare
     batch = max(1, min(m, COLUMNS // k, BATCH_BYTES // (16 * len(X)))) if is_shared else 1
     best: list[Fit] = []
     with map_on_threads() as on_threads:
@@ -156,9 +155,9 @@ def _assign_together(X: Centred, projection: Projection, fits: list[Fit], on_thr
     labels, doubts = projection.nearest(np.stack([fit.centroids for fit in fits]), on_threads)
 
     def settle(fit: Fit, found: np.ndarray, is_doubtful: np.ndarray) -> None:
-        offsets, rows = _offsets(X, fit.centroids), np.flatnonzero(is_doubtful)
+        offsets, rows = squared_norms(fit.centroids) / 2, np.flatnonzero(is_doubtful)
         for part in row_slices(len(rows), BLOCK_ROWS):
-            found[rows[part]], _ = _nearest(X.as_they_are(rows[part]), fit.centroids, offsets)
+            found[rows[part]], _ = _nearest(X[rows[part]], fit.centroids, offsets)
 
     on_threads(settle, fits, labels, doubts)
     return list(labels)

@@ -6,9 +6,11 @@ import numpy as np
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
+from gpussl.arrays import mean_row
 from gpussl.backend.blocks import map_on_threads, row_slices
 
 BLOCK_ROWS = 1024  # which stay in the cache between the product for the scores and that for the slopes
+N_PARTS = 64  # of the points, at most: each adds up its blocks, and then they are added, in one order always
 
 
 class LogisticRegression:
@@ -32,12 +34,17 @@ class LogisticRegression:
         Raises
         ------
         ValueError
-            There is only one class, or the points hold NaN or infinity.
+            There is only one class, not one label a point, or the points hold NaN or infinity.
         """
+        if y.shape != (len(X),):
+            raise ValueError(f"y: expected shape ({len(X)},), found {y.shape}")
+        if not np.isfinite(mean_row(X)).all():
+            raise ValueError("X: expected finite numbers, found NaN or infinity")
         self.classes_, encoded = np.unique(y, return_inverse=True)
         k, (n, d), dtype = len(self.classes_), X.shape, np.result_type(X, np.float32)
         if k < 2:
             raise ValueError(f"y: expected at least two classes, found {k}")
+        part_rows = BLOCK_ROWS * -(-n // (BLOCK_ROWS * N_PARTS))
         shape = (k if k > 2 else 1, d + 1)  # of two classes, the first has the score 0
 
         with map_on_threads() as on_threads:
@@ -45,10 +52,7 @@ class LogisticRegression:
             def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
                 parameters = flat.reshape(shape)
                 weights = parameters[:, :d] / (self.C * n)
-                parts = on_threads(
-                    lambda rows: _loss_and_slopes(X[rows].astype(dtype, copy=False), encoded[rows], parameters),
-                    row_slices(n, BLOCK_ROWS),
-                )
+                parts = on_threads(lambda rows: _add_blocks(X, encoded, rows, parameters), row_slices(n, part_rows))
                 loss = sum(part[0] for part in parts) / n + np.sum(weights * parameters[:, :d]) / 2
                 slopes: np.ndarray = sum(part[1] for part in parts) / n
                 slopes[:, :d] += weights
@@ -56,13 +60,22 @@ class LogisticRegression:
 
             options = {"maxiter": self.max_iter, "maxls": 50, "gtol": self.tol, "ftol": 64 * np.finfo(float).eps}
             found = minimize(objective, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B", options=options)
-        if not np.isfinite(found.fun):
-            raise ValueError("X: expected finite numbers, found NaN or infinity")
         if not found.success:
             warnings.warn(f"expected to converge, found: {found.message}", ConvergenceWarning, stacklevel=2)
         parameters = found.x.reshape(shape).astype(dtype)
         self.coef_, self.intercept_, self.n_iter_ = parameters[:, :d], parameters[:, d], int(found.nit)
         return self
+
+
+def _add_blocks(X: np.ndarray, y: np.ndarray, rows: slice, parameters: np.ndarray) -> tuple[float, np.ndarray]:
+    """`_loss_and_slopes` of some of the points, a block after the other."""
+    loss, slopes = 0.0, np.zeros(parameters.shape)
+    for first in range(rows.start, rows.stop, BLOCK_ROWS):
+        block = slice(first, min(first + BLOCK_ROWS, rows.stop))
+        points = X[block].astype(np.result_type(X, np.float32), copy=False)
+        of_block = _loss_and_slopes(points, y[block], parameters)
+        loss, slopes = loss + of_block[0], slopes + of_block[1]
+    return loss, slopes
 
 
 def _loss_and_slopes(X: np.ndarray, y: np.ndarray, parameters: np.ndarray) -> tuple[float, np.ndarray]:

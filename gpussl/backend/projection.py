@@ -39,7 +39,8 @@ class Projection:
 
         def work(rows: slice) -> None:
             shown = X[rows] @ self._axes
-            self._rest[rows] = np.sqrt(np.maximum(norms[rows] - squared_norms(shown), 0))
+            rounding = ROUNDING * np.finfo(X.dtype).eps * norms[rows]  # of a difference that may be all digits lost
+            self._rest[rows] = np.sqrt(np.maximum(norms[rows] - squared_norms(shown), 0) + rounding)
             if self._kept is not None:
                 self._kept[rows] = shown
 
@@ -52,7 +53,8 @@ class Projection:
         """
         m, k, _ = centroids.shape
         shown = centroids @ self._axes
-        norms, apart = np.sum(centroids * centroids, axis=2), _farthest_rests(centroids, shown)
+        norms = np.sum(centroids * centroids, axis=2)
+        apart = _largest_distances(centroids - shown @ self._axes.T)
         digits = ROUNDING * np.finfo(shown.dtype).eps * np.sqrt(norms.max(axis=1))
         shown, norms = np.moveaxis(shown, 0, 1).reshape(k * m, -1), norms.T.ravel()
         n = len(self._norms)
@@ -71,12 +73,13 @@ class Projection:
         return labels, doubts
 
 
-def _farthest_rests(centroids: np.ndarray, shown: np.ndarray) -> np.ndarray:
-    """(m, k, d) and what is shown of it (m, k, q): the largest distance between two of a set in what is not, (m,)."""
-    products = centroids @ np.swapaxes(centroids, 1, 2) - shown @ np.swapaxes(shown, 1, 2)
+def _largest_distances(points: np.ndarray) -> np.ndarray:
+    """(m, k, d) -> (m,) the largest distance between two of each k, to the digits of the points."""
+    exact = points.astype(np.float64)
+    products = exact @ np.swapaxes(exact, 1, 2)
     norms = np.diagonal(products, axis1=1, axis2=2)
     squared = norms[:, :, None] + norms[:, None, :] - 2 * products
-    return np.sqrt(np.maximum(squared, 0).max(axis=(1, 2)))
+    return np.sqrt(np.maximum(squared, 0).max(axis=(1, 2))).astype(points.dtype)
 
 
 def _first_and_lead(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

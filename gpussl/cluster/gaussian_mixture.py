@@ -49,6 +49,7 @@ class GaussianMixture:
 
     def fit(self, X: Array, seed: int, on_progress: OnProgress | None = None) -> Clustering:
         """Cluster (n, d) points. `distances` are Mahalanobis distances; `inertia` is the sum of their squares."""
+        X = X[:, :]  # in memory: here is where rows on disk refuse it, not after k-means
         return self.fit_from(X, KMeans(self.n_clusters).fit(X, seed), on_progress)
 
     def fit_from(self, X: Array, start: Clustering, on_progress: OnProgress | None = None) -> Clustering:

@@ -1,4 +1,4 @@
-"""Multinomial logistic regression, fitted by scikit-learn's L-BFGS or cuML's quasi-Newton solver."""
+"""Multinomial logistic regression, fitted by SciPy's L-BFGS or cuML's quasi-Newton solver."""
 
 import warnings
 from dataclasses import dataclass

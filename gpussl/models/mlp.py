@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from gpussl.models.network import NetworkClassifier, multiplies_bfloat16
+from gpussl.models.network import NetworkClassifier
 from gpussl.params import check, param
 
 POOL, WINDOWS = 2**22, 100  # the size of a pool of masks, and how many are taken of it until a new one is drawn
@@ -40,6 +40,9 @@ class MLPClassifier(NetworkClassifier):
     min_epoch_steps : int
         An epoch is one pass over the training points, or as many as make so many steps where they are few.
     max_epochs : int
+    precision : {"auto", "float32", "bfloat16"}
+        Of the products of training; weights and sums are float32. By itself, bfloat16 where the device multiplies it
+        faster: `settled_precision`.
     patience : int
         Stop after so many epochs without gain on the held-out labels.
     validation_fraction : float
@@ -64,6 +67,7 @@ class MLPClassifier(NetworkClassifier):
     max_epochs: int = param(40, ge=1)
     patience: int = param(4, ge=1)
     validation_fraction: float = param(0.1, gt=0, lt=1)
+    precision: str = param("auto", choices=("auto", "float32", "bfloat16"))
     random_state: int = 0
 
     def __post_init__(self) -> None:
@@ -80,16 +84,19 @@ class MLPClassifier(NetworkClassifier):
             n_features = width
         return nn.Sequential(*layers, nn.Linear(n_features, n_classes))
 
-    def epochs(self, features: Tensor, labels: Tensor, train: Tensor) -> Iterator[nn.Module]:
-        """Train epoch by epoch; what is yielded has the averaged weights.
+    def settled_precision(self, device: str) -> str:
+        """The precision, or what "auto" means on a kind of device, "cpu" or "cuda"."""
+        if self.precision != "auto":
+            return self.precision
+        return "bfloat16" if multiplies_bfloat16(device) else "float32"
 
-        Products are in bfloat16 where the device multiplies it faster than float32; weights and sums are float32.
-        """
+    def epochs(self, features: Tensor, labels: Tensor, train: Tensor) -> Iterator[nn.Module]:
+        """Train epoch by epoch; what is yielded has the averaged weights."""
+        kind = features.device.type
         average = AveragedModel(self.network_, use_buffers=True)
         learner = copy.deepcopy(self.network_).train()
         optimizer, schedule = self._optimizer(learner, len(train))
-        kind = features.device.type
-        products = torch.autocast(kind, torch.bfloat16, multiplies_bfloat16(kind), cache_enabled=False)
+        products = torch.autocast(kind, torch.bfloat16, self.settled_precision(kind) == "bfloat16", cache_enabled=False)
         with products:
             forward = _captured(learner, features[train[: self.batch_size]])
         step = 0
@@ -137,7 +144,20 @@ def _captured(network: nn.Module, batch: Tensor) -> Callable[..., Any]:
 
     There a step of so small a network is over before the host has started its kernels one by one.
     """
-    return torch.cuda.make_graphed_callables(network, (batch,)) if batch.is_cuda else network
+    if not batch.is_cuda:
+        return network
+    before = copy.deepcopy(network.state_dict())
+    captured = torch.cuda.make_graphed_callables(network, (batch,))
+    network.load_state_dict(before)  # in place: to warm up, the batch went through the normalisations three times
+    return captured
+
+
+def multiplies_bfloat16(device: str) -> bool:
+    """Whether a kind of device, "cpu" or "cuda", multiplies bfloat16 faster than float32."""
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
 class Masks:
@@ -147,7 +167,7 @@ class Masks:
     """
 
     def __init__(self, p: float) -> None:
-        self._threshold = min(round(256 * p), 255)
+        self.threshold = min(round(256 * p), 255)
         self._pool, self._n_windows = torch.empty(0), 0
 
     def window(self, x: Tensor) -> Tensor:
@@ -161,7 +181,7 @@ class Masks:
     def _draw(self, n: int, dtype: torch.dtype) -> None:
         """A new pool: one random 64-bit number is eight of its members."""
         drawn = torch.empty(-(-n // 8), dtype=torch.int64).random_(-(2**63), None).view(torch.uint8)
-        self._pool = (drawn >= self._threshold).to(dtype).mul_(256 / (256 - self._threshold))
+        self._pool = (drawn >= self.threshold).to(dtype).mul_(256 / (256 - self.threshold))
         self._n_windows = WINDOWS
 
 
@@ -177,6 +197,6 @@ class PooledDropout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, width) -> (n, width)."""
-        if not self.training or self.p == 0:
+        if not self.training or self.masks.threshold == 0:
             return x
         return nn.functional.dropout(x, self.p) if x.is_cuda else x * self.masks.window(x)

@@ -135,14 +135,6 @@ def scores(network: nn.Module, features: Tensor) -> Tensor:
         return torch.cat([network(block) for block in features.split(PREDICT_ROWS)])
 
 
-def multiplies_bfloat16(device: str) -> bool:
-    """Whether a kind of device, "cpu" or "cuda", multiplies bfloat16 faster than float32."""
-    if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
-
-
 def as_tensor(X: Array) -> Tensor:
     """An array as a float32 tensor on the device it is on: the same memory if it can be."""
     xp = array_namespace(X)

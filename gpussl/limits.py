@@ -1,0 +1,55 @@
+"""Limits: what `memory_limit` does not allow is refused before the costly stages, wherever that can be known."""
+
+import math
+from types import ModuleType
+
+from array_api_compat import array_namespace
+
+from gpussl.cluster import NoClustering
+from gpussl.config import Job
+from gpussl.errors import ConfigError
+from gpussl.features import Represented
+from gpussl.records import UNLABELLED, Array, Dataset, TrainingSet
+from gpussl.rows import SHARE, is_mapped, refuse_beyond
+
+
+def check_device(job: Job, twin: ModuleType) -> None:
+    """Raise ConfigError if there is a limit and the device does not work on rows that stay on disk."""
+    if job.memory_limit is not None and not twin.READS_IN_BLOCKS:
+        raise ConfigError(
+            f"memory_limit: expected it on the CPU, found {twin.device_name()} by device={job.device}; leave it out, "
+            "or add device=cpu"
+        )
+
+
+def check_early(job: Job, dataset: Dataset, X_train: Array) -> None:
+    """Raise ConfigError if the data as they were read, or what will surely be learnt from, are beyond the limit."""
+    raw, limit = dataset.X_train, job.memory_limit
+    if limit is None:
+        return
+    if raw.nbytes * SHARE > limit and not is_mapped(raw):
+        raise ConfigError(
+            f"memory_limit: expected at least {math.ceil(raw.nbytes * SHARE / 1e8) / 10}GB for data that are read into "
+            f"memory, found {limit / 1e9:g}GB; raise it, or give large IDX files that are not gzipped"
+        )
+    if not job.classifier or job.features != Represented():
+        return
+    if job.cluster != NoClustering():
+        for name, stage in job.propagate.items():
+            if stage.percentile is not None:
+                _check_training(job, int(len(raw) * stage.percentile / 100), X_train, name)
+    if job.baselines == "all":
+        _check_training(job, len(raw), X_train, "all")
+
+
+def check_training(job: Job, X_train: Array, training_sets: list[TrainingSet]) -> None:
+    """Raise ConfigError if a classifier would need more training points at once than the limit allows."""
+    for training_set in training_sets if job.classifier else []:
+        labels = training_set.pseudo_labels.labels
+        n_labelled = int(array_namespace(labels).count_nonzero(labels != UNLABELLED))
+        _check_training(job, n_labelled, X_train, training_set.name)
+
+
+def _check_training(job: Job, n: int, X_train: Array, name: str) -> None:
+    cure = "train on fewer (as with propagate=[none] baselines=none)"
+    refuse_beyond(job.memory_limit, (n, X_train.shape[1]), f"training on {name}", cure)
