@@ -45,13 +45,13 @@ def main(most_rows=str(MOST_ROWS)):
     most_rows = int(most_rows)
     rows = sorted({n for n in (FEWEST_ROWS, 10 * FEWEST_ROWS, most_rows) if n <= most_rows})
     sizes = [(n, OF_ROWS) for n in rows] + [(FEWEST_ROWS, k) for k in CLUSTERS if k != OF_ROWS]
-    measured = []
+    measured, commit = [], environment.git_commit()  # before the table is written, which changes the repository
     outputs = ROOT.parent / "outputs"
     outputs.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=outputs) as folder:
         for n, k in sizes:
             write_tiled(Path(folder), n)
-            measured.append(measure(Path(folder), n, k))
+            measured.append(measure(Path(folder), n, k) | {"commit": commit})
             store.write_text(ROOT / "results" / "growth.csv", to_csv(measured))
     draw(measured, ROOT.parent / "docs" / "growth.png")
     show(measured)
@@ -108,7 +108,6 @@ def measure(folder, n, k):
         "memory_limit_MB": round(config.memory_limit(MEMORY_LIMIT) / 1e6),
         "features_as_float32_MB": round(n * N_FEATURES * 4 / 1e6),
         "machine": " ".join(str(part) for part in environment.machine().values()),
-        "commit": environment.git_commit(),
     }
 
 

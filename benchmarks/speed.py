@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 from rich.console import Console
@@ -116,8 +117,14 @@ def compare(twin, name, comparison):
         "versions": " ".join(f"{package}={found}" for package in PACKAGES if (found := version(package))),
         "device": twin.device_name(),
         "machine": " ".join(str(part) for part in environment.machine().values()),
-        "commit": environment.git_commit(),
+        "commit": commit(),
     }
+
+
+@cache
+def commit():
+    """Before the table is written, which would make a clean repository a changed one."""
+    return environment.git_commit()
 
 
 def is_no_worse(quality, ours, peers):
