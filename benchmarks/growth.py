@@ -141,6 +141,7 @@ def draw(measured, path):
             x = [row[against] for row in of_series]
             axis.loglog(x, [row["seconds"] for row in of_series], "o-", label="seconds")
             axis.loglog(x, [row["peak_memory_MB"] / 1000 for row in of_series], "s--", label="peak memory, GB")
+            axis.axhline(of_series[0]["memory_limit_MB"] / 1000, color="#555", linestyle=":", label="memory limit, GB")
             axis.set_xlabel(against)
             axis.set_title(f"seconds grow with slope {slope(of_series, against):.2f}", fontsize=10)
             axis.grid(alpha=0.3)
