@@ -1,6 +1,5 @@
 """Limits: what `memory_limit` does not allow is refused before the costly stages, wherever that can be known."""
 
-import math
 from types import ModuleType
 
 from array_api_compat import array_namespace
@@ -10,7 +9,7 @@ from gpussl.config import Job
 from gpussl.errors import ConfigError
 from gpussl.features import Represented
 from gpussl.records import UNLABELLED, Array, Dataset, TrainingSet
-from gpussl.rows import SHARE, is_mapped, refuse_beyond
+from gpussl.rows import SHARE, in_gigabytes, is_mapped, refuse_beyond
 
 
 def check_device(job: Job, twin: ModuleType) -> None:
@@ -29,8 +28,8 @@ def check_early(job: Job, dataset: Dataset, X_train: Array) -> None:
         return
     if raw.nbytes * SHARE > limit and not is_mapped(raw):
         raise ConfigError(
-            f"memory_limit: expected at least {math.ceil(raw.nbytes * SHARE / 1e8) / 10}GB for data that are read into "
-            f"memory, found {limit / 1e9:g}GB; raise it, or give large IDX files that are not gzipped"
+            f"memory_limit: expected at least {in_gigabytes(raw.nbytes * SHARE)} for data that are read into memory, "
+            f"found {limit / 1e9:g}GB; raise it, or give large IDX files that are not gzipped"
         )
     if not job.classifier or job.features != Represented():
         return

@@ -88,10 +88,15 @@ def refuse_beyond(
     """
     if memory_limit is not None and not fits(memory_limit, shape):
         raise ConfigError(
-            f"memory_limit: expected at least {math.ceil(_needed(shape) / 1e8) / 10}GB for {what_for}, which takes "
+            f"memory_limit: expected at least {in_gigabytes(_needed(shape))} for {what_for}, which takes "
             f"{shape[0]:,} points of {shape[-1]:,} features at once, found {memory_limit / 1e9:g}GB; raise it, or "
             f"{cure}"
         )
+
+
+def in_gigabytes(size: int) -> str:
+    """Bytes for a message, rounded up: a limit of as much will do."""
+    return f"{math.ceil(size / 1e8) / 10}GB"
 
 
 def _needed(shape: tuple[int, ...]) -> int:

@@ -178,7 +178,12 @@ def _nearest(X: np.ndarray, centroids: np.ndarray, offsets: np.ndarray) -> tuple
 
 def _inertia(X: Centred, fit: Fit, rows: slice) -> float:
     """Of some rows, from the differences themselves: the scores lose digits where norms are large."""
-    return float(np.sum(squared_norms(X[rows] - fit.centroids[fit.labels[rows]]), dtype=np.float64))
+    return float(np.sum(_squared_distances(X, fit.centroids, fit.labels, rows), dtype=np.float64))
+
+
+def _squared_distances(X: Centred, centroids: np.ndarray, labels: np.ndarray, rows: slice) -> np.ndarray:
+    """Of some rows, to the centroids that `labels` (n,) names."""
+    return squared_norms(X[rows] - centroids[labels[rows]])
 
 
 def _step(X: Centred, fit: Fit, labels: np.ndarray, tolerance: float) -> None:
@@ -208,7 +213,7 @@ def _relocate(X: Centred, fit: Fit, labels: np.ndarray, tolerance: float) -> Non
     """Give each cluster without points the one that is farthest from its centroid, in `labels`."""
     empty = np.flatnonzero(np.bincount(labels, minlength=len(fit.counts)) == 0)
     blocks = row_slices(len(X), BLOCK_ROWS)
-    squared = np.concatenate([squared_norms(X[rows] - fit.centroids[labels[rows]]) for rows in blocks])
+    squared = np.concatenate([_squared_distances(X, fit.centroids, labels, rows) for rows in blocks])
     farthest = np.argsort(-squared, kind="stable")[: len(empty)]
     farthest = farthest[squared[farthest] > tolerance]
     labels[farthest] = empty[: len(farthest)]
