@@ -317,8 +317,9 @@ def gpussl(device, *overrides):
     with tempfile.TemporaryDirectory() as folder:
         places = [f"hydra.run.dir={folder}/run", f"hydra.sweep.dir={folder}/run"]
         caches = [] if "cache=null" in overrides else [f"cache={folder}/cache"]
-        command = [sys.executable, "-m", "gpussl", f"device={device}", *overrides, *caches, *places]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        # options such as -m first: argparse takes no more overrides after one that follows some
+        command = [sys.executable, "-m", "gpussl", *overrides, f"device={device}", *caches, *places]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         with (Path(folder) / "run" / "results.csv").open(newline="") as lines:
             return statistics.fmean(float(row["test_accuracy"]) for row in csv.DictReader(lines))
 
