@@ -22,6 +22,7 @@ from gpussl import backend, cluster, config, environment, store
 from gpussl.features import CentroidDistances
 from gpussl.records import Clustering
 from gpussl.report.tables import title, to_csv
+from gpussl.represent import scale
 
 ROOT = Path(__file__).parent.parent
 OUTPUTS = ROOT / "outputs" / "reproduce"
@@ -206,9 +207,7 @@ def load_artifacts(twin):
     with initialize_config_dir(str(config.folder()), version_base="1.3"):
         cfg = compose("config", ["data=fashion_mnist"])
     dataset = config.instantiate(cfg.data, "data").load()
-    represent = config.instantiate(cfg.represent, "represent")
-    X_train, X_test = (twin.asarray(X) for X in (dataset.X_train, dataset.X_test))
-    pixels = represent.fit_transform(X_train, X_test, dataset.max_value, 0)
+    pixels = scale(*(twin.asarray(X) for X in (dataset.X_train, dataset.X_test)), dataset.max_value)
     rows = {}
     for name, (sweep, settings, file) in ARTIFACTS.items():
         found = find_job(sweep, settings)

@@ -19,7 +19,7 @@ from gpussl.errors import ConfigError
 from gpussl.params import check, describe, param
 
 PACKAGE = Path(__file__).parent
-GROUPS = ("data", "represent", "cluster", "features", "select")  # of which one choice each makes a stage
+GROUPS = ("data", "cluster", "features", "select")  # of which one choice each makes a stage
 RESERVED = {"random", "all"}  # what the baselines are called in a run
 TEST_STOPPED = "test_stopped"  # how the name ends of a classifier that test labels told when to stop
 MIN_MEMORY = 2 * 10**9  # the libraries alone take a third of it
@@ -70,10 +70,11 @@ class Config:
     cache: str | None = None
     memory_limit: str | None = None
     data: Any = None
-    represent: Any = None
+    represent: dict[str, Any] = field(default_factory=dict)
     cluster: Any = None
     features: Any = None
     allocate: bool = False
+    score_training: bool = False
     select: Any = None
     propagate: dict[str, Any] = field(default_factory=dict)
     classifier: dict[str, Any] = field(default_factory=dict)
@@ -91,10 +92,11 @@ class Job:
     cache: Path | None
     memory_limit: int | None
     data: Any
-    represent: Any
+    represent: dict[str, Any]
     cluster: Any
     features: Any
     allocate: bool
+    score_training: bool
     select: Any
     propagate: dict[str, Any]
     classifier: dict[str, Any]
@@ -131,7 +133,9 @@ def build(cfg: DictConfig) -> Job:
         cache=None if cfg.cache is None else Path(cfg.cache).expanduser(),
         memory_limit=None if cfg.memory_limit is None else memory_limit(cfg.memory_limit),
         allocate=cfg.allocate,
+        score_training=cfg.score_training,
         **{group: instantiate(cfg[group], group) for group in GROUPS},
+        represent=_instantiate_all(cfg.represent, "represent"),
         propagate=_instantiate_all(cfg.propagate, "propagate"),
         classifier=classifiers,
         published=[Published(**entry) for entry in _plain(cfg.published)],

@@ -13,12 +13,14 @@ MAX_SHOWN = 20  # clusters
 N_MEMBERS = 9  # of each
 
 
-def diagnose(dataset: Dataset, clustering: Clustering, bought: Array, oracle: Oracle, seed: int) -> Diagnostics:
-    """What there is to show after labels were bought at `bought` (m,)."""
+def diagnose(
+    dataset: Dataset, X: Array, clustering: Clustering, bought: Array, oracle: Oracle, seed: int
+) -> Diagnostics:
+    """What there is to show after labels were bought at `bought` (m,) of the represented points `X` (n, d)."""
     xp, to_numpy = array_namespace(bought), backend.of(bought).to_numpy
     sizes = group_bounds(xp.sort(clustering.labels), clustering.centroids.shape[0])[1]
     propagation = ClusterPropagation() if clustering.centroids.shape[0] else NoPropagation()
-    reached = propagation.propagate(clustering, bought, oracle.buy(bought))
+    reached = propagation.propagate(X, clustering, bought, oracle.buy(bought))
     everywhere = arange_like(clustering.labels.shape[0], clustering.labels)
     is_bought = reached.sources == everywhere  # right by construction, and so no sign of how far a label may go
     reached = PseudoLabels(xp.where(is_bought, UNLABELLED, reached.labels), reached.sources)

@@ -1,6 +1,7 @@
 """Features: what the classifiers learn from, made of the represented points and their clusters."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from array_api_compat import array_namespace
 
@@ -15,9 +16,18 @@ from gpussl.rows import ScaledRows, refuse_beyond
 class Represented:
     """The points as they are represented."""
 
+    of_pixels: ClassVar[bool] = False
+
     def fit_transform(self, X_train: Array, X_test: Array, clustering: Clustering) -> tuple[Array, Array]:
         """(n, d) and (n_test, d) -> the same."""
         return X_train, X_test
+
+
+@dataclass(frozen=True)
+class Pixels(Represented):
+    """The scaled pixels, however the points are represented for clustering, choosing and propagating."""
+
+    of_pixels: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
@@ -32,6 +42,7 @@ class CentroidDistances:
         Added to the variances, as a share of the largest: directions that hardly vary are not blown up.
     """
 
+    of_pixels: ClassVar[bool] = False
     regularization: float = param(1e-6, gt=0)
 
     def __post_init__(self) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import sklearn
 from array_api_compat import array_namespace
 
-from gpussl import allocate, backend, environment, evaluate, limits, report, seeds, store
+from gpussl import allocate, backend, environment, evaluate, limits, report, represent, seeds, store
+from gpussl.arrays import arange_like
 from gpussl.backend import cpu
 from gpussl.config import Job
 from gpussl.diagnose import diagnose
@@ -19,7 +20,7 @@ from gpussl.monitor import Monitor
 from gpussl.oracle import Oracle
 from gpussl.permutations import Allocations
 from gpussl.propagate import NoPropagation
-from gpussl.records import UNLABELLED, Array, Clustering, Dataset, Result, TrainingSet
+from gpussl.records import UNLABELLED, Array, Clustering, Dataset, Representation, Result, TrainingSet
 from gpussl.select import All, Random
 
 
@@ -68,13 +69,14 @@ def run(job: Job, folder: Path, *, replace: bool = False) -> list[Result]:
     monitor = Monitor()
     run_on = Context(job, twin, monitor, _open_cache(job, twin))
     with report.claim(folder, replace=replace), monitor.live():
-        data = _load(run_on)
+        pixels = _load(run_on)
+        data = _represent(run_on, pixels)
         clustering = _cluster(run_on, data)
         labelling = _label(run_on, data, clustering)
         if clustering.centroids.shape[0]:
             store.save(folder / "clustering.safetensors", clustering)
         allocations, results = _allocate(run_on, data, clustering, labelling) if job.allocate else (None, [])
-        data = _featurize(run_on, data, clustering)
+        data = _featurize(run_on, pixels if job.features.of_pixels else data, clustering)
         limits.check_training(job, data.X_train, labelling.training_sets)
         for training_set in labelling.training_sets:
             store.save(folder / "labels" / f"{training_set.name}.safetensors", training_set.pseudo_labels)
@@ -84,7 +86,7 @@ def run(job: Job, folder: Path, *, replace: bool = False) -> list[Result]:
                 results.append(_evaluate(run_on, data, training_set, name, model, fit_seconds))
         with monitor.stage("report", cpu):
             seed = seeds.derive(job.seed, "report")
-            diagnostics = diagnose(data.dataset, clustering, labelling.bought, labelling.oracle, seed)
+            diagnostics = diagnose(data.dataset, data.X_train, clustering, labelling.bought, labelling.oracle, seed)
             report.write(folder, job, data.dataset, results, diagnostics, allocations)
         report.finish(folder, job, data.dataset, monitor, results, device_reason)
     report.show(folder, job, data.dataset, results, monitor.stages, device_reason)
@@ -99,25 +101,46 @@ def _open_cache(job: Job, twin: ModuleType) -> store.Cache:
 
 
 def _load(run_on: Context) -> Data:
-    """Read the data, put them on the device, and make their features there."""
-    job, twin, monitor = run_on.job, run_on.twin, run_on.monitor
-    with monitor.stage("load", cpu) as stage:
+    """Read the data, and put them on the device as pixels from 0 to 1."""
+    job, twin = run_on.job, run_on.twin
+    with run_on.monitor.stage("load", cpu) as stage:
         dataset = job.data.load()
         for sized in (job.cluster, job.select):
             sized.check_size(len(dataset.X_train))
-        raw_digest = store.digest(dataset.X_train)
+        fingerprint = f"{store.digest(dataset.X_train)} {dataset.max_value}"
+        X_train, X_test = twin.asarray(dataset.X_train), twin.asarray(dataset.X_test)
+        pixels = represent.scale(X_train, X_test, dataset.max_value, job.memory_limit)
+        twin.synchronize()
         stage.note = f"{dataset.name}: {len(dataset.X_train):,} training and {len(dataset.X_test):,} test images"
-    with monitor.stage("represent", twin) as stage:
-        X_train, X_test = job.represent.fit_transform(
-            twin.asarray(dataset.X_train),
-            twin.asarray(dataset.X_test),
-            dataset.max_value,
-            seeds.derive(job.seed, "represent"),
-            job.memory_limit,
-        )
-        limits.check_early(job, dataset, X_train)
-        stage.note = f"{X_train.shape[1]} features"
-    return Data(dataset, X_train, X_test, f"{raw_digest} {dataset.max_value} {job.represent}")
+    return Data(dataset, *pixels, fingerprint)
+
+
+def _represent(run_on: Context, data: Data) -> Data:
+    """Take the data through the chain of representations; what is costly is taken from an earlier run if it can be."""
+    for name, step in run_on.job.represent.items():
+        with run_on.monitor.stage(f"represent {name}", run_on.twin) as stage:
+            seed = seeds.derive(run_on.job.seed, f"represent/{name}")
+            data, stage.cached = _represent_once(run_on, data, step, seed)
+            stage.note = f"{data.X_train.shape[1]} features"
+    limits.check_early(run_on.job, data.dataset, data.X_train)
+    return data
+
+
+def _represent_once(run_on: Context, data: Data, step: Any, seed: int) -> tuple[Data, bool]:
+    """The data after one step, and whether an earlier run had made it."""
+
+    def compute() -> Representation:
+        return Representation(*step.fit_transform(data.X_train, data.X_test, seed, run_on.monitor.advance))
+
+    fingerprint = f"{data.fingerprint} {step}"
+    if not step.is_costly:
+        made, cached = compute(), False
+    else:
+        fingerprint = f"{fingerprint} {seed}"
+        depends_on = {"data": data.fingerprint, "params": repr(step), "seed": seed}
+        fetched = run_on.cache.fetch("represent", depends_on, compute)
+        made, cached = _to_device(fetched.value, run_on.twin), fetched.cached
+    return dataclasses.replace(data, X_train=made.train, X_test=made.test, fingerprint=fingerprint), cached
 
 
 def _cluster(run_on: Context, data: Data) -> Clustering:
@@ -148,18 +171,18 @@ def _to_device(record: Any, twin: ModuleType) -> Any:
 
 def _label(run_on: Context, data: Data, clustering: Clustering) -> Labelling:
     """Select what to label, buy it, propagate it each way, and make the baselines."""
-    job, monitor, y_train = run_on.job, run_on.monitor, data.dataset.y_train
+    job, monitor = run_on.job, run_on.monitor
     with monitor.stage("select", run_on.twin) as stage:
-        chosen = job.select.select(clustering, seeds.derive(job.seed, "select"))
+        oracle = Oracle(data.dataset.y_train)
+        chosen = job.select.select(data.X_train, clustering, seeds.derive(job.seed, "select"), oracle.buy)
         stage.note = f"{chosen.shape[0]:,} of {clustering.labels.shape[0]:,} points"
     with monitor.stage("label", cpu) as stage:
-        oracle = Oracle(y_train)
         oracle.buy(chosen)
         stage.note = f"{oracle.n_bought:,} labels bought"
     with monitor.stage("propagate", run_on.twin) as stage:
         training_sets = []
         for name, propagation in job.propagate.items():
-            reached = propagation.propagate(clustering, chosen, oracle.buy(chosen))
+            reached = propagation.propagate(data.X_train, clustering, chosen, oracle.buy(chosen))
             training_sets.append(
                 TrainingSet(
                     name=name,
@@ -172,23 +195,24 @@ def _label(run_on: Context, data: Data, clustering: Clustering) -> Labelling:
                     percentile=propagation.percentile,
                 )
             )
-        training_sets += _baselines(job, clustering, oracle.n_bought, y_train)
+        training_sets += _baselines(job, data, clustering, oracle.n_bought)
         for training_set in training_sets:
             _refuse_one_class(training_set, data.dataset)
         stage.note = ", ".join(item.name for item in training_sets)
     return Labelling(chosen, oracle, training_sets)
 
 
-def _baselines(job: Job, clustering: Clustering, n_labels: int, y_train: Array) -> list[TrainingSet]:
+def _baselines(job: Job, data: Data, clustering: Clustering, n_labels: int) -> list[TrainingSet]:
     """What propagation is compared with: as many random labels, and all labels."""
     selections = {"none": (), "random": (Random(n_labels),), "all": (Random(n_labels), All())}[job.baselines]
     training_sets = []
     for selection in selections:
         if clustering.centroids.shape[0] == 0 and selection.name == job.select.name:
             continue  # it would be compared with its like
-        indices = selection.select(clustering, seeds.derive(job.seed, f"{selection.name} baseline"))
-        oracle = Oracle(y_train)  # each has a purse of its own: what was bought for clusters is not known here
-        labels = NoPropagation().propagate(clustering, indices, oracle.buy(indices))
+        oracle = Oracle(data.dataset.y_train)  # each has its own purse: what was bought for clusters is not known here
+        seed = seeds.derive(job.seed, f"{selection.name} baseline")
+        indices = selection.select(data.X_train, clustering, seed, oracle.buy)
+        labels = NoPropagation().propagate(data.X_train, clustering, indices, oracle.buy(indices))
         training_sets.append(TrainingSet(selection.name, selection.name, "none", labels, oracle.n_bought, 1.0))
     return training_sets
 
@@ -238,27 +262,32 @@ def _train(run_on: Context, data: Data, training_set: TrainingSet, name: str) ->
     twin, monitor = run_on.twin, run_on.monitor
     labels, sources = training_set.pseudo_labels.labels, training_set.pseudo_labels.sources
     xp = array_namespace(labels)
-    labelled = xp.nonzero(labels != UNLABELLED)[0]
+    points = xp.nonzero(labels != UNLABELLED)[0]
     model = sklearn.clone(run_on.job.classifier[name])
     depends_on = {"data": data.fingerprint, "labels": store.digest(labels, sources)}
     if "random_state" in model.get_params():
         model.random_state = seeds.derive(run_on.job.seed, f"train/{training_set.name}/{name}")
     if hasattr(model, "settled_precision"):
         model.precision = model.settled_precision(twin.DEVICE)  # so that what is saved and cached says what it was
+    if "image_shape" in model.get_params():
+        model.image_shape = list(data.dataset.image_shape)
+    if getattr(model, "learns_from_unlabelled", False):
+        points = arange_like(labels.shape[0], labels)
     extra = {}
     if getattr(model, "stopping", "bought") == "test":
         extra["watch"] = evaluate.watch(data.dataset, data.X_test)
         depends_on["watch"] = extra["watch"].fingerprint
 
     def fit() -> Any:
-        X, y, groups = xp.take(data.X_train, labelled, axis=0), xp.take(labels, labelled), xp.take(sources, labelled)
+        X, y, groups = xp.take(data.X_train, points, axis=0), xp.take(labels, points), xp.take(sources, points)
         model.fit(X, y, groups, on_progress=monitor.advance, **extra)
         twin.synchronize()
         return model
 
     with monitor.stage(f"train {training_set.name} {name}", twin) as stage:
         fetched = run_on.cache.fetch("train", {**depends_on, "params": repr(model)}, fit)
-        stage.cached, stage.note = fetched.cached, f"{labelled.shape[0]:,} points"
+        stage.cached = fetched.cached
+        stage.note = f"{int(xp.count_nonzero(labels != UNLABELLED)):,} labelled points"
     return fetched.value, fetched.seconds
 
 

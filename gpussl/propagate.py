@@ -17,7 +17,7 @@ class NoPropagation:
 
     percentile: ClassVar[float | None] = None
 
-    def propagate(self, clustering: Clustering, indices: Array, labels: Array) -> PseudoLabels:
+    def propagate(self, X: Array, clustering: Clustering, indices: Array, labels: Array) -> PseudoLabels:
         """See `ClusterPropagation.propagate`."""
         n = clustering.labels.shape[0]
         return PseudoLabels(scatter(indices, labels, n, UNLABELLED), scatter(indices, indices, n, UNLABELLED))
@@ -43,13 +43,15 @@ class ClusterPropagation:
     def __post_init__(self) -> None:
         check(self)
 
-    def propagate(self, clustering: Clustering, indices: Array, labels: Array) -> PseudoLabels:
+    def propagate(self, X: Array, clustering: Clustering, indices: Array, labels: Array) -> PseudoLabels:
         """Label what the bought labels reach.
 
         Parameters
         ----------
+        X : (n, d) array
+            The represented points.
         clustering : Clustering
-            Of n points.
+            Of them.
         indices : (m,) int array
             The points whose labels were bought, ascending and different.
         labels : (m,) int array

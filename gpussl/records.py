@@ -10,6 +10,9 @@ from typing import Any
 Array = Any  # a NumPy, CuPy or any other array-API array; what it is decides where the work is done
 
 UNLABELLED = -1  # as in scikit-learn's semi-supervised estimators
+Buy = Callable[
+    [Array], Array
+]  # takes the indices (m,) of points and answers their labels (m,), which are paid for then
 OnProgress = Callable[[int, int, str], None]  # takes steps done, steps there are at most, and a note
 
 
@@ -43,6 +46,14 @@ class Dataset:
     image_shape: tuple[int, int]
     max_value: float
     checksums: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Representation:
+    """Points as a step of a representation has them: (n, d) training points and (n_test, d) test points."""
+
+    train: Array
+    test: Array
 
 
 @dataclass(frozen=True)
@@ -189,8 +200,9 @@ class ClusterExamples:
 class Result:
     """One trained model and how good it is: a row of `results.csv`.
 
-    Accuracies are shares from 0 to 1. `label_accuracy` is that of the labels it was trained on. `fit_seconds` are those
-    of the fit when it was computed, also where it came from the cache.
+    Accuracies are shares from 0 to 1. `label_accuracy` is that of the labels it was trained on; `train_accuracy` that
+    of what it says itself of all training points, where that was asked for. `fit_seconds` are those of the fit when it
+    was computed, also where it came from the cache.
     """
 
     select: str
@@ -206,3 +218,4 @@ class Result:
     fit_seconds: float
     predict_seconds: float
     device: str
+    train_accuracy: float | None = None

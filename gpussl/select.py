@@ -9,7 +9,7 @@ from gpussl import seeds
 from gpussl.arrays import arange_like, smallest_of_each_group
 from gpussl.errors import ConfigError
 from gpussl.params import check, param
-from gpussl.records import Array, Clustering
+from gpussl.records import Array, Buy, Clustering
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class NearestToCentroid:
     def check_size(self, n: int) -> None:
         """Any number of points will do."""
 
-    def select(self, clustering: Clustering, seed: int) -> Array:
+    def select(self, X: Array, clustering: Clustering, seed: int, buy: Buy) -> Array:
         """Indices (m,) of the representatives, ascending and different, m at most k.
 
         Raises
@@ -62,7 +62,7 @@ class Random(_Budget):
 
     name: ClassVar[str] = "random"
 
-    def select(self, clustering: Clustering, seed: int) -> Array:
+    def select(self, X: Array, clustering: Clustering, seed: int, buy: Buy) -> Array:
         """Indices (n_labels,) of the points, ascending and different.
 
         Raises
@@ -83,7 +83,7 @@ class First(_Budget):
 
     name: ClassVar[str] = "first"
 
-    def select(self, clustering: Clustering, seed: int) -> Array:
+    def select(self, X: Array, clustering: Clustering, seed: int, buy: Buy) -> Array:
         """Indices (n_labels,) of the points, from 0. ConfigError if there are fewer points."""
         self.check_size(clustering.labels.shape[0])
         return arange_like(self.n_labels, clustering.labels)
@@ -98,6 +98,6 @@ class All:
     def check_size(self, n: int) -> None:
         """Any number of points will do."""
 
-    def select(self, clustering: Clustering, seed: int) -> Array:
+    def select(self, X: Array, clustering: Clustering, seed: int, buy: Buy) -> Array:
         """Indices (n,) of all points."""
         return arange_like(clustering.labels.shape[0], clustering.labels)

@@ -29,6 +29,8 @@ KINDS = {
     "clustering": "gpussl.records:Clustering",
     "pseudo_labels": "gpussl.records:PseudoLabels",
     "logistic_regression": "gpussl.models.logistic:LogisticRegression",
+    "representation": "gpussl.records:Representation",
+    "convnet": "gpussl.models.convnet:ConvNetClassifier",
     "mlp": "gpussl.models.mlp:MLPClassifier",
     "study_convnet": "gpussl.models.study_convnet:StudyConvNet",
     "knn": "gpussl.models.knn:KNeighborsClassifier",

@@ -10,8 +10,10 @@ import gpussl
 PACKAGE = Path(gpussl.__file__).parent
 FILES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py")}
 # pipeline.py, allocate.py and diagnose.py put stages together; no stage imports another
-STAGES = ["represent.py", "features.py", "select.py", "oracle.py", "propagate.py", "evaluate.py"]
-STAGES += [name for name in FILES if name.startswith(("data/", "cluster/", "models/")) and "__main__" not in name]
+STAGES = ["features.py", "select.py", "oracle.py", "propagate.py", "evaluate.py"]
+STAGES += [
+    name for name in FILES if name.startswith(("data/", "represent/", "cluster/", "models/")) and "__main__" not in name
+]
 
 
 def imports(tree):
@@ -41,7 +43,11 @@ def files_that_read(attribute):
         ("cupy", {"backend/gpu.py"}),
         ("cuml", {"backend/gpu.py"}),
         ("matplotlib", {"report/figures.py"}),
-        ("torch", {"models/network.py", "models/mlp.py", "models/study_convnet.py"}),
+        (
+            "torch",
+            {f"models/{name}.py" for name in ("network", "mlp", "convnet", "augment", "study_convnet")}
+            | {"tensors.py", "represent/autoencoder.py"},
+        ),
         ("xgboost", {"models/xgboost.py"}),
         ("pickle", set()),
         ("joblib", set()),

@@ -170,7 +170,7 @@ ON_DIGITS = {
     "fashion_propagation": FAST,
     "fashion_random_labels": ["classifier=[logistic]", "select.n_labels=50"],
     "fashion_representatives": ["classifier=[logistic]", "cluster.n_clusters=10,20"],
-    "mnist_clusterings": ["represent.n_components=5"],
+    "mnist_clusterings": ["represent.pca.n_components=5"],
     "mnist_knn": [],
     "mnist_label_curve": ["select.n_labels=50,100", "classifier.xgboost.n_estimators=3",
                           "classifier.xgboost_test_stopped.n_estimators=3"],

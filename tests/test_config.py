@@ -8,12 +8,13 @@ from gpussl.errors import ConfigError
 
 GROUPS = ("data", "represent", "cluster", "features", "select", "propagate", "classifier")
 CHOICES = [(group, path.stem) for group in GROUPS for path in sorted((config.folder() / group).glob("*.yaml"))]
+LISTS = ("represent", "propagate", "classifier")  # groups of which a run may have several choices
 EXPERIMENTS = [path.stem for path in sorted((config.folder() / "experiment").glob("*.yaml"))]
 
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
 def test_every_choice_composes_and_builds(composed, group, choice):
-    is_list = group in ("propagate", "classifier")
+    is_list = group in LISTS
     job = config.build(composed(f"{group}=[{choice}]" if is_list else f"{group}={choice}"))
     built = getattr(job, group)
     assert (built[choice] if is_list else built).__class__.__module__.startswith("gpussl.")
@@ -22,11 +23,11 @@ def test_every_choice_composes_and_builds(composed, group, choice):
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
 def test_every_choice_states_all_its_settings_and_the_defaults_of_its_class(composed, group, choice):
     """What --cfg job shows is all there is, and a class used from Python behaves like its configuration."""
-    is_list = group in ("propagate", "classifier")
+    is_list = group in LISTS
     node = composed(f"{group}=[{choice}]" if is_list else f"{group}={choice}")[group]
     node = node[choice] if is_list else node
     stage = config.instantiate(node, group)
-    unstated = set(vars(stage)) - set(node) - {"random_state"}
+    unstated = set(vars(stage)) - set(node) - {"random_state", "image_shape"}
     assert not unstated
     if group == "classifier":
         others = {name: value for name, value in stage.get_params().items() if name != "stopping"}

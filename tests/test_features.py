@@ -10,13 +10,13 @@ from gpussl.cluster import KMeans, NoClustering
 from gpussl.errors import ConfigError
 from gpussl.features import CentroidDistances, Represented
 from gpussl.records import Clustering
-from gpussl.represent import PCA, Pixels
+from gpussl.represent import PCA, scale
 
 DIGITS = load_digits().data.astype(np.uint8)
 
 
 def test_pixels_are_scaled(xp, host):
-    train, test = Pixels().fit_transform(xp.asarray(DIGITS[:50]), xp.asarray(DIGITS[50:60]), 16.0, seed=0)
+    train, test = scale(xp.asarray(DIGITS[:50]), xp.asarray(DIGITS[50:60]), 16.0)
     np.testing.assert_array_equal(host(train), DIGITS[:50].astype(np.float32) / 16)
     assert host(test).dtype == np.float32
     assert test.shape == (10, 64)
@@ -25,7 +25,7 @@ def test_pixels_are_scaled(xp, host):
 @pytest.mark.parametrize("n", [900, 100])
 def test_pca_is_fitted_to_the_training_points_alone(xp, host, n):
     parts = DIGITS[:n], DIGITS[900:]
-    train, test = PCA(5).fit_transform(*(xp.asarray(X) for X in parts), 16.0, seed=0)
+    train, test = PCA(5).fit_transform(*scale(*(xp.asarray(X) for X in parts), 16.0), seed=0)
     expected = SklearnPCA(5, svd_solver="full").fit(DIGITS[:n] / 16)
     for found, X in zip((train, test), parts, strict=True):
         np.testing.assert_allclose(np.abs(host(found)), np.abs(expected.transform(X / 16)), atol=1e-4)
@@ -33,8 +33,8 @@ def test_pca_is_fitted_to_the_training_points_alone(xp, host, n):
 
 @pytest.mark.parametrize("n", [3, 200])
 def test_more_components_than_there_can_be_are_refused(n):
-    with pytest.raises(ConfigError, match=rf"represent\.n_components: expected at most {min(n, 64)},"):
-        PCA(65).fit_transform(DIGITS[:n], DIGITS[:n], 16.0, seed=0)
+    with pytest.raises(ConfigError, match=rf"represent\.pca\.n_components: expected at most {min(n, 64)},"):
+        PCA(65).fit_transform(DIGITS[:n], DIGITS[:n], seed=0)
 
 
 def test_represented_points_are_left_alone():

@@ -335,7 +335,7 @@ def test_labels_bought_at_random_have_no_baseline_of_their_like(job, tmp_path):
 
 
 def test_noise_is_neither_bought_nor_reached(job, tmp_path):
-    overrides = ("represent=pca", "represent.n_components=5", "cluster=hdbscan", "cluster.min_cluster_size=15")
+    overrides = ("represent=pca", "represent.pca.n_components=5", "cluster=hdbscan", "cluster.min_cluster_size=15")
     (row,) = pipeline.run(
         job(*overrides, "propagate=[cluster]", "classifier=[logistic]", "baselines=none"), tmp_path / "run"
     )

@@ -27,17 +27,17 @@ def members_by_distance(pairs, cluster):
 def test_the_representative_is_the_nearest_member(xp, host, make_clustering, pairs):
     clustering = make_clustering(xp, *np.array(pairs).T, N_CLUSTERS)
     expected = sorted(m[0] for c in range(N_CLUSTERS) if (m := members_by_distance(pairs, c)))
-    assert host(NearestToCentroid().select(clustering, seed=0)).tolist() == expected
+    assert host(NearestToCentroid().select(None, clustering, 0, None)).tolist() == expected
 
 
 @given(pairs=points, percentile=percentiles)
 def test_a_representatives_label_reaches_the_nearest_share_of_its_cluster(xp, host, make_clustering, pairs, percentile):
     clustering = make_clustering(xp, *np.array(pairs).T, N_CLUSTERS)
-    chosen = NearestToCentroid().select(clustering, seed=0)
+    chosen = NearestToCentroid().select(None, clustering, 0, None)
     if not chosen.shape[0]:
         return
     bought = host(chosen) * 7  # any labels that tell the sources apart
-    found = ClusterPropagation(percentile).propagate(clustering, chosen, xp.asarray(bought))
+    found = ClusterPropagation(percentile).propagate(None, clustering, chosen, xp.asarray(bought))
 
     expected = np.full(len(pairs), -1)
     for cluster in range(N_CLUSTERS):
@@ -58,7 +58,7 @@ def test_any_bought_labels_propagate_from_the_one_nearest_the_centroid(xp, host,
     if not bought:
         return
     indices = xp.asarray(np.array(bought, dtype=np.int64))
-    found = ClusterPropagation(100).propagate(clustering, indices, indices)
+    found = ClusterPropagation(100).propagate(None, clustering, indices, indices)
 
     expected = []
     for i, (cluster, _) in enumerate(pairs):
@@ -71,8 +71,8 @@ def test_any_bought_labels_propagate_from_the_one_nearest_the_centroid(xp, host,
 def test_the_cut_is_within_each_cluster_and_not_over_all(xp, host, make_clustering):
     wide, tight = [10, 20, 30, 40, 50], [1, 2, 3, 4, 5]
     clustering = make_clustering(xp, [0] * 5 + [1] * 5, wide + tight, 2)
-    chosen = NearestToCentroid().select(clustering, seed=0)
-    found = ClusterPropagation(25).propagate(clustering, chosen, chosen)
+    chosen = NearestToCentroid().select(None, clustering, 0, None)
+    found = ClusterPropagation(25).propagate(None, clustering, chosen, chosen)
     assert host(found.labels).tolist() == [0, 0, -1, -1, -1, 5, 5, -1, -1, -1]
 
 
@@ -82,9 +82,9 @@ def test_the_cut_is_numpys_lower_percentile():
 
     distances = rng.random(1000)
     clustering = Clustering(np.zeros((1, 2)), np.zeros(1000, dtype=np.int64), distances, 0.0, 0)
-    chosen = NearestToCentroid().select(clustering, seed=0)
+    chosen = NearestToCentroid().select(None, clustering, 0, None)
     for percentile in (1, 12.5, 25, 80, 99.9):
-        found = ClusterPropagation(percentile).propagate(clustering, chosen, chosen)
+        found = ClusterPropagation(percentile).propagate(None, clustering, chosen, chosen)
         cut = np.percentile(distances, percentile, method="lower")
         np.testing.assert_array_equal(found.labels != -1, distances <= cut)
 
@@ -92,8 +92,8 @@ def test_the_cut_is_numpys_lower_percentile():
 @given(pairs=points)
 def test_no_propagation_labels_what_was_bought(xp, host, make_clustering, pairs):
     clustering = make_clustering(xp, *np.array(pairs).T, N_CLUSTERS)
-    chosen = NearestToCentroid().select(clustering, seed=0)
-    found = host(NoPropagation().propagate(clustering, chosen, chosen).labels)
+    chosen = NearestToCentroid().select(None, clustering, 0, None)
+    found = host(NoPropagation().propagate(None, clustering, chosen, chosen).labels)
     assert np.flatnonzero(found != -1).tolist() == host(chosen).tolist()
 
 
@@ -108,7 +108,7 @@ def test_nearness_counts_the_members_that_come_before(xp, host, make_clustering,
 
 def test_random_selection_is_without_replacement_and_by_seed(xp, host, make_clustering):
     clustering = make_clustering(xp, [0] * 50, range(50), 1)
-    first, again, other = (host(Random(20).select(clustering, seed)) for seed in (1, 1, 2))
+    first, again, other = (host(Random(20).select(None, clustering, seed, None)) for seed in (1, 1, 2))
     assert first.tolist() == again.tolist() != other.tolist()
     assert len(set(first.tolist())) == 20
     assert first.tolist() == sorted(first.tolist())
@@ -116,7 +116,7 @@ def test_random_selection_is_without_replacement_and_by_seed(xp, host, make_clus
 
 def test_more_random_labels_than_points_are_refused(xp, make_clustering):
     with pytest.raises(ConfigError, match=r"select\.n_labels: expected at most .* 3, found 4"):
-        Random(4).select(make_clustering(xp, [0] * 3, range(3), 1), seed=0)
+        Random(4).select(None, make_clustering(xp, [0] * 3, range(3), 1), 0, None)
 
 
 @given(pairs=points, data=st.data())
@@ -133,17 +133,17 @@ def test_a_cluster_is_named_by_the_label_bought_nearest_its_centroid(xp, host, m
 
 def test_the_first_and_all_are_what_they_say(xp, host, make_clustering):
     clustering = make_clustering(xp, [-1] * 9, range(9), 0)
-    assert host(First(4).select(clustering, 0)).tolist() == [0, 1, 2, 3]
-    assert host(All().select(clustering, 0)).tolist() == list(range(9))
+    assert host(First(4).select(None, clustering, 0, None)).tolist() == [0, 1, 2, 3]
+    assert host(All().select(None, clustering, 0, None)).tolist() == list(range(9))
     with pytest.raises(ConfigError, match=r"select\.n_labels: expected at most .* 9, found 10"):
-        First(10).select(clustering, 0)
+        First(10).select(None, clustering, 0, None)
 
 
 def test_without_clusters_no_label_spreads_and_no_representative_is_found(xp, host, make_clustering):
     clustering = make_clustering(xp, [-1] * 5, range(5), 0)
     indices = xp.asarray(np.array([1, 3]))
     with pytest.raises(ConfigError, match="propagate: expected clusters to propagate labels in, found none"):
-        ClusterPropagation().propagate(clustering, indices, indices)
-    assert host(NoPropagation().propagate(clustering, indices, indices).labels).tolist() == [-1, 1, -1, 3, -1]
+        ClusterPropagation().propagate(None, clustering, indices, indices)
+    assert host(NoPropagation().propagate(None, clustering, indices, indices).labels).tolist() == [-1, 1, -1, 3, -1]
     with pytest.raises(ConfigError, match="select=nearest_to_centroid: expected clusters, found none"):
-        NearestToCentroid().select(clustering, 0)
+        NearestToCentroid().select(None, clustering, 0, None)

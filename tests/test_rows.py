@@ -11,7 +11,7 @@ from gpussl.cluster import HDBSCAN, GaussianMixture, KMeans, assign
 from gpussl.config import memory_limit
 from gpussl.errors import ConfigError
 from gpussl.features import CentroidDistances
-from gpussl.represent import PCA, Pixels
+from gpussl.represent import PCA, scale
 from gpussl.rows import ScaledRows, is_mapped
 from tests.test_pipeline import artifacts
 
@@ -53,19 +53,19 @@ def test_k_means_of_rows_on_disk_is_that_of_features_in_memory(on_disk, n_cluste
 
 
 def test_principal_components_of_rows_on_disk(monkeypatch):
-    expected, _ = PCA(5).fit_transform(RAW, RAW[:9], 16.0, 0)
+    expected, _ = PCA(5).fit_transform(*scale(RAW, RAW[:9], 16.0), 0)
     monkeypatch.setattr(arrays, "BLOCK_BYTES", 2**14)
-    found, test = PCA(5).fit_transform(RAW, RAW[:9], 16.0, 0, memory_limit=limit(1797, 5))
+    found, test = PCA(5).fit_transform(*scale(RAW, RAW[:9], 16.0, limit(1797, 5)), 0)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     np.testing.assert_allclose(test, expected[:9], atol=1e-5)
     with pytest.raises(ConfigError, match=r"memory_limit: expected at least .* 1,797 points of 5 features"):
-        PCA(5).fit_transform(RAW, RAW[:9], 16.0, 0, memory_limit=limit(1797, 5) - 1)
+        PCA(5).fit_transform(*scale(RAW, RAW[:9], 16.0, limit(1797, 5) - 1), 0)
 
 
 def test_pixels_stay_on_disk_where_they_are_too_many():
-    train, test = Pixels().fit_transform(RAW, RAW[:9], 16.0, 0, memory_limit=limit(1797, 64))
+    train, test = scale(RAW, RAW[:9], 16.0, limit(1797, 64))
     assert isinstance(train, np.ndarray)
-    train, test = Pixels().fit_transform(RAW, RAW[:9], 16.0, 0, memory_limit=limit(1797, 64) - 1)
+    train, test = scale(RAW, RAW[:9], 16.0, limit(1797, 64) - 1)
     assert isinstance(train, ScaledRows)
     assert isinstance(test, np.ndarray)
 
@@ -146,7 +146,7 @@ def test_few_features_of_many_points_are_learnt_from(job, tmp_path, monkeypatch)
     pipeline.run(
         job("memory_limit=2GB", "features=centroid_distances", "classifier=[logistic]"), tmp_path / "distances"
     )
-    pipeline.run(job("memory_limit=2GB", "represent=pca", "represent.n_components=9"), tmp_path / "pca")
+    pipeline.run(job("memory_limit=2GB", "represent=pca", "represent.pca.n_components=9"), tmp_path / "pca")
     assert (tmp_path / "pca" / "manifest.json").exists()
     assert (tmp_path / "distances" / "manifest.json").exists()
 

@@ -2,6 +2,7 @@
 
 import platform
 import resource
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,12 @@ from sklearn.cluster import HDBSCAN
 from gpussl.backend.lloyd import lloyd
 from gpussl.backend.logistic import LogisticRegression
 from gpussl.backend.neighbors import KNeighborsClassifier
+from gpussl.errors import ConfigError
 from gpussl.records import Array, OnProgress
 
 __all__ = [
     "DEVICE", "HDBSCAN", "HDBSCAN_COUNTS_ITSELF", "READS_IN_BLOCKS", "KNeighborsClassifier", "LogisticRegression",
-    "asarray", "bincount", "device_name", "kmeans", "memory", "synchronize", "to_numpy",
+    "asarray", "bincount", "device_name", "kmeans", "memory", "synchronize", "to_numpy", "umap",
 ]  # fmt: skip
 
 DEVICE = "cpu"  # as PyTorch and XGBoost call it
@@ -46,6 +48,27 @@ def kmeans(
     """
     centroids, labels, _, n_iter = lloyd(X, starts, max_iter, tol, on_progress)
     return centroids, labels, n_iter
+
+
+def umap(
+    X_train: Array, X_test: Array, n_components: int, n_neighbors: int, min_dist: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """UMAP's coordinates of (n, d) points that it is fitted to, and of (n_test, d) others put among them.
+
+    Raises
+    ------
+    ConfigError
+        umap-learn is not installed.
+    """
+    try:
+        from umap import UMAP  # late, for it takes seconds
+    except ImportError as error:
+        raise ConfigError(f"represent=umap: expected umap-learn, found none ({error}); install gpussl[cpu]") from error
+    reducer = UMAP(n_components=n_components, n_neighbors=n_neighbors, min_dist=min_dist, random_state=seed)
+    with warnings.catch_warnings():
+        # that a seed costs it its threads, and that the graph of few points may be in pieces
+        warnings.simplefilter("ignore")
+        return reducer.fit_transform(X_train), reducer.transform(X_test)
 
 
 def synchronize() -> None:

@@ -14,11 +14,12 @@ if not cupy.is_available():
 
 from cuml.cluster import HDBSCAN, KMeans  # importing cuML needs a GPU
 from cuml.linear_model import LogisticRegression
+from cuml.manifold import UMAP
 from cuml.neighbors import KNeighborsClassifier
 
 __all__ = [
     "DEVICE", "HDBSCAN", "HDBSCAN_COUNTS_ITSELF", "READS_IN_BLOCKS", "KNeighborsClassifier", "LogisticRegression",
-    "asarray", "bincount", "device_name", "kmeans", "memory", "synchronize", "to_numpy",
+    "asarray", "bincount", "device_name", "kmeans", "memory", "synchronize", "to_numpy", "umap",
 ]  # fmt: skip
 
 DEVICE = "cuda"  # as PyTorch and XGBoost call it
@@ -57,6 +58,14 @@ def kmeans(
             on_progress(number + 1, len(starts), f"least inertia {float(best.inertia_):,.0f}")
     assert best is not None  # noqa: S101 - for the type checker: there is a start
     return best.cluster_centers_, best.labels_, int(best.n_iter_)
+
+
+def umap(
+    X_train: Array, X_test: Array, n_components: int, n_neighbors: int, min_dist: float, seed: int
+) -> tuple[Array, Array]:
+    """UMAP's coordinates of (n, d) points that it is fitted to, and of (n_test, d) others put among them."""
+    reducer = UMAP(n_components=n_components, n_neighbors=n_neighbors, min_dist=min_dist, random_state=seed)
+    return cupy.asarray(reducer.fit_transform(X_train)), cupy.asarray(reducer.transform(X_test))
 
 
 def synchronize() -> None:

@@ -11,6 +11,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from gpussl.models.network import NetworkClassifier
 from gpussl.params import check, param
+from gpussl.tensors import multiplies_bfloat16
 
 POOL, WINDOWS = 2**22, 100  # the size of a pool of masks, and how many are taken of it until a new one is drawn
 
@@ -150,14 +151,6 @@ def _captured(network: nn.Module, batch: Tensor) -> Callable[..., Any]:
     captured = torch.cuda.make_graphed_callables(network, (batch,))
     network.load_state_dict(before)  # in place: to warm up, the batch went through the normalisations three times
     return captured
-
-
-def multiplies_bfloat16(device: str) -> bool:
-    """Whether a kind of device, "cpu" or "cuda", multiplies bfloat16 faster than float32."""
-    if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
 class Masks:

@@ -1,18 +1,19 @@
 """What PyTorch's classifiers share: early stopping, predicting, saving, and the way from arrays to tensors."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
-from array_api_compat import array_namespace
 from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import Tensor, nn
 
 from gpussl import backend, seeds
-from gpussl.errors import DeviceError
+from gpussl.errors import ConfigError
 from gpussl.models.holdout import split_groups
-from gpussl.records import Array, OnProgress
+from gpussl.records import UNLABELLED, Array, OnProgress
+from gpussl.tensors import as_tensor
 
 PREDICT_ROWS = 1024  # rows of one forward pass when nothing is learnt: a convolution makes 100,000 values of each
 FITTED = ("n_features_in_", "n_iter_", "best_epoch_", "validation_score_")
@@ -72,17 +73,25 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             Called after each epoch with the epochs run, the epochs there are at most, and a note.
         """
         to_numpy = backend.of(X).to_numpy
-        self.classes_, encoded = np.unique(to_numpy(y), return_inverse=True)
+        y = to_numpy(y)
+        self.classes_ = np.unique(y[y != UNLABELLED])
         features = as_tensor(X)
         self.n_features_in_ = features.shape[1]
+        encoded = np.where(y == UNLABELLED, UNLABELLED, np.searchsorted(self.classes_, y))
         labels = torch.as_tensor(encoded, device=features.device)
-        sides = self.split(np.arange(len(encoded)) if groups is None else to_numpy(groups))
-        train, held_out = (torch.as_tensor(side, device=features.device) for side in sides)
         with torch.random.fork_rng(devices=[features.device] if features.is_cuda else []):
             torch.manual_seed(seeds.derive(self.random_state, "torch"))
             self.network_ = self.build(self.n_features_in_, len(self.classes_)).to(features.device)
-            self._keep_best(self.epochs(features, labels, train), features[held_out], labels[held_out], on_progress)
+            self.learn(features, labels, None if groups is None else to_numpy(groups), on_progress)
         return self
+
+    def learn(
+        self, features: Tensor, labels: Tensor, groups: np.ndarray | None, on_progress: OnProgress | None
+    ) -> None:
+        """Train `network_` on (n, d) points and their (n,) labels, epoch by epoch until there is no more gain."""
+        sides = self.split(np.arange(len(labels)) if groups is None else groups)
+        train, held_out = (torch.as_tensor(side, device=features.device) for side in sides)
+        self._keep_best(self.epochs(features, labels, train), features[held_out], labels[held_out], on_progress)
 
     def _keep_best(
         self, epochs: Iterator[nn.Module], features: Tensor, labels: Tensor, on_progress: OnProgress | None
@@ -113,7 +122,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
     def pack(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The arrays and the other values that `unpack` makes the fitted model of."""
         weights = {name: weight.detach().cpu().numpy() for name, weight in self.network_.state_dict().items()}
-        fitted = {name: getattr(self, name) for name in FITTED}
+        fitted = {name: getattr(self, name) for name in FITTED if hasattr(self, name)}
         return {"classes_": self.classes_, **weights}, {"params": self.get_params(), "fitted": fitted}
 
     @classmethod
@@ -121,7 +130,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         """The inverse of `pack`."""
         model = cls(**values["params"])
         for name in FITTED:
-            setattr(model, name, values["fitted"][name])
+            if name in values["fitted"]:
+                setattr(model, name, values["fitted"][name])
         model.classes_ = arrays.pop("classes_")
         model.network_ = model.build(model.n_features_in_, len(model.classes_))
         model.network_.load_state_dict({name: torch.as_tensor(array) for name, array in arrays.items()})
@@ -135,16 +145,19 @@ def scores(network: nn.Module, features: Tensor) -> Tensor:
         return torch.cat([network(block) for block in features.split(PREDICT_ROWS)])
 
 
-def as_tensor(X: Array) -> Tensor:
-    """An array as a float32 tensor on the device it is on: the same memory if it can be."""
-    xp = array_namespace(X)
-    X = xp.astype(X, xp.float32, copy=False)
-    try:
-        return torch.from_dlpack(X)
-    except BufferError:  # memory that may not be written to, as of a memory-mapped file
-        return torch.from_dlpack(xp.asarray(X, copy=True))
-    except (RuntimeError, AssertionError) as error:
-        raise DeviceError(
-            f"classifier: expected a PyTorch that works on {type(X).__module__} arrays, found {torch.__version__} "
-            f"({str(error).splitlines()[0]}); install gpussl[gpu], or use device=cpu"
-        ) from error
+def image_shape_of(n_features: int, image_shape: list[int]) -> tuple[int, int]:
+    """Height and width of images of so many pixels: as they are given, or of a square.
+
+    Raises
+    ------
+    ConfigError
+        They are not those of so many pixels.
+    """
+    height, width = image_shape or [math.isqrt(n_features)] * 2
+    if height * width != n_features:
+        found = f"{height} x {width} pixels" if image_shape else "no square"
+        raise ConfigError(
+            f"classifier: expected images, whose pixels are the features, found {n_features} features and {found}; "
+            "choose features=pixels, or another classifier"
+        )
+    return height, width

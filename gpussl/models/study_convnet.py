@@ -1,21 +1,19 @@
 """The network of the Fashion-MNIST study, to be compared with."""
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gpussl.errors import ConfigError
-from gpussl.models.network import NetworkClassifier
+from gpussl.models.network import NetworkClassifier, image_shape_of
 from gpussl.params import check, param
 
 
 @dataclass(eq=False)
 class StudyConvNet(NetworkClassifier):
-    """Three 3x3 convolutions, a 1x1 one to a single channel, and two dense layers, for square images.
+    """Three 3x3 convolutions, a 1x1 one to a single channel, and two dense layers.
 
     Trained with Adam, as published, with the last share of the training points as they come held out. What the paper
     does not say is chosen here: padding that keeps the size, ReLU after each layer but the 1x1 convolution and the
@@ -35,6 +33,8 @@ class StudyConvNet(NetworkClassifier):
         Stop after so many epochs without gain on the held-out labels.
     validation_fraction : float
         Share of the training labels, the last ones, that is held out.
+    image_shape : list of int
+        Height and width; none: images are square.
     random_state : int
 
     References
@@ -49,19 +49,15 @@ class StudyConvNet(NetworkClassifier):
     max_epochs: int = param(100, ge=1)
     patience: int = param(8, ge=1)
     validation_fraction: float = param(0.1, gt=0, lt=1)
+    image_shape: list[int] = field(default_factory=list)
     random_state: int = 0
 
     def __post_init__(self) -> None:
         check(self)
 
     def build(self, n_features: int, n_classes: int) -> nn.Sequential:
-        """The untrained layers. ConfigError if `n_features` is no square."""
-        side = math.isqrt(n_features)
-        if side * side != n_features:
-            raise ConfigError(
-                f"classifier=study_convnet: expected square images, found {n_features} features; choose another one"
-            )
-        layers: list[nn.Module] = [nn.Unflatten(1, (1, side, side))]
+        """The untrained layers. ConfigError if `n_features` are no image."""
+        layers: list[nn.Module] = [nn.Unflatten(1, (1, *image_shape_of(n_features, self.image_shape)))]
         for n_in, n_out in zip([1, *self.channels], self.channels, strict=False):
             layers += [nn.Conv2d(n_in, n_out, 3, padding=1), nn.ReLU()]
         # no ReLU on the single channel: where it starts below nought everywhere, nothing would ever be learnt

@@ -9,13 +9,13 @@ from gpussl.config import Job
 from gpussl.monitor import Monitor
 from gpussl.records import Dataset
 
-SEEDED = ("represent", "cluster", "select", "random baseline", "report")
+SEEDED = ("cluster", "select", "random baseline", "report")
 
 
 def describe(job: Job, dataset: Dataset, monitor: Monitor, reason: str) -> dict[str, Any]:
     """The manifest as JSON has it."""
     stages = monitor.stages
-    trained = [stage.name.replace(" ", "/") for stage in stages if stage.name.startswith("train ")]
+    of_parts = [stage.name.replace(" ", "/") for stage in stages if stage.name.startswith(("represent ", "train "))]
     return {
         "name": job.name,
         "git_commit": environment.git_commit(),
@@ -29,7 +29,7 @@ def describe(job: Job, dataset: Dataset, monitor: Monitor, reason: str) -> dict[
             "n_test": len(dataset.X_test),
             "sha256": dataset.checksums,
         },
-        "seeds": {"run": job.seed, **{name: seeds.derive(job.seed, name) for name in (*SEEDED, *trained)}},
+        "seeds": {"run": job.seed, **{name: seeds.derive(job.seed, name) for name in (*SEEDED, *of_parts)}},
         "seconds": monitor.seconds(),
         "peak_memory_bytes": monitor.peak_memory(),
         "stages": [dataclasses.asdict(stage) for stage in stages],

@@ -1,0 +1,107 @@
+"""Augment: images changed as a camera or a hand might change them, all of a batch at once, where they are.
+
+How far is a share of an image's own side, so it holds for any size; nothing here knows of classes.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+MIRROR_SAMPLE = 5000  # images among which neighbours are sought
+MIRROR_RATIO = 1.25  # how much farther the nearest neighbour of a mirror image may be than that of the image itself
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes, each drawn anew for each image.
+
+    Parameters
+    ----------
+    shift : float
+        Up to this share of the side, up or down and left or right.
+    rotation : float
+        Up to so many degrees.
+    stretch : float
+        Up to this share larger or smaller, each side by itself.
+    shear : float
+        Up to this share of the side, from top to bottom.
+    contrast : float
+        Values are multiplied by up to this share more or less.
+    brightness : float
+        Up to so much is added where there is anything at all.
+    cutout : float
+        A square of up to this share of the side is blanked.
+    mirror : bool
+        Half of the images are mirrored, left to right.
+    """
+
+    shift: float = 0.0
+    rotation: float = 0.0
+    stretch: float = 0.0
+    shear: float = 0.0
+    contrast: float = 0.0
+    brightness: float = 0.0
+    cutout: float = 0.0
+    mirror: bool = False
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """(n, 1, height, width) images from 0 to 1 -> the same, changed."""
+        n, device = len(images), images.device
+        grid = nn.functional.affine_grid(self._maps(n, device), list(images.shape), align_corners=False)
+        changed = nn.functional.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
+        if self.contrast or self.brightness:
+            gain = 1 + self.contrast * _symmetric(n, device)[:, None, None, None]
+            lift = self.brightness * _symmetric(n, device)[:, None, None, None]
+            changed = changed * gain + lift * (changed > 0)
+        if self.cutout:
+            changed = changed * self._outside(n, images.shape[2], images.shape[3], device)
+        return changed
+
+    def _maps(self, n: int, device: torch.device) -> Tensor:
+        """(n, 2, 3): from where each place of a new image is taken; coordinates run from -1 to 1."""
+        angle = math.radians(self.rotation) * _symmetric(n, device)
+        across, down = (1 + self.stretch * _symmetric(n, device) for _ in range(2))
+        if self.mirror:
+            across = across * torch.where(torch.rand(n, device=device) < 0.5, -1.0, 1.0)
+        shear = self.shear * _symmetric(n, device)
+        cos, sin = torch.cos(angle), torch.sin(angle)
+        shifts = [2 * self.shift * _symmetric(n, device) for _ in range(2)]
+        rows = (
+            cos * across,
+            (shear * cos - sin) * down,
+            shifts[0],
+            sin * across,
+            (shear * sin + cos) * down,
+            shifts[1],
+        )
+        return torch.stack(rows, dim=1).view(n, 2, 3)
+
+    def _outside(self, n: int, height: int, width: int, device: torch.device) -> Tensor:
+        """(n, 1, height, width): 0 in a square of each image, and 1 outside it."""
+        half = self.cutout * torch.rand(n, device=device) / 2
+        inside = [
+            (torch.arange(size, device=device)[None, :] + 0.5 - size * torch.rand(n, 1, device=device)).abs()
+            < size * half[:, None]
+            for size in (height, width)
+        ]
+        return 1 - (inside[0][:, None, :, None] & inside[1][:, None, None, :]).float()
+
+
+def looks_the_same_mirrored(images: Tensor) -> bool:
+    """Whether (n, 1, height, width) images and their mirror images, left to right, come from the same world.
+
+    They do if a mirror image's nearest neighbour among the others is, at the median, about as near as the image's own.
+    No label is asked for.
+    """
+    drawn = images[torch.randperm(len(images), device=images.device)[:MIRROR_SAMPLE]]
+    points, mirrored = drawn.flatten(1), drawn.flip(3).flatten(1)
+    own = torch.cdist(points, points).fill_diagonal_(math.inf).amin(dim=1)
+    other = torch.cdist(mirrored, points).fill_diagonal_(math.inf).amin(dim=1)
+    return bool(other.median() <= MIRROR_RATIO * own.median())
+
+
+def _symmetric(n: int, device: torch.device) -> Tensor:
+    """(n,) random numbers from -1 to 1."""
+    return 2 * torch.rand(n, device=device) - 1

@@ -1,0 +1,109 @@
+"""An autoencoder in PyTorch that trains where its data are."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from gpussl import backend, seeds
+from gpussl.params import check, param
+from gpussl.records import Array, OnProgress
+from gpussl.tensors import as_tensor, multiplies_bfloat16
+
+ENCODE_ROWS = 4096  # of one forward pass
+
+
+@dataclass(frozen=True)
+class Autoencoder:
+    """What a narrow layer knows of a point, in a network that is to give the point back.
+
+    Linear layers with ReLU between them, narrowing to `n_components` and widening again the same way; trained on the
+    squared error with Adam, under a one-cycle learning rate.
+
+    Parameters
+    ----------
+    n_components : int
+        Width of the narrow layer.
+    hidden_layer_sizes : list of int
+        Widths on the way there.
+    noise : float
+        Share of a point's features that are hidden from the network while it learns to give them back.
+    learning_rate : float
+        The highest of the cycle.
+    batch_size : int
+    max_epochs : int
+
+    References
+    ----------
+    Hinton, Salakhutdinov, "Reducing the dimensionality of data with neural networks", Science, 2006.
+    Vincent et al., "Extracting and composing robust features with denoising autoencoders", ICML 2008.
+    """
+
+    is_costly: ClassVar[bool] = True
+    n_components: int = param(10, ge=1)
+    hidden_layer_sizes: list[int] = param([500, 500, 2000], ge=1)
+    noise: float = param(0.2, ge=0, lt=1)
+    learning_rate: float = param(2e-3, gt=0)
+    batch_size: int = param(256, ge=1)
+    max_epochs: int = param(30, ge=1)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def fit_transform(
+        self, X_train: Array, X_test: Array, seed: int, on_progress: OnProgress | None = None
+    ) -> tuple[Array, Array]:
+        """(n, d) and (n_test, d) points -> (n, n_components) and (n_test, n_components)."""
+        train, test = as_tensor(X_train[:, :]), as_tensor(X_test[:, :])
+        with torch.random.fork_rng(devices=[train.device] if train.is_cuda else []):
+            torch.manual_seed(seeds.derive(seed, "torch"))
+            encoder, decoder = self._build(train.shape[1], train.device)
+            self._train(encoder, decoder, train, on_progress)
+        asarray = backend.of(X_train).asarray
+        return asarray(_encode(encoder, train)), asarray(_encode(encoder, test))
+
+    def _build(self, n_features: int, device: torch.device) -> tuple[nn.Sequential, nn.Sequential]:
+        """The untrained halves."""
+        widths = [n_features, *self.hidden_layer_sizes, self.n_components]
+        return _layers(widths).to(device), _layers(widths[::-1]).to(device)
+
+    def _train(
+        self, encoder: nn.Sequential, decoder: nn.Sequential, points: Tensor, on_progress: OnProgress | None
+    ) -> None:
+        network = nn.Sequential(nn.Dropout(self.noise), encoder, decoder)
+        n_batches = -(-len(points) // self.batch_size)
+        optimizer = torch.optim.Adam(network.parameters(), lr=self.learning_rate, fused=True)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, self.learning_rate, total_steps=self.max_epochs * n_batches
+        )
+        kind = points.device.type
+        for epoch in range(self.max_epochs):
+            total = torch.zeros((), device=points.device)
+            for rows in torch.randperm(len(points), device=points.device).split(self.batch_size):
+                batch = points[rows]
+                with torch.autocast(kind, torch.bfloat16, multiplies_bfloat16(kind), cache_enabled=False):
+                    restored = network(batch)
+                loss = nn.functional.mse_loss(restored.float(), batch)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+                total += loss.detach()
+            if on_progress is not None:
+                on_progress(epoch + 1, self.max_epochs, f"mean squared error {float(total) / n_batches:.4f}")
+
+
+def _layers(widths: list[int]) -> nn.Sequential:
+    """Linear layers of these widths, and ReLU between them."""
+    layers: list[nn.Module] = []
+    for n_in, n_out in pairwise(widths):
+        layers += [nn.Linear(n_in, n_out), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def _encode(encoder: nn.Sequential, points: Tensor) -> Tensor:
+    """(n, d) -> (n, n_components), learning nothing."""
+    with torch.inference_mode():
+        return torch.cat([encoder(block) for block in points.split(ENCODE_ROWS)])
