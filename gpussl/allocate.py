@@ -3,6 +3,8 @@
 import dataclasses
 import time
 
+import numpy as np
+
 from gpussl import backend, evaluate
 from gpussl.arrays import take_or
 from gpussl.cluster import assign
@@ -30,8 +32,9 @@ def score_clusters(
     Allocations
         Of the test points: chosen by the labels they are scored on.
     list of Result
-        First the honest one, with each cluster named by the label bought nearest its centroid; then the upper bound,
-        with the best of all allocations. Neither has its seed yet, nor the first its selection.
+        First the honest one, with each cluster named by the label bought nearest its centroid; then that with the best
+        of all allocations as the training labels judge them; then the upper bound, as the test labels do. None has its
+        seed yet, nor the first its selection.
 
     Raises
     ------
@@ -65,7 +68,9 @@ def score_clusters(
         fit_seconds=0.0,
         predict_seconds=assign_seconds,
         device=twin.device_name(),
+        train_accuracy=oracle.accuracy(on_training),
     )
+    by_training = name_by_training_labels(dataset, oracle, clustering.labels, clusters, k, honest)
     bound = dataclasses.replace(
         honest,
         select="test_labels",
@@ -75,5 +80,31 @@ def score_clusters(
         label_accuracy=1.0,
         test_accuracy=allocations.accuracy,
         fit_seconds=score_seconds,
+        train_accuracy=None,
     )
-    return allocations, [honest, bound]
+    return allocations, [honest, by_training, bound]
+
+
+def name_by_training_labels(
+    dataset: Dataset, oracle: Oracle, train: Array, test: Array, n_clusters: int, result: Result
+) -> Result:
+    """The result of clusters, or of a model's classes taken as clusters, as the training labels would best name them.
+
+    Parameters
+    ----------
+    train, test : (n,) and (n_test,) int array
+        The cluster of each point, below `n_clusters`.
+    result : Result
+        Theirs by bought labels.
+    """
+    allocation = oracle.best_allocation(train, n_clusters, len(dataset.class_names))
+    names = backend.of(test).asarray(np.asarray(allocation.best))
+    return dataclasses.replace(
+        result,
+        select="training_labels",
+        propagation="best_allocation",
+        n_labels=allocation.n_points,
+        label_accuracy=allocation.accuracy,
+        test_accuracy=evaluate.accuracy(dataset, take_or(names, test, UNLABELLED)),
+        train_accuracy=allocation.accuracy,
+    )

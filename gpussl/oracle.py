@@ -3,6 +3,7 @@
 import numpy as np
 
 from gpussl import backend
+from gpussl.permutations import Allocations, contingency, score_allocations
 from gpussl.records import UNLABELLED, Array, PseudoLabels
 
 
@@ -34,6 +35,23 @@ class Oracle:
         wanted = twin.to_numpy(indices)
         self._bought[wanted] = True
         return twin.asarray(self._y[wanted])
+
+    def accuracy(self, classes: Array) -> float:
+        """Share of all training points whose class (n,) is the true one: for reports, never for training."""
+        return float(np.mean(backend.of(classes).to_numpy(classes) == self._y))
+
+    def best_allocation(self, clusters: Array, n_clusters: int, n_classes: int) -> Allocations:
+        """The best way to name clusters by classes, each by another one, judged by all training labels.
+
+        For reports, never for training: it has seen labels that were not bought.
+
+        Parameters
+        ----------
+        clusters : (n,) int array
+            The cluster of each training point, or -1.
+        """
+        table = contingency(clusters, backend.of(clusters).asarray(self._y), n_clusters, n_classes)
+        return score_allocations(table, len(self._y))
 
     def correct(self, pseudo_labels: PseudoLabels) -> np.ndarray:
         """For each labelled point, in order, whether its label is the true one: for reports, never for training."""

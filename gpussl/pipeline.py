@@ -83,7 +83,7 @@ def run(job: Job, folder: Path, *, replace: bool = False) -> list[Result]:
             for name in job.classifier:
                 model, fit_seconds = _train(run_on, data, training_set, name)
                 store.save(folder / "models" / f"{training_set.name}-{name}.safetensors", model)
-                results.append(_evaluate(run_on, data, training_set, name, model, fit_seconds))
+                results += _evaluate(run_on, data, labelling.oracle, training_set, name, model, fit_seconds)
         with monitor.stage("report", cpu):
             seed = seeds.derive(job.seed, "report")
             diagnostics = diagnose(data.dataset, data.X_train, clustering, labelling.bought, labelling.oracle, seed)
@@ -236,13 +236,13 @@ def _allocate(
         allocations, results = allocate.score_clusters(
             data.dataset, data.X_test, clustering, labelling.bought, labelling.oracle
         )
-        honest, bound = (dataclasses.replace(result, seed=run_on.job.seed) for result in results)
+        honest, *judged = (dataclasses.replace(result, seed=run_on.job.seed) for result in results)
         honest = dataclasses.replace(honest, select=run_on.job.select.name)
         stage.note = (
             f"test accuracy {honest.test_accuracy:.2%} named by {honest.n_labels:,} bought labels, one to one at most "
-            f"{bound.test_accuracy:.2%} ({allocations.method})"
+            f"{judged[-1].test_accuracy:.2%} ({allocations.method})"
         )
-    return allocations, [honest, bound]
+    return allocations, [honest, *judged]
 
 
 def _featurize(run_on: Context, data: Data, clustering: Clustering) -> Data:
@@ -292,29 +292,37 @@ def _train(run_on: Context, data: Data, training_set: TrainingSet, name: str) ->
 
 
 def _evaluate(
-    run_on: Context, data: Data, training_set: TrainingSet, name: str, model: Any, fit_seconds: float
-) -> Result:
-    """Open the test labels, once for each model."""
+    run_on: Context, data: Data, oracle: Oracle, training_set: TrainingSet, name: str, model: Any, fit_seconds: float
+) -> list[Result]:
+    """Open the test labels, once for each model; and score what it says of the training points, if that is wanted."""
+    job = run_on.job
     with run_on.monitor.stage(f"evaluate {training_set.name} {name}", run_on.twin) as stage:
         start = time.perf_counter()
         predicted = model.predict(data.X_test)
         run_on.twin.synchronize()
         predict_seconds = time.perf_counter() - start
-        accuracy = evaluate.accuracy(data.dataset, predicted)
-        stage.note = f"test accuracy {accuracy:.2%}"
-    labels = training_set.pseudo_labels.labels
-    return Result(
-        select=training_set.select,
-        propagation=training_set.propagation,
-        classifier=name,
-        n_clusters=training_set.n_clusters,
-        n_labels=training_set.n_bought,
-        n_train=int(array_namespace(labels).count_nonzero(labels != UNLABELLED)),
-        percentile=training_set.percentile,
-        seed=run_on.job.seed,
-        label_accuracy=training_set.label_accuracy,
-        test_accuracy=accuracy,
-        fit_seconds=fit_seconds,
-        predict_seconds=predict_seconds,
-        device=run_on.twin.device_name(),
-    )
+        labels = training_set.pseudo_labels.labels
+        result = Result(
+            select=training_set.select,
+            propagation=training_set.propagation,
+            classifier=name,
+            n_clusters=training_set.n_clusters,
+            n_labels=training_set.n_bought,
+            n_train=int(array_namespace(labels).count_nonzero(labels != UNLABELLED)),
+            percentile=training_set.percentile,
+            seed=job.seed,
+            label_accuracy=training_set.label_accuracy,
+            test_accuracy=evaluate.accuracy(data.dataset, predicted),
+            fit_seconds=fit_seconds,
+            predict_seconds=predict_seconds,
+            device=run_on.twin.device_name(),
+        )
+        stage.note = f"test accuracy {result.test_accuracy:.2%}"
+        if not job.score_training:
+            return [result]
+        said = model.predict(data.X_train)
+        result = dataclasses.replace(result, train_accuracy=oracle.accuracy(said))
+        if not job.allocate:
+            return [result]
+        n_classes = len(data.dataset.class_names)
+        return [result, allocate.name_by_training_labels(data.dataset, oracle, said, predicted, n_classes, result)]

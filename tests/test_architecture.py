@@ -10,10 +10,9 @@ import gpussl
 PACKAGE = Path(gpussl.__file__).parent
 FILES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py")}
 # pipeline.py, allocate.py and diagnose.py put stages together; no stage imports another
-STAGES = ["features.py", "select.py", "oracle.py", "propagate.py", "evaluate.py"]
-STAGES += [
-    name for name in FILES if name.startswith(("data/", "represent/", "cluster/", "models/")) and "__main__" not in name
-]
+STAGES = ["features.py", "oracle.py", "propagate.py", "evaluate.py"]
+FOLDERS = ("data/", "represent/", "cluster/", "select/", "models/")
+STAGES += [name for name in FILES if name.startswith(FOLDERS) and "__main__" not in name]
 
 
 def imports(tree):

@@ -1,4 +1,4 @@
-"""Selection and propagation against a few lines of brute force."""
+"""Propagation against a few lines of brute force."""
 
 from fractions import Fraction
 from math import floor
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gpussl.errors import ConfigError
 from gpussl.propagate import ClusterPropagation, NoPropagation, cluster_names, nearness
-from gpussl.select import All, First, NearestToCentroid, Random
+from gpussl.select import NearestToCentroid
 
 N_CLUSTERS = 6  # of which hypothesis leaves some empty
 # whole distances, so that ties are common; -1 is in no cluster
@@ -21,13 +21,6 @@ percentiles = st.sampled_from([0, 10, 20, 25, 30, 50, 75, 99, 100])
 def members_by_distance(pairs, cluster):
     """The indices of a cluster's members, nearest first, ties by index."""
     return sorted((i for i, (c, _) in enumerate(pairs) if c == cluster), key=lambda i: (pairs[i][1], i))
-
-
-@given(pairs=points)
-def test_the_representative_is_the_nearest_member(xp, host, make_clustering, pairs):
-    clustering = make_clustering(xp, *np.array(pairs).T, N_CLUSTERS)
-    expected = sorted(m[0] for c in range(N_CLUSTERS) if (m := members_by_distance(pairs, c)))
-    assert host(NearestToCentroid().select(None, clustering, 0, None)).tolist() == expected
 
 
 @given(pairs=points, percentile=percentiles)
@@ -106,19 +99,6 @@ def test_nearness_counts_the_members_that_come_before(xp, host, make_clustering,
             assert found[i] == rank / len(members)
 
 
-def test_random_selection_is_without_replacement_and_by_seed(xp, host, make_clustering):
-    clustering = make_clustering(xp, [0] * 50, range(50), 1)
-    first, again, other = (host(Random(20).select(None, clustering, seed, None)) for seed in (1, 1, 2))
-    assert first.tolist() == again.tolist() != other.tolist()
-    assert len(set(first.tolist())) == 20
-    assert first.tolist() == sorted(first.tolist())
-
-
-def test_more_random_labels_than_points_are_refused(xp, make_clustering):
-    with pytest.raises(ConfigError, match=r"select\.n_labels: expected at most .* 3, found 4"):
-        Random(4).select(None, make_clustering(xp, [0] * 3, range(3), 1), 0, None)
-
-
 @given(pairs=points, data=st.data())
 def test_a_cluster_is_named_by_the_label_bought_nearest_its_centroid(xp, host, make_clustering, pairs, data):
     bought = sorted(data.draw(st.sets(st.integers(0, len(pairs) - 1), min_size=1)))
@@ -131,19 +111,9 @@ def test_a_cluster_is_named_by_the_label_bought_nearest_its_centroid(xp, host, m
     assert host(cluster_names(clustering, indices, indices)).tolist() == expected
 
 
-def test_the_first_and_all_are_what_they_say(xp, host, make_clustering):
-    clustering = make_clustering(xp, [-1] * 9, range(9), 0)
-    assert host(First(4).select(None, clustering, 0, None)).tolist() == [0, 1, 2, 3]
-    assert host(All().select(None, clustering, 0, None)).tolist() == list(range(9))
-    with pytest.raises(ConfigError, match=r"select\.n_labels: expected at most .* 9, found 10"):
-        First(10).select(None, clustering, 0, None)
-
-
-def test_without_clusters_no_label_spreads_and_no_representative_is_found(xp, host, make_clustering):
+def test_without_clusters_no_label_spreads(xp, host, make_clustering):
     clustering = make_clustering(xp, [-1] * 5, range(5), 0)
     indices = xp.asarray(np.array([1, 3]))
     with pytest.raises(ConfigError, match="propagate: expected clusters to propagate labels in, found none"):
         ClusterPropagation().propagate(None, clustering, indices, indices)
     assert host(NoPropagation().propagate(None, clustering, indices, indices).labels).tolist() == [-1, 1, -1, 3, -1]
-    with pytest.raises(ConfigError, match="select=nearest_to_centroid: expected clusters, found none"):
-        NearestToCentroid().select(None, clustering, 0, None)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from array_api_compat import array_namespace
 
+from gpussl import seeds
 from gpussl.arrays import arange_like
 from gpussl.cluster.assign import log_densities, mahalanobis
 from gpussl.cluster.kmeans import KMeans
@@ -23,6 +24,8 @@ class GaussianMixture:
     ----------
     n_clusters : int
         Components.
+    n_init : int
+        k-means clusterings to begin from, of which that with the most likely mixture is kept.
     max_iter : int
         EM iterations at most.
     tol : float
@@ -36,6 +39,7 @@ class GaussianMixture:
     """
 
     n_clusters: int = param(10, ge=1)
+    n_init: int = param(1, ge=1)
     max_iter: int = param(200, ge=1)
     tol: float = param(1e-3, gt=0)
     regularization: float = param(1e-3, gt=0)
@@ -50,10 +54,17 @@ class GaussianMixture:
     def fit(self, X: Array, seed: int, on_progress: OnProgress | None = None) -> Clustering:
         """Cluster (n, d) points. `distances` are Mahalanobis distances; `inertia` is the sum of their squares."""
         X = X[:, :]  # in memory: here is where rows on disk refuse it, not after k-means
-        return self.fit_from(X, KMeans(self.n_clusters).fit(X, seed), on_progress)
+        seeds_of_starts = [seed, *(seeds.derive(seed, f"start {number}") for number in range(1, self.n_init))]
+        starts = (KMeans(self.n_clusters).fit(X, seed_of_start) for seed_of_start in seeds_of_starts)
+        mixtures = [self._fit_from(X, start, on_progress) for start in starts]
+        return max(mixtures, key=lambda fitted: fitted[1])[0]
 
     def fit_from(self, X: Array, start: Clustering, on_progress: OnProgress | None = None) -> Clustering:
         """The same, from a clustering of the points."""
+        return self._fit_from(X, start, on_progress)[0]
+
+    def _fit_from(self, X: Array, start: Clustering, on_progress: OnProgress | None) -> tuple[Clustering, float]:
+        """The mixture, and the mean log-likelihood of a point."""
         xp = array_namespace(X)
         names = arange_like(self.n_clusters, X)
         points = xp.astype(X, xp.float64)
@@ -72,9 +83,10 @@ class GaussianMixture:
                 break
         labels = xp.argmax(weights, axis=1)
         distances = _own_distances(mixture, points, labels)
-        return dataclasses.replace(
+        fitted = dataclasses.replace(
             mixture, labels=labels, distances=xp.sqrt(distances), inertia=float(xp.sum(distances)), n_iter=iteration
         )
+        return fitted, likelihood
 
     def _maximize(self, X: Array, weights: Array, clustering: Clustering) -> Clustering:
         """The mixture that is most likely where each point belongs to each component by its weight (n, k)."""

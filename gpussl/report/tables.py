@@ -14,14 +14,21 @@ from gpussl.monitor import Stage
 from gpussl.permutations import Allocations
 from gpussl.records import Dataset, Result
 
-DECIMALS = {"label_accuracy": 6, "test_accuracy": 6, "fit_seconds": 3, "predict_seconds": 3}
+DECIMALS = {"label_accuracy": 6, "train_accuracy": 6, "test_accuracy": 6, "fit_seconds": 3, "predict_seconds": 3}
 SELECTED = {
     "nearest_to_centroid": "bought labels alone",
     "random": "random labels",
     "first": "first labels",
     "all": "all labels",
+    "typical": "the clusters' most typical",
+    "coverage": "labels that cover most",
+    "cluster_budget": "more labels for mixed clusters",
 }
-PROPAGATED = {"cluster": "whole cluster", "best_allocation": "best one-to-one, by test labels: upper bound"}
+PROPAGATED = {"cluster": "whole cluster"}
+JUDGED = {  # the labels by which the best allocation is chosen
+    "training_labels": "best one-to-one, by all training labels",
+    "test_labels": "best one-to-one, by test labels: upper bound",
+}
 HEADER = ("training labels", "classifier", "bought", "used", "right", "test accuracy", "published", "fit")
 
 
@@ -31,6 +38,8 @@ def title(select: str, propagation: str, percentile: float | None) -> str:
         return SELECTED.get(select, select)
     if propagation == "nearest" and percentile is not None:
         return f"nearest {percentile:g} %"
+    if propagation == "best_allocation":
+        return JUDGED.get(select, propagation)
     return PROPAGATED.get(propagation, propagation)
 
 

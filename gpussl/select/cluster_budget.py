@@ -1,0 +1,150 @@
+"""More labels for mixed clusters: what a first round shows of them decides where the second goes."""
+
+from dataclasses import dataclass
+from math import ceil
+from typing import ClassVar
+
+import numpy as np
+from array_api_compat import array_namespace, device
+
+from gpussl import backend, seeds
+from gpussl.arrays import group_bounds, group_sort
+from gpussl.errors import ConfigError
+from gpussl.params import param
+from gpussl.records import Array, Buy, Clustering
+from gpussl.select.checks import Budget, require_clusters
+
+
+@dataclass(frozen=True)
+class ClusterBudget(Budget):
+    """A budget for each cluster by its size and by how mixed it is.
+
+    The first round buys one label in each cluster, nearest the centroid, and spreads the rest of its share over the
+    clusters by their size, and over each from the centroid to the rim. It shows how mixed each is; the second round
+    divides what is left by size times spread, as Neyman's allocation does, and draws at random in each cluster.
+    Fewer labels than clusters go to the largest clusters, one each. Points in no cluster are never bought.
+
+    The spread of a cluster is the square root of the chance that two labels drawn from it differ, sqrt(p (1 - p)) times
+    the square root of 2 for two classes. So that one label does not make a cluster pure, its shares of the classes are
+    mixed with those of all bought labels, as if it had `prior` more labels that are like all.
+
+    Parameters
+    ----------
+    first_share : float
+        Of the labels, for the first round: at least one for each cluster in any case.
+    prior : float
+
+    References
+    ----------
+    Neyman, "On the two different aspects of the representative method", JRSS, 1934.
+    Dasgupta, Hsu, "Hierarchical sampling for active learning", ICML 2008: labels for mixed clusters, which they split.
+    """
+
+    first_share: float = param(0.5, gt=0, le=1)
+    prior: float = param(1.0, gt=0)
+    name: ClassVar[str] = "cluster_budget"
+
+    def select(self, X: Array, clustering: Clustering, seed: int, buy: Buy) -> Array:
+        """Indices (n_labels,) of the points, ascending and different. Some are bought on the way.
+
+        Raises
+        ------
+        ConfigError
+            There are no clusters, or more labels than points in them.
+        """
+        require_clusters(clustering, self.name)
+        xp, labels = array_namespace(clustering.labels), clustering.labels
+        order = group_sort(labels, clustering.distances)
+        bounds = group_bounds(xp.take(labels, order), clustering.centroids.shape[0])
+        start, size = (backend.of(bound).to_numpy(bound) for bound in bounds)
+        self._check_members(int(size.sum()))
+
+        def points(places: np.ndarray) -> Array:
+            return xp.take(order, xp.asarray(places, device=device(order)))
+
+        n_first = first_round(size, self.n_labels, self.first_share)
+        ranks = [spread_out(int(m), int(count)) for m, count in zip(size, n_first, strict=True)]
+        first = points(np.concatenate([begin + rank for begin, rank in zip(start, ranks, strict=True)]))
+        n_left = self.n_labels - int(n_first.sum())
+        if n_left == 0:
+            return xp.sort(first)
+        bought = buy(first)
+        clusters = np.repeat(np.arange(len(size)), n_first)
+        spread = spreads(clusters, backend.of(bought).to_numpy(bought), len(size), self.prior)
+        n_second = apportion(size * spread, size - n_first, n_left)
+        second = points(_draw_others(seeds.generator(seed, self.name), start, size, ranks, n_second))
+        return xp.sort(xp.concat([first, second]))
+
+    def _check_members(self, n_members: int) -> None:
+        if self.n_labels > n_members:
+            raise ConfigError(
+                f"select.n_labels: expected at most the number of training points that are in clusters, {n_members}, "
+                f"found {self.n_labels}"
+            )
+
+
+def first_round(size: np.ndarray, n_labels: int, share: float) -> np.ndarray:
+    """How many labels each cluster gets at first (k,), of `n_labels`, by the clusters' sizes (k,)."""
+    occupied = (size > 0).astype(np.int64)
+    n_occupied = int(occupied.sum())
+    if n_labels <= n_occupied:
+        counts = np.zeros_like(occupied)
+        counts[np.argsort(-size, kind="stable")[:n_labels]] = 1
+        return counts
+    n_first = max(n_occupied, ceil(share * n_labels))
+    return occupied + apportion(size, size - occupied, n_first - n_occupied)
+
+
+def spread_out(n: int, count: int) -> np.ndarray:
+    """`count` different ranks (count,) out of `n`, evenly spaced from 0."""
+    return np.arange(count) * n // max(count, 1)
+
+
+def spreads(clusters: np.ndarray, labels: np.ndarray, n_clusters: int, prior: float) -> np.ndarray:
+    """(k,): the root of the chance that two labels of a cluster differ, estimated as in `ClusterBudget`.
+
+    Parameters
+    ----------
+    clusters, labels : (m,) int array
+        The cluster of each bought label, and the label.
+    """
+    classes, encoded = np.unique(labels, return_inverse=True)
+    counts = np.zeros((n_clusters, len(classes)))
+    np.add.at(counts, (clusters, encoded), 1)
+    pseudo = prior * counts.sum(axis=0) / len(labels)
+    shares = (counts + pseudo) / (counts.sum(axis=1, keepdims=True) + prior)
+    return np.sqrt(np.maximum(1 - (shares**2).sum(axis=1), 0))
+
+
+def apportion(weights: np.ndarray, capacity: np.ndarray, total: int) -> np.ndarray:
+    """Whole numbers (k,) that sum to `total`, by the weights (k,), none above its capacity (k,), by largest remainders.
+
+    `total` is at most the sum of the capacities. What a full one would get goes to the others, and what those of no
+    weight must get is divided by what they can hold.
+    """
+    quota, is_open = np.zeros(len(weights)), capacity > 0
+    while (left := total - quota.sum()) > 0 and is_open.any():
+        among = np.where(is_open, weights, 0.0)
+        if among.sum() <= 0:
+            among = np.where(is_open, capacity, 0)
+        share = left * (among / among.sum())
+        full = is_open & (share >= capacity)
+        if not full.any():
+            quota = quota + share
+            break
+        quota, is_open = np.where(full, capacity, quota), is_open & ~full
+    counts = np.minimum(np.floor(quota).astype(np.int64), capacity)
+    remainders = np.where(counts < capacity, quota - counts, -1.0)
+    counts[np.argsort(-remainders, kind="stable")[: total - int(counts.sum())]] += 1
+    return counts
+
+
+def _draw_others(
+    rng: np.random.Generator, start: np.ndarray, size: np.ndarray, ranks: list[np.ndarray], counts: np.ndarray
+) -> np.ndarray:
+    """Places of so many members of each cluster (k,), drawn from those whose rank within it is not among `ranks`."""
+    drawn = []
+    for cluster in np.flatnonzero(counts):
+        others = np.setdiff1d(np.arange(size[cluster]), ranks[cluster], assume_unique=True)
+        drawn.append(start[cluster] + rng.choice(others, size=counts[cluster], replace=False))
+    return np.concatenate(drawn)

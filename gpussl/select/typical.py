@@ -1,0 +1,96 @@
+"""The label of each cluster's most typical member, where the cluster is densest."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from array_api_compat import array_namespace, device
+
+from gpussl import backend
+from gpussl.arrays import (
+    arange_like,
+    group_bounds,
+    itemsize,
+    mean_row,
+    row_blocks,
+    squared_distances,
+    squared_norms,
+)
+from gpussl.params import check, param
+from gpussl.records import Array, Buy, Clustering
+from gpussl.select.checks import require_clusters
+
+
+@dataclass(frozen=True)
+class Typical:
+    """Of each cluster the member whose nearest members are the closest on average, ties to the first.
+
+    Unlike the member nearest the centroid it stands where there are many others, also in a cluster that is no ball.
+    Empty clusters have none.
+
+    Parameters
+    ----------
+    n_neighbors : int
+        Nearest members that count, all others in a cluster that has no more.
+
+    References
+    ----------
+    Hacohen, Dekel, Weinshall, "Active learning on a budget: opposite strategies suit high and low budgets", ICML 2022.
+    """
+
+    n_neighbors: int = param(20, ge=1)
+    name: ClassVar[str] = "typical"
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def check_size(self, n: int) -> None:
+        """Any number of points will do."""
+
+    def select(self, X: Array, clustering: Clustering, seed: int, buy: Buy) -> Array:
+        """Indices (m,) of the typical of (n, d) points, ascending and different, m at most k.
+
+        Raises
+        ------
+        ConfigError
+            There are no clusters.
+        """
+        require_clusters(clustering, self.name)
+        xp = array_namespace(clustering.labels)
+        order = xp.argsort(clustering.labels, stable=True)
+        bounds = group_bounds(xp.take(clustering.labels, order), clustering.centroids.shape[0])
+        starts, sizes = (backend.of(bound).to_numpy(bound).tolist() for bound in bounds)
+        chosen = [
+            self._most_typical(X, order[start : start + size])
+            for start, size in zip(starts, sizes, strict=True)
+            if size > 0
+        ]
+        return xp.sort(xp.concat(chosen)) if chosen else order[:0]
+
+    def _most_typical(self, X: Array, members: Array) -> Array:
+        """The most typical (1,) of the points at `members` (m,), ascending."""
+        if members.shape[0] <= 2:  # two are as near to each other
+            return members[:1]
+        xp = array_namespace(members)
+        points = xp.take(X, members, axis=0)
+        best = xp.argmin(mean_distances(points, self.n_neighbors))
+        return xp.take(members, xp.reshape(best, (1,)))
+
+
+def mean_distances(points: Array, n_neighbors: int) -> Array:
+    """(n, d) -> (n,): the mean distance of each point to its `n_neighbors` nearest others, or to all if fewer.
+
+    All pairs are compared, a block at a time. Typicality is the inverse of it.
+    """
+    xp, n = array_namespace(points), points.shape[0]
+    k = min(n_neighbors, n - 1)
+    # from the mean, so that squared norms are no larger than the spread and few digits are lost in their difference
+    points = points - xp.astype(mean_row(points), points.dtype)
+    norms, names = squared_norms(points), arange_like(n, points)
+    itself = xp.asarray(xp.inf, dtype=points.dtype, device=device(points))
+    means = []
+    for rows in row_blocks(n, n * itemsize(points)):
+        squared = squared_distances(points[rows, :], points, norms[rows], norms)
+        squared = xp.where(names[rows][:, None] == names[None, :], itself, squared)
+        nearest = xp.sort(squared, axis=1, stable=False)[:, :k]
+        means.append(xp.sum(xp.sqrt(nearest), axis=1) / k)
+    return xp.concat(means)

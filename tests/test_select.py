@@ -1,0 +1,230 @@
+"""Selections against brute force on small cases, and what must hold of each."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpussl import arrays, backend, pipeline
+from gpussl.errors import ConfigError
+from gpussl.oracle import Oracle
+from gpussl.rows import ScaledRows
+from gpussl.select import All, ClusterBudget, Coverage, First, NearestToCentroid, Random, Typical
+from gpussl.select.coverage import choose_radius, cover, distance_table, radii_to_try
+from gpussl.select.typical import mean_distances
+
+N_CLUSTERS = 6  # of which hypothesis leaves some empty
+# whole distances, so that ties are common; -1 is in no cluster
+points = st.lists(st.tuples(st.integers(-1, N_CLUSTERS - 1), st.integers(0, 4)), min_size=1, max_size=40)
+seeds = st.integers(0, 1000)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Distances are computed a few rows at a time."""
+    monkeypatch.setattr(arrays, "BLOCK_BYTES", 1000)
+
+
+def blobs(sizes, *, apart=100.0, seed=0):
+    """Points (n, 2) in round blobs on a line, and the blob of each."""
+    blob = np.repeat(np.arange(len(sizes)), sizes)
+    return np.random.default_rng(seed).normal(size=(len(blob), 2)) + apart * blob[:, None], blob
+
+
+def select(selection, xp, X, clustering, y=None, seed=0):
+    """What is selected, and the oracle that sold labels on the way."""
+    oracle = Oracle(np.zeros(clustering.labels.shape[0], dtype=np.int64) if y is None else y)
+    chosen = selection.select(None if X is None else xp.asarray(X), clustering, seed, oracle.buy)
+    assert chosen.dtype == xp.int64
+    return backend.of(chosen).to_numpy(chosen), oracle
+
+
+@given(pairs=points)
+def test_the_representative_is_the_nearest_member(xp, host, make_clustering, pairs):
+    clustering = make_clustering(xp, *np.array(pairs).T, N_CLUSTERS)
+    members = [[(d, i) for i, (c, d) in enumerate(pairs) if c == cluster] for cluster in range(N_CLUSTERS)]
+    expected = sorted(min(of_cluster)[1] for of_cluster in members if of_cluster)
+    assert host(NearestToCentroid().select(None, clustering, 0, None)).tolist() == expected
+
+
+def test_random_selection_is_without_replacement_and_by_seed(xp, host, make_clustering):
+    clustering = make_clustering(xp, [0] * 50, range(50), 1)
+    first, again, other = (host(Random(20).select(None, clustering, seed, None)) for seed in (1, 1, 2))
+    assert first.tolist() == again.tolist() != other.tolist()
+    assert len(set(first.tolist())) == 20
+    assert first.tolist() == sorted(first.tolist())
+
+
+def test_the_first_and_all_are_what_they_say(xp, host, make_clustering):
+    clustering = make_clustering(xp, [-1] * 9, range(9), 0)
+    assert host(First(4).select(None, clustering, 0, None)).tolist() == [0, 1, 2, 3]
+    assert host(All().select(None, clustering, 0, None)).tolist() == list(range(9))
+
+
+@pytest.mark.parametrize("selection", [Random(4), First(4), Coverage(4)])
+def test_more_labels_than_points_are_refused(xp, make_clustering, selection):
+    with pytest.raises(ConfigError, match=r"select\.n_labels: expected at most .* 3, found 4"):
+        selection.select(xp.zeros((3, 2)), make_clustering(xp, [0] * 3, range(3), 1), 0, None)
+
+
+@pytest.mark.parametrize("selection", [NearestToCentroid(), Typical(), ClusterBudget(2)])
+def test_without_clusters_what_needs_them_is_refused(xp, make_clustering, selection):
+    clustering = make_clustering(xp, [-1] * 5, range(5), 0)
+    with pytest.raises(ConfigError, match=f"select={selection.name}: expected clusters, found none"):
+        selection.select(xp.zeros((5, 2)), clustering, 0, None)
+
+
+def brute_mean_distances(X, n_neighbors):
+    result = []
+    for i in range(len(X)):
+        distances = sorted(float(np.sqrt(((X[i] - X[j]) ** 2).sum())) for j in range(len(X)) if j != i)
+        result.append(np.mean(distances[:n_neighbors]))
+    return np.array(result)
+
+
+@given(seed=seeds, n=st.integers(2, 30), n_neighbors=st.integers(1, 40))
+def test_typicality_is_that_of_plain_loops(xp, host, small_blocks, seed, n, n_neighbors):
+    X = np.random.default_rng(seed).normal(size=(n, 3)) + 50
+    found = host(mean_distances(xp.asarray(X), n_neighbors))
+    np.testing.assert_allclose(found, brute_mean_distances(X, n_neighbors), rtol=1e-9)
+
+
+@given(seed=seeds, labels=st.lists(st.integers(-1, N_CLUSTERS - 1), min_size=1, max_size=40), k=st.integers(1, 8))
+def test_each_cluster_gives_its_most_typical_member(xp, make_clustering, seed, labels, k):
+    labels = np.array(labels)
+    X = np.random.default_rng(seed).normal(size=(len(labels), 3))
+    expected = []
+    for cluster in range(N_CLUSTERS):
+        members = np.flatnonzero(labels == cluster)
+        if len(members) == 1:
+            expected.append(members[0])
+        elif len(members) > 1:
+            expected.append(members[np.argmin(brute_mean_distances(X[members], k))])
+    found, oracle = select(Typical(k), xp, X, make_clustering(xp, labels, labels * 0, N_CLUSTERS))
+    assert found.tolist() == sorted(expected)
+    assert oracle.n_bought == 0
+
+
+def test_the_typical_stands_where_the_cluster_is_dense_and_not_in_its_middle(xp, make_clustering):
+    X, _ = blobs([30, 30])
+    X = np.concatenate([X, X.mean(axis=0, keepdims=True)])  # one lone point in the middle
+    distances = np.linalg.norm(X - X[-1], axis=1)
+    clustering = make_clustering(xp, [0] * 61, distances, 1)
+    assert select(NearestToCentroid(), xp, X, clustering)[0].tolist() == [60]
+    assert select(Typical(), xp, X, clustering)[0][0] < 60
+
+
+def test_of_equal_points_the_first_is_typical(xp, make_clustering):
+    X = np.full((7, 2), 0.25)
+    assert select(Typical(), xp, X, make_clustering(xp, [0, 1] * 3 + [-1], [0] * 7, 3))[0].tolist() == [0, 1]
+
+
+@given(seed=seeds, n=st.integers(1, 25))
+def test_the_table_holds_squared_distances(xp, host, small_blocks, seed, n):
+    X = np.random.default_rng(seed).normal(size=(n, 3)) + 50
+    table = host(distance_table(xp.asarray(X)))
+    np.testing.assert_allclose(table, ((X[:, None] - X[None]) ** 2).sum(axis=2), atol=1e-9)
+    assert (np.diag(table) == 0).all()
+
+
+@given(seed=seeds, n=st.integers(1, 25), radius=st.integers(0, 30), data=st.data())
+def test_each_ball_covers_the_most_that_is_left(xp, small_blocks, seed, n, radius, data):
+    X = np.random.default_rng(seed).integers(0, 9, size=(n, 2))  # whole numbers: no rounding, and many ties
+    n_balls = data.draw(st.integers(1, n))
+    table = ((X[:, None] - X[None]) ** 2).sum(axis=2).astype(np.float64)
+    balls = [{j for j in range(n) if table[i, j] <= radius} for i in range(n)]
+
+    expected, covered = [], set()
+    for _ in range(n_balls):
+        gains = {i: len(balls[i] - covered) for i in range(n) if i not in expected}
+        best = max(gains, key=lambda i: (gains[i], -i))
+        expected.append(best)
+        covered |= balls[best]
+    assert cover(xp.asarray(table), radius, n_balls) == (expected, len(covered))
+
+
+@given(seed=seeds, n=st.integers(2, 60), share=st.sampled_from([0.3, 0.5, 0.9, 1.0]), data=st.data())
+def test_the_radius_covers_the_share_and_a_smaller_one_does_not(xp, seed, n, share, data):
+    n_balls = data.draw(st.integers(1, n))
+    X = np.random.default_rng(seed).normal(size=(n, 2))
+    table = distance_table(xp.asarray(X))
+    radii, radius = radii_to_try(table), choose_radius(table, n_balls, share)
+    place = radii.index(radius)
+    if place < len(radii) - 1:
+        assert cover(table, radius, n_balls)[1] >= share * n
+    if place > 0:
+        assert cover(table, radii[place - 1], n_balls)[1] < share * n
+
+
+def test_the_radii_are_quantiles_of_the_distances_between_points(xp, host):
+    table = host(distance_table(xp.asarray(np.random.default_rng(0).normal(size=(600, 2)))))
+    others = np.sort(table[:256, 256:], axis=None)
+    radii = radii_to_try(xp.asarray(table))
+    assert radii == sorted(set(radii))
+    assert set(radii) <= set(others.tolist())
+    assert (radii[0], radii[-1]) == (others[0], others[-1])
+    assert radii_to_try(xp.zeros((1, 1))) == [0.0]
+
+
+def test_balls_fall_on_separate_blobs(xp, make_clustering):
+    X, blob = blobs([40, 20, 20, 10, 10])
+    clustering = make_clustering(xp, [-1] * 100, [0] * 100, 0)
+    found, oracle = select(Coverage(5, coverage=0.95), xp, X, clustering)
+    assert sorted(blob[found]) == [0, 1, 2, 3, 4]
+    assert oracle.n_bought == 0
+    assert 0 in blob[select(Coverage(1, coverage=0.4), xp, X, clustering)[0]]
+
+
+@given(seed=seeds, n=st.integers(1, 40), data=st.data())
+def test_coverage_gives_the_budget_of_different_points(xp, make_clustering, seed, n, data):
+    n_labels = data.draw(st.integers(1, n))
+    max_candidates = data.draw(st.integers(n_labels, 50))
+    X = np.random.default_rng(seed).integers(0, 3, size=(n, 2)).astype(np.float64)  # many agree
+    clustering = make_clustering(xp, [-1] * n, [0] * n, 0)
+    selection = Coverage(n_labels, max_candidates=max_candidates)
+    found, again = (select(selection, xp, X, clustering, seed=seed)[0].tolist() for _ in range(2))
+    assert found == again == sorted(set(found))
+    assert len(found) == n_labels
+    assert 0 <= found[0] <= found[-1] < n
+
+
+def test_coverage_draws_other_candidates_by_another_seed(xp, make_clustering):
+    X, _ = blobs([300])
+    clustering = make_clustering(xp, [-1] * 300, [0] * 300, 0)
+    one, other = (select(Coverage(5, max_candidates=50), xp, X, clustering, seed=seed)[0].tolist() for seed in (1, 2))
+    assert one != other
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ("select=typical select.n_neighbors=0", "n_neighbors: expected a whole number of at least 1, found 0"),
+        ("select=coverage select.n_labels=9000", "max_candidates: expected at least n_labels, 9000, found 8000"),
+        ("select=coverage select.coverage=1.5", "coverage: expected a number greater than 0 and at most 1, found 1.5"),
+        ("select=cluster_budget select.prior=0", "prior: expected a number greater than 0, found 0"),
+        ("select=cluster_budget select.first_share=0", "first_share: expected a number greater than 0 and at most 1"),
+        ("select=cluster_budget select.n_labels=0", "n_labels: expected a whole number of at least 1, found 0"),
+    ],
+)
+def test_settings_out_of_range_are_refused(job, overrides, message):
+    with pytest.raises(ConfigError, match=rf"^select\.{message}"):
+        job(*overrides.split())
+
+
+@pytest.mark.parametrize("selection", [Typical(), Coverage(20, max_candidates=60)])
+def test_rows_on_disk_are_selected_like_an_array(make_clustering, selection):
+    raw = np.random.default_rng(0).integers(0, 256, size=(100, 5), dtype=np.uint8)
+    clustering = make_clustering(np, np.arange(100) % 4, np.zeros(100), 4)
+    rows = ScaledRows(raw, 255.0, memory_limit=10**6)
+    found, expected = (selection.select(X, clustering, 0, None) for X in (rows, rows[:]))
+    assert found.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("choice", ["typical", "coverage", "cluster_budget"])
+def test_a_run_buys_as_many_random_labels(job, tmp_path, choice):
+    settings = [] if choice == "typical" else ["select.n_labels=40"]
+    made = job(f"select={choice}", *settings, "propagate=[none]", "classifier=[logistic]")
+    results = pipeline.run(made, tmp_path / "run")
+    assert [(r.select, r.n_labels, r.n_train) for r in results] == [
+        (select, 40 if settings else 20, 40 if settings else 20) for select in (choice, "random")
+    ]
