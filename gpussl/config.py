@@ -76,6 +76,7 @@ class Config:
     allocate: bool = False
     score_training: bool = False
     select: Any = None
+    budget: Any = None
     propagate: dict[str, Any] = field(default_factory=dict)
     classifier: dict[str, Any] = field(default_factory=dict)
     published: list[Published] = field(default_factory=list)
@@ -101,6 +102,7 @@ class Job:
     propagate: dict[str, Any]
     classifier: dict[str, Any]
     published: list[Published]
+    budget: Any
     resolved: str
 
 
@@ -139,6 +141,7 @@ def build(cfg: DictConfig) -> Job:
         propagate=_instantiate_all(cfg.propagate, "propagate"),
         classifier=classifiers,
         published=[Published(**entry) for entry in _plain(cfg.published)],
+        budget=None if cfg.budget is None else instantiate(cfg.budget, "budget"),
         resolved=OmegaConf.to_yaml(cfg, resolve=True),
     )
 

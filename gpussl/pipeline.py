@@ -10,9 +10,10 @@ from typing import Any
 import sklearn
 from array_api_compat import array_namespace
 
-from gpussl import allocate, backend, environment, evaluate, limits, report, represent, seeds, store
+from gpussl import advisor, allocate, backend, environment, evaluate, limits, report, represent, seeds, store
 from gpussl.arrays import arange_like
 from gpussl.backend import cpu
+from gpussl.calibration import calibrate
 from gpussl.config import Job
 from gpussl.diagnose import diagnose
 from gpussl.errors import ConfigError
@@ -68,6 +69,9 @@ def run(job: Job, folder: Path, *, replace: bool = False) -> list[Result]:
     limits.check_device(job, twin)
     monitor = Monitor()
     run_on = Context(job, twin, monitor, _open_cache(job, twin))
+    if job.budget is not None:
+        _advise(run_on, folder, device_reason, replace=replace)
+        return []
     with report.claim(folder, replace=replace), monitor.live():
         pixels = _load(run_on)
         data = _represent(run_on, pixels)
@@ -87,10 +91,42 @@ def run(job: Job, folder: Path, *, replace: bool = False) -> list[Result]:
         with monitor.stage("report", cpu):
             seed = seeds.derive(job.seed, "report")
             diagnostics = diagnose(data.dataset, data.X_train, clustering, labelling.bought, labelling.oracle, seed)
-            report.write(folder, job, data.dataset, results, diagnostics, allocations)
+            calibrations = calibrate(labelling.oracle, labelling.training_sets)
+            report.write(folder, job, data.dataset, results, diagnostics, allocations, calibrations)
         report.finish(folder, job, data.dataset, monitor, results, device_reason)
     report.show(folder, job, data.dataset, results, monitor.stages, device_reason)
     return results
+
+
+def _advise(run_on: Context, folder: Path, device_reason: str, *, replace: bool) -> None:
+    """Spend a budget of labels to find out how many are needed, instead of the stages from clustering on."""
+    job, twin, monitor = run_on.job, run_on.twin, run_on.monitor
+    advisor.check_job(job)
+    with report.claim(folder, replace=replace), monitor.live():
+        pixels = _load(run_on)
+        n_points = len(pixels.dataset.X_train)
+        job.budget.check_size(n_points)
+        data, oracle = _represent(run_on, pixels), Oracle(pixels.dataset.y_train)
+
+        def cluster(points: Array, n_clusters: int | None) -> Clustering:
+            settings = job.cluster if n_clusters is None else dataclasses.replace(job.cluster, n_clusters=n_clusters)
+            fingerprint = f"{data.fingerprint} {store.digest(points)}"
+            part = dataclasses.replace(data, X_train=data.X_train.take(points, axis=0), fingerprint=fingerprint)
+            return _cluster(dataclasses.replace(run_on, job=dataclasses.replace(job, cluster=settings)), part)
+
+        purchase = advisor.choose(job, data.X_train, twin, oracle.buy, cluster)
+        (model,) = job.classifier.values()
+        X = (pixels if job.features.of_pixels else data).X_train
+        learner = advisor.Learner(model, X, twin, pixels.dataset.image_shape, job.seed)
+        with monitor.stage("train", twin) as stage:
+            measured = advisor.measure(purchase, oracle.buy, job, learner, monitor.advance)
+            stage.note = f"{oracle.n_bought:,} labels bought"
+        with monitor.stage("report", cpu):
+            advices = [advisor.advise(item, job.budget, n_points, job.seed) for item in measured]
+            outcome = advisor.Outcome(job.budget, oracle.n_bought, n_points, advices)
+            report.write_budget(folder, job, outcome)
+        report.finish_budget(folder, job, pixels.dataset, monitor, outcome, device_reason)
+    report.show_budget(folder, job, outcome, monitor.stages, device_reason)
 
 
 def _open_cache(job: Job, twin: ModuleType) -> store.Cache:
@@ -260,11 +296,11 @@ def _featurize(run_on: Context, data: Data, clustering: Clustering) -> Data:
 def _train(run_on: Context, data: Data, training_set: TrainingSet, name: str) -> tuple[Any, float]:
     """Fit one classifier to one training set, or take it from an earlier run; with the seconds the fit took."""
     twin, monitor = run_on.twin, run_on.monitor
-    labels, sources = training_set.pseudo_labels.labels, training_set.pseudo_labels.sources
-    xp = array_namespace(labels)
+    known = training_set.pseudo_labels
+    labels, xp = known.labels, array_namespace(known.labels)
     points = xp.nonzero(labels != UNLABELLED)[0]
     model = sklearn.clone(run_on.job.classifier[name])
-    depends_on = {"data": data.fingerprint, "labels": store.digest(labels, sources)}
+    depends_on = {"data": data.fingerprint, "labels": store.digest(labels, known.sources, known.weights)}
     if "random_state" in model.get_params():
         model.random_state = seeds.derive(run_on.job.seed, f"train/{training_set.name}/{name}")
     if hasattr(model, "settled_precision"):
@@ -279,8 +315,8 @@ def _train(run_on: Context, data: Data, training_set: TrainingSet, name: str) ->
         depends_on["watch"] = extra["watch"].fingerprint
 
     def fit() -> Any:
-        X, y, groups = xp.take(data.X_train, points, axis=0), xp.take(labels, points), xp.take(sources, points)
-        model.fit(X, y, groups, on_progress=monitor.advance, **extra)
+        y, groups, weights = (xp.take(of_all, points) for of_all in (labels, known.sources, known.weights))
+        model.fit(xp.take(data.X_train, points, axis=0), y, groups, weights, on_progress=monitor.advance, **extra)
         twin.synchronize()
         return model
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from array_api_compat import array_namespace
+
 Array = Any  # a NumPy, CuPy or any other array-API array; what it is decides where the work is done
 
 UNLABELLED = -1  # as in scikit-learn's semi-supervised estimators
@@ -94,10 +96,18 @@ class PseudoLabels:
         A class number, or -1 where propagation did not reach.
     sources : (n,) int array
         The index of the point whose bought label this is, or -1. A bought point is its own source.
+    weights : (n,) float32 array
+        How sure each label is, 0 to 1: 1 if it was bought, 0 if there is none. Left out, 1 wherever there is one.
     """
 
     labels: Array
     sources: Array
+    weights: Array = None
+
+    def __post_init__(self) -> None:
+        if self.weights is None:
+            xp = array_namespace(self.labels)
+            object.__setattr__(self, "weights", xp.astype(self.labels != UNLABELLED, xp.float32))
 
 
 @dataclass(frozen=True)
@@ -174,6 +184,32 @@ class Diagnostics:
     nearness: Array
     correct: Array
     shown: list["ClusterExamples"]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How right the propagated labels of a training set are by their weight, the bought ones apart, on the host.
+
+    Attributes
+    ----------
+    name : str
+        Of the training set.
+    counts : (b,) int array
+        Labels in each of b equal bins of weights from 0 to 1.
+    weights, accuracies : (b,) float64 array
+        The mean weight of each bin's labels, and the share of them that are right; 0 where there are none.
+    error : float
+        The expected calibration error: the mean difference of those two, each bin counting as it has labels.
+    is_weighted : bool
+        Whether any weight is not 1.
+    """
+
+    name: str
+    counts: Array
+    weights: Array
+    accuracies: Array
+    error: float
+    is_weighted: bool
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.sparse
 import sklearn.cluster
 import sklearn.linear_model
 import sklearn.neighbors
@@ -32,12 +33,14 @@ CUML = {
     "build_kwds device_ids",
     "KNeighborsClassifier": "n_neighbors algorithm metric weights p algo_params metric_params n_jobs verbose "
     "output_type",
+    "NearestNeighbors": "n_neighbors verbose algorithm metric p algo_params metric_params n_jobs output_type",
 }
 HOMES = {
     "KMeans": "cluster",
     "HDBSCAN": "cluster",
     "LogisticRegression": "linear_model",
     "KNeighborsClassifier": "neighbors",
+    "NearestNeighbors": "neighbors",
 }
 SKLEARN = {name: getattr(getattr(sklearn, home), name) for name, home in HOMES.items()}
 FITTED = {
@@ -109,8 +112,10 @@ def fake_gpu(monkeypatch):
             memGetInfo=lambda: (30, 100), getDeviceProperties=lambda index: {"name": b"A GPU"}
         ),
     )
-    cupy.bincount = np.bincount
-    modules = {"cupy": cupy, "cuml": types.ModuleType("cuml")}
+    cupy.bincount, cupy.stack = np.bincount, np.stack
+    others = ("cuml", "cuml.manifold", "cupyx", "cupyx.scipy")
+    modules = {name: types.ModuleType(name) for name in others} | {"cupy": cupy}
+    modules["cupyx.scipy"].sparse, modules["cuml.manifold"].UMAP = scipy.sparse, None
     for name, home in HOMES.items():
         setattr(modules.setdefault(f"cuml.{home}", types.ModuleType(home)), name, SKLEARN[name])
     for name, module in modules.items():
@@ -148,6 +153,17 @@ def test_the_gpu_twins_kmeans_is_the_best_of_the_starts(fake_gpu):
     assert of_gpu[2] == of_cpu[2]
     assert calls == ["KMeans"] * 5
     assert [step[:2] for step in said] == [(number, 5) for number in range(1, 6)]
+
+
+def test_the_gpu_twins_neighbours_are_the_cpus_to_full_precision(fake_gpu):
+    calls = []
+    sys.modules["cuml.neighbors"].NearestNeighbors = spy("NearestNeighbors", calls)
+    gpu = importlib.import_module("gpussl.backend.gpu")
+    X = np.random.default_rng(0).normal(size=(90, 4))
+    of_gpu, of_cpu = (twin.nearest_neighbors(X, X[:20], 5) for twin in (gpu, cpu))
+    np.testing.assert_array_equal(of_gpu[0], of_cpu[0])
+    np.testing.assert_allclose(of_gpu[1], of_cpu[1])
+    assert calls == ["NearestNeighbors"]
 
 
 def test_auto_takes_the_gpu_where_there_is_one(fake_gpu):

@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from gpussl.backend import cpu, logistic, neighbors
 from gpussl.errors import ConfigError
 from gpussl.models import mlp
+from gpussl.models.convnet import ConvNetClassifier
 from gpussl.models.holdout import split_groups
 from gpussl.models.knn import KNeighborsClassifier
 from gpussl.models.logistic import LogisticRegression
@@ -306,6 +307,96 @@ def test_no_more_neighbours_are_asked_than_there_are():
     assert KNeighborsClassifier(5).fit(DIGITS[:2], np.array([4, 4])).predict(DIGITS[:3]).tolist() == [4, 4, 4]
 
 
+COUNTING = {  # those that heed weights
+    "logistic": lambda: LogisticRegression(),
+    "mlp": lambda: MLPClassifier(hidden_layer_sizes=[64, 32], max_epochs=6),
+    "xgboost": lambda: XGBClassifier(n_estimators=20, reg_alpha=0.1, max_depth=4, learning_rate=0.3),
+    "convnet": lambda: ConvNetClassifier(channels=[4, 8], n_steps=12, batch_size=32, unlabelled_ratio=1),
+}
+OTHERS = {"knn": lambda: KNeighborsClassifier(3), "study_convnet": lambda: StudyConvNet(channels=[2], max_epochs=2)}
+
+
+def fitted(model):
+    """All that a model has learnt, as bytes."""
+    arrays, _ = model.pack()
+    return {name: np.asarray(array).tobytes() for name, array in arrays.items()}
+
+
+@pytest.mark.parametrize("name", [*COUNTING, *OTHERS])
+def test_weights_of_one_change_nothing(name):
+    make, n = (COUNTING | OTHERS)[name], 200
+    weights = np.ones(n, dtype=np.float32)
+    models = [make().fit(DIGITS[:n], NAMES[:n], np.arange(n), each) for each in (None, weights)]
+    assert fitted(models[0]) == fitted(models[1])
+
+
+@pytest.mark.parametrize("name", ["logistic", "mlp", "xgboost"])
+def test_a_point_of_weight_nought_is_not_there(name):
+    n, rng = 300, np.random.default_rng(0)
+    weights = rng.choice([0, 0.5, 1], n).astype(np.float32)
+    y, there = np.where(weights == 0, 77, NAMES[:n]), weights > 0
+    whole = COUNTING[name]().fit(DIGITS[:n], y, np.arange(n), weights)
+    part = COUNTING[name]().fit(DIGITS[:n][there], y[there], np.arange(n)[there], weights[there])
+    assert fitted(whole) == fitted(part)
+    assert 77 not in whole.classes_
+
+
+def test_to_a_convnet_a_point_of_weight_nought_is_an_unlabelled_one():
+    n = 150
+    weights = np.where(np.arange(n) < 60, np.where(np.arange(n) % 2, 1, 0.5), 0).astype(np.float32)
+    y = np.where(weights == 0, -1, NAMES[:n])
+    whole, part = (COUNTING["convnet"]().fit(DIGITS[:n], each, None, weights) for each in (NAMES[:n], y))
+    assert fitted(whole) == fitted(part)
+    assert fitted(whole) != fitted(COUNTING["convnet"]().fit(DIGITS[:n], y))
+
+
+@pytest.mark.parametrize("classes", [range(10), [3, 8]])
+def test_to_logistic_regression_a_point_of_weight_two_is_two_points(classes):
+    of_these = np.isin(NAMES, list(classes))
+    X, y = DIGITS[of_these][:400].astype(np.float64), NAMES[of_these][:400]
+    times = np.random.default_rng(0).integers(1, 4, len(X))
+    settings = {"C": 0.5, "max_iter": 3000, "tol": 1e-8}
+    weighed = LogisticRegression(**settings).fit(X, y, weights=times.astype(np.float64))
+    copied = LogisticRegression(**settings).fit(np.repeat(X, times, axis=0), np.repeat(y, times))
+    np.testing.assert_allclose(weighed.coef_, copied.coef_, atol=1e-4)
+    theirs = sklearn.linear_model.LogisticRegression(**settings).fit(np.sqrt(X), y, sample_weight=times)
+    np.testing.assert_allclose(weighed.coef_, theirs.coef_, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", list(COUNTING))
+def test_wrong_labels_do_less_harm_with_less_weight(name):
+    rng = np.random.default_rng(0)
+    is_wrong = rng.random(1000) < 0.5
+    y = np.where(is_wrong, (NAMES[:1000] + rng.integers(1, 4, 1000)) % 10, NAMES[:1000])
+    weights = np.where(is_wrong, 0.02, 1).astype(np.float32)
+    make = COUNTING[name]
+    if name == "convnet":
+        make = lambda: ConvNetClassifier(channels=[8, 16], n_steps=150, unlabelled_ratio=0)  # noqa: E731
+    plain, weighed = (make().fit(DIGITS[:1000], y, weights=each) for each in (None, weights))
+    right = [np.mean(model.predict(DIGITS[1000:]) == NAMES[1000:]) for model in (plain, weighed)]
+    assert right[1] > right[0] + 0.03
+
+
+def test_only_how_weights_compare_matters_to_the_mlp():
+    weights = np.random.default_rng(0).choice([0.25, 0.5], 200).astype(np.float32)
+    models = [COUNTING["mlp"]().fit(DIGITS[:200], NAMES[:200], weights=times * weights) for times in (1, 2)]
+    assert fitted(models[0]) == fitted(models[1])
+
+
+@pytest.mark.parametrize("name", list(COUNTING))
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (np.ones(19), r"weights: expected shape \(20,\), found \(19,\)"),
+        (-np.ones(20), "weights: expected numbers of at least 0"),
+        (np.full(20, np.nan), "weights: expected numbers of at least 0"),
+    ],
+)
+def test_weights_that_are_none_are_refused(name, weights, message):
+    with pytest.raises(ValueError, match=message):
+        COUNTING[name]().fit(DIGITS[:20], NAMES[:20], weights=weights)
+
+
 TREES = {"n_estimators": 60, "early_stopping_rounds": 5, "reg_alpha": 0.1, "max_depth": 4, "learning_rate": 0.3}
 
 
@@ -403,5 +494,5 @@ class TestStudyConvNet:
         assert [len(side) for side in StudyConvNet().split(np.zeros(3))] == [2, 1]
 
     def test_images_must_be_square(self):
-        with pytest.raises(ConfigError, match="classifier=study_convnet: expected square images, found 50 features"):
+        with pytest.raises(ConfigError, match="expected images, whose pixels are the features, found 50 features"):
             StudyConvNet().build(50, 10)

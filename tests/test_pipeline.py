@@ -70,7 +70,7 @@ def test_every_training_set_and_classifier_has_its_row(whole_run):
     _, folder, returned = whole_run
     rows = results(folder)
     header = "select,propagation,classifier,n_clusters,n_labels,n_train,percentile,seed,label_accuracy,test_accuracy"
-    assert ",".join(rows[0]) == header + ",fit_seconds,predict_seconds,device"
+    assert ",".join(rows[0]) == header + ",fit_seconds,predict_seconds,device,train_accuracy"
     sets = [("nearest_to_centroid", p) for p in ("none", "cluster", "nearest")] + [("random", "none"), ("all", "none")]
     expected = [(*labels, classifier) for labels in sets for classifier in ("logistic", "mlp")]
     assert [(row["select"], row["propagation"], row["classifier"]) for row in rows] == expected

@@ -6,17 +6,19 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from scipy import sparse
 from sklearn.cluster import HDBSCAN
 
 from gpussl.backend.lloyd import lloyd
 from gpussl.backend.logistic import LogisticRegression
-from gpussl.backend.neighbors import KNeighborsClassifier
+from gpussl.backend.neighbors import KNeighborsClassifier, search
 from gpussl.errors import ConfigError
 from gpussl.records import Array, OnProgress
 
 __all__ = [
     "DEVICE", "HDBSCAN", "HDBSCAN_COUNTS_ITSELF", "READS_IN_BLOCKS", "KNeighborsClassifier", "LogisticRegression",
-    "asarray", "bincount", "device_name", "kmeans", "memory", "synchronize", "to_numpy", "umap",
+    "asarray", "bincount", "device_name", "kmeans", "memory", "nearest_neighbors", "sparse", "synchronize", "to_numpy",
+    "umap",
 ]  # fmt: skip
 
 DEVICE = "cpu"  # as PyTorch and XGBoost call it
@@ -48,6 +50,15 @@ def kmeans(
     """
     centroids, labels, _, n_iter = lloyd(X, starts, max_iter, tol, on_progress)
     return centroids, labels, n_iter
+
+
+def nearest_neighbors(X: Array, queries: Array, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k nearest of (n, d) points to each of (m, d) queries, the nearest first: indices and distances, each (m, k).
+
+    A query that is one of the points is found like any other.
+    """
+    indices, squared = search(X, queries, k)
+    return indices, np.sqrt(squared)
 
 
 def umap(

@@ -7,6 +7,7 @@ learns so at once and not in the middle of a fit.
 import cupy
 import numpy as np
 
+from gpussl.arrays import paired_distances
 from gpussl.records import Array, OnProgress
 
 if not cupy.is_available():
@@ -15,11 +16,13 @@ if not cupy.is_available():
 from cuml.cluster import HDBSCAN, KMeans  # importing cuML needs a GPU
 from cuml.linear_model import LogisticRegression
 from cuml.manifold import UMAP
-from cuml.neighbors import KNeighborsClassifier
+from cuml.neighbors import KNeighborsClassifier, NearestNeighbors
+from cupyx.scipy import sparse
 
 __all__ = [
     "DEVICE", "HDBSCAN", "HDBSCAN_COUNTS_ITSELF", "READS_IN_BLOCKS", "KNeighborsClassifier", "LogisticRegression",
-    "asarray", "bincount", "device_name", "kmeans", "memory", "synchronize", "to_numpy", "umap",
+    "asarray", "bincount", "device_name", "kmeans", "memory", "nearest_neighbors", "sparse", "synchronize", "to_numpy",
+    "umap",
 ]  # fmt: skip
 
 DEVICE = "cuda"  # as PyTorch and XGBoost call it
@@ -58,6 +61,16 @@ def kmeans(
             on_progress(number + 1, len(starts), f"least inertia {float(best.inertia_):,.0f}")
     assert best is not None  # noqa: S101 - for the type checker: there is a start
     return best.cluster_centers_, best.labels_, int(best.n_iter_)
+
+
+def nearest_neighbors(X: Array, queries: Array, k: int) -> tuple[Array, Array]:
+    """The k nearest of (n, d) points to each of (m, d) queries, the nearest first: indices and distances, each (m, k).
+
+    A query that is one of the points is found like any other.
+    """
+    _, indices = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(X).kneighbors(queries)
+    # cuML's own distances come of norms and products, which lose the digits of small ones
+    return indices, cupy.stack([paired_distances(queries, X, indices[:, j]) for j in range(k)], axis=1)
 
 
 def umap(

@@ -28,8 +28,13 @@ class LogisticRegression:
     def __init__(self, *, C: float = 1.0, max_iter: int = 100, tol: float = 1e-4) -> None:
         self.C, self.max_iter, self.tol = C, max_iter, tol
 
-    def fit(self, X: np.ndarray, y: np.ndarray) -> "LogisticRegression":
+    def fit(self, X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None) -> "LogisticRegression":
         """Fit to (n, d) points and (n,) labels of k classes: `coef_` (k, d), or (1, d) for two; `intercept_` likewise.
+
+        Parameters
+        ----------
+        sample_weight : (n,) float array, optional
+            What each point's log-loss is multiplied by.
 
         Raises
         ------
@@ -42,6 +47,7 @@ class LogisticRegression:
             raise ValueError("X: expected finite numbers, found NaN or infinity")
         self.classes_, encoded = np.unique(y, return_inverse=True)
         k, (n, d), dtype = len(self.classes_), X.shape, np.result_type(X, np.float32)
+        total = n if sample_weight is None else np.sum(sample_weight, dtype=np.float64)
         if k < 2:
             raise ValueError(f"y: expected at least two classes, found {k}")
         part_rows = BLOCK_ROWS * -(-n // (BLOCK_ROWS * N_PARTS))
@@ -51,10 +57,12 @@ class LogisticRegression:
 
             def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
                 parameters = flat.reshape(shape)
-                weights = parameters[:, :d] / (self.C * n)
-                parts = on_threads(lambda rows: _add_blocks(X, encoded, rows, parameters), row_slices(n, part_rows))
-                loss = sum(part[0] for part in parts) / n + np.sum(weights * parameters[:, :d]) / 2
-                slopes: np.ndarray = sum(part[1] for part in parts) / n
+                weights = parameters[:, :d] / (self.C * total)
+                parts = on_threads(
+                    lambda rows: _add_blocks(X, encoded, sample_weight, rows, parameters), row_slices(n, part_rows)
+                )
+                loss = sum(part[0] for part in parts) / total + np.sum(weights * parameters[:, :d]) / 2
+                slopes: np.ndarray = sum(part[1] for part in parts) / total
                 slopes[:, :d] += weights
                 return loss, slopes.ravel()
 
@@ -67,18 +75,23 @@ class LogisticRegression:
         return self
 
 
-def _add_blocks(X: np.ndarray, y: np.ndarray, rows: slice, parameters: np.ndarray) -> tuple[float, np.ndarray]:
+def _add_blocks(
+    X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None, rows: slice, parameters: np.ndarray
+) -> tuple[float, np.ndarray]:
     """`_loss_and_slopes` of some of the points, a block after the other."""
     loss, slopes = 0.0, np.zeros(parameters.shape)
     for first in range(rows.start, rows.stop, BLOCK_ROWS):
         block = slice(first, min(first + BLOCK_ROWS, rows.stop))
         points = X[block].astype(np.result_type(X, np.float32), copy=False)
-        of_block = _loss_and_slopes(points, y[block], parameters)
+        counted = None if sample_weight is None else sample_weight[block].astype(points.dtype, copy=False)
+        of_block = _loss_and_slopes(points, y[block], counted, parameters)
         loss, slopes = loss + of_block[0], slopes + of_block[1]
     return loss, slopes
 
 
-def _loss_and_slopes(X: np.ndarray, y: np.ndarray, parameters: np.ndarray) -> tuple[float, np.ndarray]:
+def _loss_and_slopes(
+    X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None, parameters: np.ndarray
+) -> tuple[float, np.ndarray]:
     """Of (m, d) points with classes (m,): the summed log-loss, and its slopes in weights and intercepts (k, d + 1)."""
     points, (weights, intercepts) = np.arange(len(y)), (parameters[:, :-1], parameters[:, -1])
     scores = X @ weights.T.astype(X.dtype) + intercepts.astype(X.dtype)
@@ -88,9 +101,13 @@ def _loss_and_slopes(X: np.ndarray, y: np.ndarray, parameters: np.ndarray) -> tu
     true = scores[points, y]
     np.exp(scores, out=scores)
     total = np.sum(scores, axis=1, keepdims=True)
-    loss = np.sum(np.log(total[:, 0]) - true, dtype=np.float64)
+    losses = np.log(total[:, 0]) - true
     scores /= total
     scores[points, y] -= 1
+    if sample_weight is not None:
+        losses *= sample_weight
+        scores *= sample_weight[:, None]
+    loss = np.sum(losses, dtype=np.float64)
     of_scores = scores[:, -len(parameters) :]
     slopes = np.empty((len(parameters), X.shape[1] + 1))
     slopes[:, :-1], slopes[:, -1] = of_scores.T @ X, of_scores.sum(axis=0, dtype=np.float64)

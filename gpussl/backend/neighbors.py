@@ -35,7 +35,18 @@ class KNeighborsClassifier:
 
 
 def nearest(X: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
-    """Indices (m, k) of the k nearest of (n, d) points to each of (m, d) queries, the nearest first, ties by index.
+    """The indices (m, k) that `search` finds."""
+    return search(X, queries, k)[0]
+
+
+def search(X: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k nearest of (n, d) points to each of (m, d) queries, the nearest first, ties by index.
+
+    Returns
+    -------
+    indices : (m, k) int64 array
+    squared : (m, k) float64 array
+        Their squared distances.
 
     Raises
     ------
@@ -48,18 +59,18 @@ def nearest(X: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
     queries = queries.astype(points.dtype, copy=False)
     with np.errstate(over="ignore"):  # what overflows is searched in double
         norms = points.squared_norms(POINTS)
-    found = np.empty((len(queries), k), dtype=np.int64)
+    found, squared = np.empty((len(queries), k), dtype=np.int64), np.empty((len(queries), k))
 
     def work(rows: slice) -> None:
         with np.errstate(over="ignore", invalid="ignore"):
             candidates, least_of_others = _candidates(points, norms, queries[rows] - points.mean, k)
-        found[rows], distances = _rank(X, queries[rows], candidates, k)
-        for row in rows.start + np.flatnonzero(~(distances < least_of_others)):
-            found[row] = _search_in_double(X, queries[row], k)
+        found[rows], squared[rows] = _rank(X, queries[rows], candidates, k)
+        for row in rows.start + np.flatnonzero(~(squared[rows, -1] < least_of_others)):
+            found[row], squared[row] = _search_in_double(X, queries[row], k)
 
     with map_on_threads() as on_threads:
         on_threads(work, row_slices(len(queries), QUERIES))
-    return found
+    return found, squared
 
 
 def _candidates(points: Centred, norms: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -87,21 +98,21 @@ def _candidates(points: Centred, norms: np.ndarray, queries: np.ndarray, k: int)
 
 
 def _rank(X: np.ndarray, queries: np.ndarray, indices: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest (m, k) of the points at `indices` (m, c), and the squared distance of the last of them (m,)."""
-    ranked, last = np.empty((len(queries), k), dtype=np.int64), np.empty(len(queries))
+    """The k nearest (m, k) of the points at `indices` (m, c), and their squared distances (m, k)."""
+    ranked, ascending = np.empty((len(queries), k), dtype=np.int64), np.empty((len(queries), k))
     n_rows = max(1, RANKED_BYTES // (8 * indices.shape[1] * queries.shape[1]))
     for rows in row_slices(len(queries), n_rows):
         differences = X[indices[rows]].astype(np.float64) - queries[rows][:, None, :]
         squared = np.einsum("ijk,ijk->ij", differences, differences)
         order = np.argsort(squared, axis=1, kind="stable")[:, :k]
         ranked[rows] = np.take_along_axis(indices[rows], order, axis=1)
-        last[rows] = np.take_along_axis(squared, order[:, -1:], axis=1)[:, 0]
-    return ranked, last
+        ascending[rows] = np.take_along_axis(squared, order, axis=1)
+    return ranked, ascending
 
 
-def _search_in_double(X: np.ndarray, query: np.ndarray, k: int) -> np.ndarray:
-    """The k nearest (k,) of the points to one query (d,)."""
-    squared = [
-        squared_norms(X[rows].astype(np.float64) - query.astype(np.float64)) for rows in row_slices(len(X), POINTS)
-    ]
-    return np.argsort(np.concatenate(squared), kind="stable")[:k]
+def _search_in_double(X: np.ndarray, query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k nearest (k,) of the points to one query (d,), and their squared distances (k,)."""
+    blocks = row_slices(len(X), POINTS)
+    squared = np.concatenate([squared_norms(X[rows].astype(np.float64) - query.astype(np.float64)) for rows in blocks])
+    found = np.argsort(squared, kind="stable")[:k]
+    return found, squared[found]

@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -11,14 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from gpussl.models.augment import Augmentation, looks_the_same_mirrored
-from gpussl.models.network import NetworkClassifier, image_shape_of
+from gpussl.augment import STRONG, WEAK, looks_the_same_mirrored
+from gpussl.convolutions import image_shape_of, trunk
+from gpussl.models.network import NetworkClassifier
 from gpussl.params import check, param
 from gpussl.records import UNLABELLED, OnProgress
 from gpussl.tensors import multiplies_bfloat16
 
-WEAK = Augmentation(shift=1 / 14)
-STRONG = Augmentation(shift=1 / 8, rotation=15, stretch=0.15, shear=0.15, contrast=0.3, brightness=0.2, cutout=0.5)
 REPORT_STEPS = 25  # between two words to the progress bar
 
 
@@ -26,10 +24,11 @@ REPORT_STEPS = 25  # between two words to the progress bar
 class ConvNetClassifier(NetworkClassifier):
     """3x3 convolutions with batch normalisation and ReLU, trained to say the same of an image however it is changed.
 
-    A step takes some labelled images, and some of all images twice: hardly changed, for which the averaged network says
-    what it sees, and much changed, of which the network is to say the same where the averaged one is sure. SGD with
-    Nesterov's momentum under a learning rate that falls like a cosine; the averaged weights are kept. There are as many
-    steps as there are asked for, whatever the labels: with ten of them there is none to spare for holding out.
+    A step takes some images whose labels were bought, some whose labels were propagated, and some of all images twice:
+    hardly changed, for which the averaged network says what it sees, and much changed, of which the network is to say
+    the same where the averaged one is sure. SGD with Nesterov's momentum under a learning rate that falls like a
+    cosine; the averaged weights are kept. There are as many steps as there are asked for, whatever the labels: with ten
+    of them there is none to spare for holding out.
 
     Parameters
     ----------
@@ -42,6 +41,8 @@ class ConvNetClassifier(NetworkClassifier):
         Unlabelled images of a step for each labelled one. 0: only labels are learnt from.
     threshold : float
         How sure the averaged network must be.
+    propagated_until : float
+        Share of the steps in which propagated labels count, less and less: they are a start, and not the truth.
     learning_rate : float
         At the beginning.
     weight_decay : float
@@ -64,6 +65,7 @@ class ConvNetClassifier(NetworkClassifier):
     batch_size: int = param(64, ge=1)
     unlabelled_ratio: int = param(4, ge=0)
     threshold: float = param(0.95, ge=0, lt=1)
+    propagated_until: float = param(0.5, gt=0, le=1)
     learning_rate: float = param(0.03, gt=0)
     weight_decay: float = param(5e-4, ge=0)
     averaging: float = param(0.999, ge=0, lt=1)
@@ -75,20 +77,18 @@ class ConvNetClassifier(NetworkClassifier):
 
     def build(self, n_features: int, n_classes: int) -> nn.Module:
         """The untrained layers. ConfigError if `n_features` are no image."""
-        shape = image_shape_of(n_features, self.image_shape)
-        layers: list[nn.Module] = [nn.Unflatten(1, (1, *shape)), *_convolution(1, self.channels[0], 1)]
-        for n_in, n_out in pairwise(self.channels):
-            layers += [*_convolution(n_in, n_out, 2), *_convolution(n_out, n_out, 1)]
-        layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(self.channels[-1], n_classes)]
-        network = nn.Sequential(*layers)
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return network
+        layers = trunk(n_features, self.image_shape, self.channels)
+        return layers.append(nn.Linear(self.channels[-1], n_classes))
 
     def learn(
-        self, features: Tensor, labels: Tensor, groups: np.ndarray | None, on_progress: OnProgress | None
+        self,
+        features: Tensor,
+        labels: Tensor,
+        groups: np.ndarray | None,
+        label_weights: Tensor | None,
+        on_progress: OnProgress | None,
     ) -> None:
         """Train `network_` on all points: those whose label is -1 by what the averaged network sees in them."""
-        kind = features.device.type
         images = features.view(len(features), 1, *image_shape_of(features.shape[1], self.image_shape))
         mirror = looks_the_same_mirrored(images)
         weak, strong = replace(WEAK, mirror=mirror), replace(STRONG, mirror=mirror)
@@ -97,40 +97,66 @@ class ConvNetClassifier(NetworkClassifier):
             learner.parameters(), self.learning_rate, momentum=0.9, weight_decay=self.weight_decay, nesterov=True
         )
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.n_steps)
-        everything = torch.arange(len(features), device=features.device)
-        labelled = _batches(everything[labels != UNLABELLED], self.batch_size)
-        unlabelled = _batches(everything, self.batch_size * self.unlabelled_ratio)
+        bought, propagated, everything = self._streams(labels, groups)
+        if label_weights is None:
+            label_weights = torch.ones(len(labels), device=labels.device)
         for step in range(1, self.n_steps + 1):
-            rows = next(labelled)
-            batch, targets, weights = [weak(images[rows])], labels[rows], torch.ones(len(rows), device=features.device)
+            rows = next(bought)
+            parts = [(weak(images[rows]), labels[rows], label_weights[rows])]
+            trust = 1 - step / (self.propagated_until * self.n_steps)
+            if propagated is not None and trust > 0:
+                rows = next(propagated)
+                parts.append((weak(images[rows]), labels[rows], trust * label_weights[rows]))
             if self.unlabelled_ratio:
-                others = images[next(unlabelled)]
-                with torch.no_grad(), torch.autocast(kind, torch.bfloat16, multiplies_bfloat16(kind)):
-                    sureness, seen = average(weak(others).flatten(1)).float().softmax(dim=1).max(dim=1)
-                batch.append(strong(others))
-                targets, weights = (
-                    torch.cat([targets, seen]),
-                    torch.cat([weights, (sureness >= self.threshold).float()]),
-                )
-            with torch.autocast(kind, torch.bfloat16, multiplies_bfloat16(kind)):
-                outputs = learner(torch.cat(batch).flatten(1))
-            losses = nn.functional.cross_entropy(outputs.float(), targets, reduction="none") * weights
-            loss = losses[: len(rows)].mean() + losses[len(rows) :].sum() / max(len(losses) - len(rows), 1)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
+                rows = next(everything)
+                sureness, seen = _scores(average, weak(images[rows])).softmax(dim=1).max(dim=1)
+                parts.append((strong(images[rows]), seen, (sureness >= self.threshold).float()))
+            _step(learner, optimizer, parts)
             schedule.step()
             average.multi_avg_fn = get_ema_multi_avg_fn(min(self.averaging, (1 + step) / (10 + step)))
             average.update_parameters(learner)
             if on_progress is not None and (step % REPORT_STEPS == 0 or step == self.n_steps):
-                on_progress(step, self.n_steps, f"sure of {float(weights[len(rows) :].mean()):.0%}")
+                on_progress(step, self.n_steps, f"sure of {float(parts[-1][2].mean()):.0%}")
         self.network_.load_state_dict(average.module.state_dict())
         self.n_iter_ = self.n_steps
 
+    def _streams(
+        self, labels: Tensor, groups: np.ndarray | None
+    ) -> tuple[Iterator[Tensor], Iterator[Tensor] | None, Iterator[Tensor]]:
+        """Batches of points whose labels were bought, whose labels were propagated if there are any, and of all."""
+        everything = torch.arange(len(labels), device=labels.device)
+        is_labelled = labels != UNLABELLED
+        is_bought = is_labelled
+        if groups is not None:  # a bought label's group is its own point
+            is_bought = is_labelled & (torch.as_tensor(groups, device=labels.device) == everything)
+        if not is_bought.any():
+            is_bought = is_labelled
+        propagated = everything[is_labelled & ~is_bought]
+        return (
+            _batches(everything[is_bought], self.batch_size),
+            _batches(propagated, self.batch_size) if len(propagated) else None,
+            _batches(everything, self.batch_size * self.unlabelled_ratio),
+        )
 
-def _convolution(n_in: int, n_out: int, stride: int) -> list[nn.Module]:
-    """A 3x3 convolution, without a bias that the normalisation would take away again."""
-    return [nn.Conv2d(n_in, n_out, 3, stride, padding=1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU()]
+
+def _scores(network: nn.Module, images: Tensor) -> Tensor:
+    """(n, 1, height, width) -> (n, n_classes), learning nothing."""
+    kind = images.device.type
+    with torch.no_grad(), torch.autocast(kind, torch.bfloat16, multiplies_bfloat16(kind)):
+        return network(images.flatten(1)).float()
+
+
+def _step(learner: nn.Module, optimizer: torch.optim.Optimizer, parts: list[tuple[Tensor, Tensor, Tensor]]) -> None:
+    """One step on parts of images, classes and weights: the sum of the parts' mean losses."""
+    images, targets, weights = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+    kind = images.device.type
+    with torch.autocast(kind, torch.bfloat16, multiplies_bfloat16(kind)):
+        outputs = learner(images.flatten(1))
+    losses = nn.functional.cross_entropy(outputs.float(), targets, reduction="none") * weights
+    loss = sum(part.mean() for part in losses.split([len(part[0]) for part in parts]))
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
 
 
 def _batches(indices: Tensor, size: int) -> Iterator[Tensor]:

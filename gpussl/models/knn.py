@@ -33,9 +33,14 @@ class KNeighborsClassifier(ClassifierMixin, BaseEstimator):
         check(self)
 
     def fit(
-        self, X: Array, y: Array, groups: Array | None = None, on_progress: OnProgress | None = None
+        self,
+        X: Array,
+        y: Array,
+        groups: Array | None = None,
+        weights: Array | None = None,
+        on_progress: OnProgress | None = None,
     ) -> "KNeighborsClassifier":
-        """Keep (n, d) points and their (n,) labels; `groups` and `on_progress` play no part."""
+        """Keep (n, d) points and their (n,) labels; `groups`, `weights` and `on_progress` play no part."""
         self.X_, self.y_ = X, y
         return self
 

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 
 from gpussl import backend
+from gpussl.models.weights import settle
 from gpussl.params import check, param
 from gpussl.records import Array, OnProgress
 
@@ -52,14 +53,22 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         X: Array,
         y: Array,
         groups: Array | None = None,
+        weights: Array | None = None,
         on_progress: OnProgress | None = None,
     ) -> "LogisticRegression":
-        """Fit to (n, d) points and (n,) labels of two classes or more; `groups` and `on_progress` play no part."""
+        """Fit to (n, d) points and (n,) labels of two classes or more; `groups` and `on_progress` play no part.
+
+        Parameters
+        ----------
+        weights : (n,) float array, optional
+            A point of weight 2 counts as two.
+        """
         twin = backend.of(X)
+        X, y, _, weights = settle(X, y, None, weights)
         estimator = twin.LogisticRegression(C=self.C, max_iter=self.max_iter, tol=self.tol)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            estimator.fit(self._transform(X), y)
+            estimator.fit(self._transform(X), y, sample_weight=weights)
         self.coef_, self.intercept_ = estimator.coef_, estimator.intercept_
         self.classes_ = np.asarray(estimator.classes_)
         return self

@@ -91,7 +91,9 @@ class MLPClassifier(NetworkClassifier):
             return self.precision
         return "bfloat16" if multiplies_bfloat16(device) else "float32"
 
-    def epochs(self, features: Tensor, labels: Tensor, train: Tensor) -> Iterator[nn.Module]:
+    def epochs(
+        self, features: Tensor, labels: Tensor, train: Tensor, label_weights: Tensor | None
+    ) -> Iterator[nn.Module]:
         """Train epoch by epoch; what is yielded has the averaged weights."""
         kind = features.device.type
         average = AveragedModel(self.network_, use_buffers=True)
@@ -105,7 +107,11 @@ class MLPClassifier(NetworkClassifier):
             for batch in self._epoch_batches(train):
                 with products:
                     outputs = forward(features[batch])
-                loss = nn.functional.cross_entropy(outputs.float(), labels[batch])
+                if label_weights is None:
+                    loss = nn.functional.cross_entropy(outputs.float(), labels[batch])
+                else:
+                    losses = nn.functional.cross_entropy(outputs.float(), labels[batch], reduction="none")
+                    loss = (losses * label_weights[batch]).mean()
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()

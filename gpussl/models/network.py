@@ -1,8 +1,7 @@
 """What PyTorch's classifiers share: early stopping, predicting, saving, and the way from arrays to tensors."""
 
-import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -10,8 +9,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import Tensor, nn
 
 from gpussl import backend, seeds
-from gpussl.errors import ConfigError
 from gpussl.models.holdout import split_groups
+from gpussl.models.weights import check, settle
 from gpussl.records import UNLABELLED, Array, OnProgress
 from gpussl.tensors import as_tensor
 
@@ -37,6 +36,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         Accuracy on the held-out labels then: of labels as they were given, right or wrong.
     """
 
+    learns_from_unlabelled: ClassVar[bool] = False  # whether `fit` takes points whose label is -1
+    learns_from_weights: ClassVar[bool] = True
+
     max_epochs: int
     patience: int
     validation_fraction: float
@@ -52,7 +54,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         """An untrained network from (n, n_features) to (n, n_classes) scores."""
         raise NotImplementedError
 
-    def epochs(self, features: Tensor, labels: Tensor, train: Tensor) -> Iterator[nn.Module]:
+    def epochs(
+        self, features: Tensor, labels: Tensor, train: Tensor, label_weights: Tensor | None
+    ) -> Iterator[nn.Module]:
         """Train `network_` on the points at `train` (m,); after each epoch yield the network to be scored and kept."""
         raise NotImplementedError
 
@@ -61,7 +65,12 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         return split_groups(groups, self.validation_fraction, seeds.generator(self.random_state, "validation"))
 
     def fit(
-        self, X: Array, y: Array, groups: Array | None = None, on_progress: OnProgress | None = None
+        self,
+        X: Array,
+        y: Array,
+        groups: Array | None = None,
+        weights: Array | None = None,
+        on_progress: OnProgress | None = None,
     ) -> "NetworkClassifier":
         """Fit to (n, d) points and their (n,) labels.
 
@@ -69,37 +78,65 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         ----------
         groups : (n,) int array, optional
             Points of one group are held out together: the copies of one bought label must not stand on both sides.
+        weights : (n,) float array, optional
+            What each labelled point's loss is multiplied by, and how much it counts where it is held out. Only how they
+            compare matters: they are scaled to a mean of 1.
         on_progress : callable, optional
             Called after each epoch with the epochs run, the epochs there are at most, and a note.
         """
         to_numpy = backend.of(X).to_numpy
-        y = to_numpy(y)
+        if not self.learns_from_weights:
+            weights = None
+        elif not self.learns_from_unlabelled:
+            X, y, groups, weights = settle(X, y, groups, weights)
+        elif weights is not None:
+            check(weights, y)
+        y, weights = to_numpy(y), None if weights is None else to_numpy(weights)
+        if weights is not None:
+            y = np.where(weights > 0, y, UNLABELLED)
         self.classes_ = np.unique(y[y != UNLABELLED])
         features = as_tensor(X)
         self.n_features_in_ = features.shape[1]
         encoded = np.where(y == UNLABELLED, UNLABELLED, np.searchsorted(self.classes_, y))
         labels = torch.as_tensor(encoded, device=features.device)
+        label_weights = _label_weights(weights, y, features.device)
         with torch.random.fork_rng(devices=[features.device] if features.is_cuda else []):
             torch.manual_seed(seeds.derive(self.random_state, "torch"))
             self.network_ = self.build(self.n_features_in_, len(self.classes_)).to(features.device)
-            self.learn(features, labels, None if groups is None else to_numpy(groups), on_progress)
+            self.learn(features, labels, None if groups is None else to_numpy(groups), label_weights, on_progress)
         return self
 
     def learn(
-        self, features: Tensor, labels: Tensor, groups: np.ndarray | None, on_progress: OnProgress | None
+        self,
+        features: Tensor,
+        labels: Tensor,
+        groups: np.ndarray | None,
+        label_weights: Tensor | None,
+        on_progress: OnProgress | None,
     ) -> None:
-        """Train `network_` on (n, d) points and their (n,) labels, epoch by epoch until there is no more gain."""
+        """Train `network_` on (n, d) points and their (n,) labels, epoch by epoch until there is no more gain.
+
+        `label_weights` (n,), where they differ, have a mean of 1 over the labelled points.
+        """
         sides = self.split(np.arange(len(labels)) if groups is None else groups)
         train, held_out = (torch.as_tensor(side, device=features.device) for side in sides)
-        self._keep_best(self.epochs(features, labels, train), features[held_out], labels[held_out], on_progress)
+        counts = None if label_weights is None else label_weights[held_out]
+        epochs = self.epochs(features, labels, train, label_weights)
+        self._keep_best(epochs, features[held_out], labels[held_out], counts, on_progress)
 
     def _keep_best(
-        self, epochs: Iterator[nn.Module], features: Tensor, labels: Tensor, on_progress: OnProgress | None
+        self,
+        epochs: Iterator[nn.Module],
+        features: Tensor,
+        labels: Tensor,
+        label_weights: Tensor | None,
+        on_progress: OnProgress | None,
     ) -> None:
         """Run epochs until there is no gain on the held-out points, and put the best one's weights into `network_`."""
         self.best_epoch_, self.validation_score_, best_weights = 0, -1.0, {}
         for epoch, network in enumerate(epochs, start=1):
-            score = float((scores(network, features).argmax(dim=1) == labels).float().mean())
+            is_right = (scores(network, features).argmax(dim=1) == labels).float()
+            score = float(is_right.mean() if label_weights is None else is_right @ label_weights / label_weights.sum())
             self.n_iter_ = epoch
             if score > self.validation_score_:
                 self.best_epoch_, self.validation_score_ = epoch, score
@@ -145,19 +182,9 @@ def scores(network: nn.Module, features: Tensor) -> Tensor:
         return torch.cat([network(block) for block in features.split(PREDICT_ROWS)])
 
 
-def image_shape_of(n_features: int, image_shape: list[int]) -> tuple[int, int]:
-    """Height and width of images of so many pixels: as they are given, or of a square.
-
-    Raises
-    ------
-    ConfigError
-        They are not those of so many pixels.
-    """
-    height, width = image_shape or [math.isqrt(n_features)] * 2
-    if height * width != n_features:
-        found = f"{height} x {width} pixels" if image_shape else "no square"
-        raise ConfigError(
-            f"classifier: expected images, whose pixels are the features, found {n_features} features and {found}; "
-            "choose features=pixels, or another classifier"
-        )
-    return height, width
+def _label_weights(weights: np.ndarray | None, y: np.ndarray, device: torch.device) -> Tensor | None:
+    """The weights (n,) over the mean of those of the labelled points; None if those are all the same."""
+    if weights is None or np.ptp(weights[y != UNLABELLED]) == 0:
+        return None
+    scaled = weights / weights[y != UNLABELLED].mean(dtype=np.float64)
+    return torch.as_tensor(scaled.astype(np.float32), device=device)

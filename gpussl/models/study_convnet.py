@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gpussl.models.network import NetworkClassifier, image_shape_of
+from gpussl.convolutions import image_shape_of
+from gpussl.models.network import NetworkClassifier
 from gpussl.params import check, param
 
 
@@ -42,6 +44,8 @@ class StudyConvNet(NetworkClassifier):
     Das, Thada, "Semi-supervised learning on Fashion-MNIST by clustering", 2021.
     """
 
+    learns_from_weights: ClassVar[bool] = False
+
     channels: list[int] = param([32, 64, 128], ge=1)
     hidden: int = param(64, ge=1)
     learning_rate: float = param(1e-3, gt=0)
@@ -73,8 +77,10 @@ class StudyConvNet(NetworkClassifier):
         n_held_out = min(max(1, int(self.validation_fraction * n)), n - 1)
         return np.arange(n - n_held_out), np.arange(n - n_held_out, n)
 
-    def epochs(self, features: Tensor, labels: Tensor, train: Tensor) -> Iterator[nn.Module]:
-        """Train epoch by epoch."""
+    def epochs(
+        self, features: Tensor, labels: Tensor, train: Tensor, label_weights: Tensor | None
+    ) -> Iterator[nn.Module]:
+        """Train epoch by epoch; every label counts as much, as published."""
         optimizer = torch.optim.Adam(self.network_.parameters(), lr=self.learning_rate, fused=True)
         while True:
             self.network_.train()

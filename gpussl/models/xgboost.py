@@ -11,6 +11,7 @@ from xgboost.callback import EarlyStopping
 
 from gpussl import backend, console, seeds
 from gpussl.models.holdout import split_groups
+from gpussl.models.weights import settle
 from gpussl.params import check, param
 from gpussl.records import Array, OnProgress, Watch
 
@@ -91,6 +92,7 @@ class XGBClassifier(ClassifierMixin, BaseEstimator):
         X: Array,
         y: Array,
         groups: Array | None = None,
+        weights: Array | None = None,
         on_progress: OnProgress | None = None,
         watch: Watch | None = None,
     ) -> "XGBClassifier":
@@ -100,12 +102,16 @@ class XGBClassifier(ClassifierMixin, BaseEstimator):
         ----------
         groups : (n,) int array, optional
             Points of one group are held out together.
+        weights : (n,) float array, optional
+            What each point's loss is multiplied by, where it is learnt from and where it is held out.
         on_progress : callable, optional
             Called after each round with the rounds run, the rounds there are at most, and the score.
         watch : Watch, optional
             The points and the score that say when to stop; a share of the bought labels, where there is none.
         """
         twin = backend.of(X)
+        X, y, groups, weights = settle(X, y, groups, weights)
+        counted = None if weights is None else twin.to_numpy(weights)
         self.classes_, encoded = np.unique(twin.to_numpy(y), return_inverse=True)
         settings = self._settings(twin.DEVICE)
         if watch is None:
@@ -114,20 +120,20 @@ class XGBClassifier(ClassifierMixin, BaseEstimator):
             train, held_out = split_groups(names, self.validation_fraction, rng)
             self._stop_early(
                 settings | {"eval_metric": "mlogloss"},
-                self._matrix(X[twin.asarray(train), :], encoded[train]),
-                xgboost.DMatrix(X[twin.asarray(held_out), :], label=encoded[held_out]),
+                self._matrix(X[twin.asarray(train), :], encoded[train], _at(counted, train)),
+                xgboost.DMatrix(X[twin.asarray(held_out), :], label=encoded[held_out], weight=_at(counted, held_out)),
                 EarlyStopping(rounds=self.early_stopping_rounds, min_delta=self.tol),
                 on_progress,
             )
             progress = _Progress(self.best_iteration_, on_progress)
             self.booster_ = xgboost.train(
-                settings, self._matrix(X, encoded), self.best_iteration_, callbacks=[progress]
+                settings, self._matrix(X, encoded, counted), self.best_iteration_, callbacks=[progress]
             )
         else:
             score = watch.score
             booster = self._stop_early(
                 settings | {"disable_default_eval_metric": True},
-                self._matrix(X, encoded),
+                self._matrix(X, encoded, counted),
                 xgboost.DMatrix(watch.X),
                 EarlyStopping(rounds=self.early_stopping_rounds, maximize=True),
                 on_progress,
@@ -189,8 +195,8 @@ class XGBClassifier(ClassifierMixin, BaseEstimator):
         self.validation_score_ = float(booster.best_score)
         return booster
 
-    def _matrix(self, X: Array, encoded: np.ndarray) -> xgboost.QuantileDMatrix:
-        return xgboost.QuantileDMatrix(X, label=encoded, max_bin=self.max_bin)
+    def _matrix(self, X: Array, encoded: np.ndarray, weights: np.ndarray | None) -> xgboost.QuantileDMatrix:
+        return xgboost.QuantileDMatrix(X, label=encoded, weight=weights, max_bin=self.max_bin)
 
     def _settings(self, device: str) -> dict[str, Any]:
         """The parameters under XGBoost's names."""
@@ -208,6 +214,10 @@ class XGBClassifier(ClassifierMixin, BaseEstimator):
             "reg_lambda": self.reg_lambda,
             "max_bin": self.max_bin,
         }
+
+
+def _at(weights: np.ndarray | None, positions: np.ndarray) -> np.ndarray | None:
+    return None if weights is None else weights[positions]
 
 
 class _Progress(xgboost.callback.TrainingCallback):

@@ -5,17 +5,18 @@ import dataclasses
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
 from gpussl import console, environment, store
+from gpussl.advisor import Outcome
 from gpussl.config import Job
 from gpussl.errors import ConfigError
 from gpussl.monitor import Monitor, Stage
 from gpussl.permutations import Allocations
-from gpussl.records import Dataset, Diagnostics, Result
-from gpussl.report import figures, manifest, page, tables
+from gpussl.records import Calibration, Dataset, Diagnostics, Result
+from gpussl.report import budget, figures, manifest, page, tables
 
 MANIFEST = "manifest.json"
 CONFIG = "config.yaml"
@@ -23,7 +24,8 @@ MARK = ".running"
 FAILED = "failed.txt"  # in the folder of a sweep's job that failed: why
 # what a run leaves, the manifest first: without it nothing else counts
 LEFT_BY_RUNS = (
-    MANIFEST, CONFIG, "results.csv", "report.html", "allocations.json", "clustering.safetensors",
+    MANIFEST, CONFIG, "results.csv", "report.html", "allocations.json", "calibration.json", "clustering.safetensors",
+    "budget.json", "budget.csv",
     "labels/*.safetensors", "models/*.safetensors", "figures/*.png",
 )  # fmt: skip
 
@@ -109,6 +111,7 @@ def write(
     results: list[Result],
     diagnostics: Diagnostics,
     allocations: Allocations | None,
+    calibrations: Sequence[Calibration],
 ) -> None:
     """Write the configuration, the results and the figures of a run."""
     store.write_text(folder / CONFIG, job.resolved)
@@ -125,6 +128,9 @@ def write(
         store.write_text(folder / "allocations.json", tables.allocations_json(allocations, dataset.class_names))
         if allocations.counts is not None:
             drawn["allocations"] = figures.allocations(allocations, results)
+    if any(calibration.is_weighted for calibration in calibrations):  # else all is said by the label accuracy
+        store.write_text(folder / "calibration.json", tables.calibration_json(calibrations))
+        drawn["calibration"] = figures.calibration(calibrations)
     for name, figure in drawn.items():
         figures.save(figure, folder / "figures" / f"{name}.png")
 
@@ -142,4 +148,30 @@ def show(folder: Path, job: Job, dataset: Dataset, results: list[Result], stages
     """Print the results and what each stage cost."""
     console.stdout.print(tables.result_table(results, job, dataset))
     console.stdout.print(tables.stage_table(stages, reason))
+    console.stdout.print(f"Run folder: {folder}", markup=False, soft_wrap=True)
+
+
+def write_budget(folder: Path, job: Job, outcome: Outcome) -> None:
+    """Write the configuration of a run that asked how many labels are needed, and what it found."""
+    store.write_text(folder / CONFIG, job.resolved)
+    store.write_text(folder / "budget.json", budget.to_json(outcome))
+    store.write_text(folder / "budget.csv", tables.to_csv(budget.rows(outcome.advices)))
+    figures.save(figures.budget(outcome), folder / "figures" / "budget.png")
+
+
+def finish_budget(folder: Path, job: Job, dataset: Dataset, monitor: Monitor, outcome: Outcome, reason: str) -> None:
+    """Write that run's page, and last its manifest."""
+    described = manifest.describe(job, dataset, monitor, reason)
+    words, cells = budget.in_words(outcome), budget.cells(outcome.advices)
+    store.write_text(folder / "report.html", page.render_budget(job, words, budget.HEADER, cells, described))
+    store.write_text(folder / MANIFEST, manifest.to_json(described))
+    (folder / FAILED).unlink(missing_ok=True)
+
+
+def show_budget(folder: Path, job: Job, outcome: Outcome, stages: list[Stage], reason: str) -> None:
+    """Print what that run measured and forecasts, what each stage cost, and the answer."""
+    console.stdout.print(budget.table(outcome, job.name))
+    console.stdout.print(tables.stage_table(stages, reason))
+    for sentence in budget.in_words(outcome):
+        console.stdout.print(sentence, markup=False, soft_wrap=True)
     console.stdout.print(f"Run folder: {folder}", markup=False, soft_wrap=True)

@@ -8,11 +8,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gpussl.advisor import Advice, Outcome
+from gpussl.budget import interval
 from gpussl.config import Job
 from gpussl.evaluate import accuracy_interval
 from gpussl.permutations import Allocations
-from gpussl.records import Dataset, Diagnostics, Result
-from gpussl.report.tables import published, result_title
+from gpussl.records import Calibration, Dataset, Diagnostics, Result
+from gpussl.report.tables import SELECTED, published, result_title
 from gpussl.store import atomic_path
 
 DPI = 130
@@ -132,6 +134,76 @@ def label_accuracy(diagnostics: Diagnostics) -> Figure:
     axes.legend(loc="lower left", frameon=False)
     axes.grid(axis="y", alpha=0.3)
     return figure
+
+
+def calibration(calibrations: Sequence[Calibration]) -> Figure:
+    """How right propagated labels are by their weight, over how many labels have which weight."""
+    figure = Figure(figsize=(10, 5), layout="constrained")
+    axes, below = figure.subplots(2, sharex=True, height_ratios=[3, 1])
+    axes.plot([0, 100], [0, 100], "--", color="#999", linewidth=1, label="as right as sure")
+    for index, item in enumerate(calibrations):
+        used, color = item.counts > 0, COLORS[index % len(COLORS)]
+        axes.plot(100 * item.weights[used], 100 * item.accuracies[used], "o-", color=color, markersize=5,
+                  label=f"{item.name}: {100 * item.error:.1f} points off on average")  # fmt: skip
+        edges = np.linspace(0, 100, len(item.counts) + 1)
+        below.stairs(item.counts, edges, color=color, linewidth=2)
+    axes.set_ylabel("right of these labels, %")
+    axes.set_ylim(-2, 102)
+    axes.set_title("Propagated labels by their weight, bought ones apart", loc="left", fontweight="bold")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
+    below.set_xlabel("weight of the label, in %")
+    below.set_xlim(-2, 102)
+    below.set_ylabel("labels")
+    for part in (axes, below):
+        part.grid(alpha=0.3)
+        part.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def budget(outcome: Outcome) -> Figure:
+    """Accuracy against labels: as measured on the hold-out, and the curve through it, dashed where it is a forecast."""
+    figure, axes = _figure(8, 4.6)
+    n, last = outcome.budget.n_labels, outcome.advices[0].forecasts[-1].n_labels
+    for index, advice in enumerate(outcome.advices):
+        _draw_advice(axes, advice, COLORS[index])
+    target, right = 100 * outcome.budget.target, 1.12 * last
+    axes.axhline(target, color="#555", linewidth=1)
+    axes.annotate(f"target {target:g} %", (0, target), (4, 4), xycoords=("axes fraction", "data"),
+                  textcoords="offset points", color="#555")  # fmt: skip
+    needed, low, high = outcome.advices[0].needed
+    if low < right:
+        axes.plot([low, min(high, right)], [target, target], color="#222", linewidth=4, alpha=0.35,
+                  solid_capstyle="butt", label="labels that reach it, 90 %")  # fmt: skip
+        if needed < right:
+            axes.plot(needed, target, "D", color="#222", markersize=6)
+    axes.plot([], [], "--", color="#555", linewidth=2, label="forecast, in a band of 90 %")
+    axes.axvline(n, color="#555", linewidth=1, linestyle=":")
+    axes.annotate(f"budget: {n:,}", (n, 0), (4, 4), xycoords=("data", "axes fraction"), textcoords="offset points",
+                  color="#555")  # fmt: skip
+    axes.set_xscale("log")
+    sizes = [int(size) for size in outcome.advices[0].measured.sizes]
+    axes.set_xlim(0.9 * min(sizes), right)
+    ticks = _spread_out([*sizes, *(item.n_labels for item in outcome.advices[0].forecasts)], is_log=True)
+    axes.set_xticks(ticks, [f"{x:,g}" for x in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("labels learnt from")
+    axes.set_ylabel("accuracy on the hold-out, %")
+    axes.set_title(f"Told from {outcome.n_bought:,} bought labels", loc="left", fontweight="bold")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def _draw_advice(axes: Axes, advice: Advice, color: str) -> None:
+    """One selection's points and curve, dashed beyond them."""
+    measured = advice.measured
+    x = np.geomspace(measured.sizes[0], advice.forecasts[-1].n_labels, 200)
+    low, high = np.array([interval(advice.draws.at(size)) for size in x]).T
+    axes.fill_between(x, 100 * low, 100 * high, color=color, alpha=0.15, linewidth=0)
+    for part, style in ((x <= measured.sizes[-1], "-"), (x >= measured.sizes[-1], "--")):
+        axes.plot(x[part], 100 * advice.curve.at(x[part]), style, color=color, linewidth=2)
+    axes.errorbar(measured.sizes, 100 * measured.accuracies, yerr=100 * advice.half_widths, fmt="o", color=color,
+                  markersize=5, capsize=3, label=f"{SELECTED.get(measured.select, measured.select)}, 90 %")  # fmt: skip
 
 
 def curve(lines: Mapping[str, Sequence[CurvePoint]], x_name: str) -> Figure:

@@ -20,6 +20,7 @@ FIGURES = {
     "allocations": "Scores of all ways to name the clusters",
     "clusters": "The largest clusters: the mean of each, and nine members",
     "label_accuracy": "Share of propagated labels that are right, by distance within the cluster",
+    "calibration": "Share of propagated labels that are right, by their weight",
     "bought": "The points whose labels were bought, by class",
 }
 
@@ -44,6 +45,24 @@ def render(
 <p>Published: {html.escape(sources(job))}.</p>
 {figures}
 <footer><p>{footer}</p></footer>"""
+    return _page(job.name, body)
+
+
+def render_budget(
+    job: Job, answer: Sequence[str], header: Sequence[str], rows: Sequence[Sequence[str]], manifest: dict[str, Any]
+) -> str:
+    """The page of a run that asked how many labels are needed: the answer in words, the figure, the table."""
+    words = "\n".join(f"<p><strong>{html.escape(sentence)}</strong></p>" for sentence in answer)
+    made_with = (
+        f"gpussl {manifest['versions']['gpussl']}, commit {manifest['git_commit'] or 'no repository'}, "
+        f"{manifest['data']['name']}, {', '.join(job.classifier)}, seed {job.seed}, {manifest['seconds']:.0f} s."
+    )
+    body = f"""{words}
+<img src="figures/budget.png" alt="Accuracy by labels, and the curve fitted">
+<p>Every number here comes from the labels bought: no test label was opened, and no other training label. Accuracies are
+those of the hold-out, a random sample of the data that is counted among the labels bought.</p>
+{_table(header, rows)}
+<footer><p>{html.escape(made_with)}</p></footer>"""
     return _page(job.name, body)
 
 

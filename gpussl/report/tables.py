@@ -12,7 +12,7 @@ from gpussl.config import Job, Published
 from gpussl.evaluate import accuracy_interval
 from gpussl.monitor import Stage
 from gpussl.permutations import Allocations
-from gpussl.records import Dataset, Result
+from gpussl.records import Calibration, Dataset, Result
 
 DECIMALS = {"label_accuracy": 6, "train_accuracy": 6, "test_accuracy": 6, "fit_seconds": 3, "predict_seconds": 3}
 SELECTED = {
@@ -24,7 +24,7 @@ SELECTED = {
     "coverage": "labels that cover most",
     "cluster_budget": "more labels for mixed clusters",
 }
-PROPAGATED = {"cluster": "whole cluster"}
+PROPAGATED = {"cluster": "whole cluster", "label_spreading": "along the graph", "poisson": "along the graph, Poisson"}
 JUDGED = {  # the labels by which the best allocation is chosen
     "training_labels": "best one-to-one, by all training labels",
     "test_labels": "best one-to-one, by test labels: upper bound",
@@ -153,6 +153,22 @@ def allocations_json(allocations: Allocations, class_names: Sequence[str]) -> st
             for score, classes in allocations.ranking
         ],
     }
+    return json.dumps(described, indent=1) + "\n"
+
+
+def calibration_json(calibrations: Sequence[Calibration]) -> str:
+    """How right the propagated labels are by their weight, for programs."""
+    described = {}
+    for item in calibrations:
+        edges = [number / len(item.counts) for number in range(len(item.counts) + 1)]
+        described[item.name] = {
+            "expected_calibration_error": item.error,
+            "bins": [
+                {"from": edges[i], "to": edges[i + 1], "labels": int(item.counts[i]),
+                 "mean_weight": float(item.weights[i]), "right": float(item.accuracies[i])}
+                for i in range(len(item.counts)) if item.counts[i]
+            ],
+        }  # fmt: skip
     return json.dumps(described, indent=1) + "\n"
 
 

@@ -89,6 +89,10 @@ class Augmentation:
         return 1 - (inside[0][:, None, :, None] & inside[1][:, None, None, :]).float()
 
 
+WEAK = Augmentation(shift=1 / 14)
+STRONG = Augmentation(shift=1 / 8, rotation=15, stretch=0.15, shear=0.15, contrast=0.3, brightness=0.2, cutout=0.5)
+
+
 def looks_the_same_mirrored(images: Tensor) -> bool:
     """Whether (n, 1, height, width) images and their mirror images, left to right, come from the same world.
 

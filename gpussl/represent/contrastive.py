@@ -1,0 +1,116 @@
+"""Contrastive learning in PyTorch: images are near each other if one might be the other, changed a little."""
+
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from gpussl import backend, seeds
+from gpussl.augment import STRONG, looks_the_same_mirrored
+from gpussl.convolutions import image_shape_of, trunk
+from gpussl.params import check, param
+from gpussl.records import Array, OnProgress
+from gpussl.tensors import as_tensor, multiplies_bfloat16
+
+ENCODE_ROWS = 1024  # of one forward pass
+REPORT_STEPS = 25  # between two words to the progress bar
+
+
+@dataclass(frozen=True)
+class Contrastive:
+    """What a convolutional network sees in an image, which is trained to know an image again however it is changed.
+
+    Each image of a batch is changed twice. Of all images of the batch, changed, the network is to say which is the
+    other of the two. What changes images is `gpussl.augment`, which knows of no classes.
+
+    Parameters
+    ----------
+    channels : list of int
+        Of the convolutions; the last is the number of features.
+    n_projected : int
+        Features of the layers that compare images and are thrown away afterwards.
+    temperature : float
+        The smaller, the more the nearest other images count.
+    n_steps : int
+    batch_size : int
+        Images of a step.
+    learning_rate : float
+        The highest of the cycle.
+    weight_decay : float
+    image_shape : list of int
+        Height and width; none: images are square.
+
+    References
+    ----------
+    Chen, Kornblith, Norouzi, Hinton, "A simple framework for contrastive learning of visual representations", ICML
+    2020.
+    """
+
+    is_costly: ClassVar[bool] = True
+    channels: list[int] = param([32, 64, 128], ge=1)
+    n_projected: int = param(64, ge=1)
+    temperature: float = param(0.2, gt=0)
+    n_steps: int = param(1500, ge=1)
+    batch_size: int = param(256, ge=2)
+    learning_rate: float = param(2e-3, gt=0)
+    weight_decay: float = param(1e-4, ge=0)
+    image_shape: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def fit_transform(
+        self, X_train: Array, X_test: Array, seed: int, on_progress: OnProgress | None = None
+    ) -> tuple[Array, Array]:
+        """(n, d) and (n_test, d) pixels from 0 to 1 -> (n, channels[-1]) and (n_test, channels[-1]), of length 1.
+
+        Raises
+        ------
+        ConfigError
+            The points are no images.
+        """
+        train, test = as_tensor(X_train[:, :]), as_tensor(X_test[:, :])
+        with torch.random.fork_rng(devices=[train.device] if train.is_cuda else []):
+            torch.manual_seed(seeds.derive(seed, "torch"))
+            network = trunk(train.shape[1], self.image_shape, self.channels).to(train.device)
+            self._train(network, train, on_progress)
+        asarray = backend.of(X_train).asarray
+        return asarray(_encode(network, train)), asarray(_encode(network, test))
+
+    def _train(self, network: nn.Sequential, points: Tensor, on_progress: OnProgress | None) -> None:
+        images = points.view(len(points), 1, *image_shape_of(points.shape[1], self.image_shape))
+        change = replace(STRONG, mirror=looks_the_same_mirrored(images))
+        width, kind = self.channels[-1], points.device.type
+        head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, self.n_projected)).to(points.device)
+        weights = [*network.parameters(), *head.parameters()]
+        optimizer = torch.optim.AdamW(weights, self.learning_rate, weight_decay=self.weight_decay, fused=True)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=self.n_steps)
+        batch_size = min(self.batch_size, len(images))
+        for step in range(1, self.n_steps + 1):
+            batch = images[torch.randperm(len(images), device=images.device)[:batch_size]]
+            with torch.autocast(kind, torch.bfloat16, multiplies_bfloat16(kind)):
+                projected = head(network(torch.cat([change(batch), change(batch)]).flatten(1)))
+            loss = _contrast(projected.float(), self.temperature)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            if on_progress is not None and (step % REPORT_STEPS == 0 or step == self.n_steps):
+                on_progress(step, self.n_steps, f"loss {float(loss):.3f}")
+
+
+def _contrast(projected: Tensor, temperature: float) -> Tensor:
+    """The loss of (2 n, d) features, in which i and n + i are of one image: cross entropy of knowing it among all."""
+    n = len(projected) // 2
+    unit = nn.functional.normalize(projected)
+    alike = (unit @ unit.T / temperature).fill_diagonal_(-torch.inf)
+    other = torch.arange(2 * n, device=projected.device).roll(n)
+    return nn.functional.cross_entropy(alike, other)
+
+
+def _encode(network: nn.Sequential, points: Tensor) -> Tensor:
+    """(n, d) -> (n, channels[-1]) of length 1, learning nothing."""
+    network.eval()
+    with torch.inference_mode():
+        return torch.cat([nn.functional.normalize(network(block)) for block in points.split(ENCODE_ROWS)])

@@ -1,0 +1,90 @@
+"""The convolutional network that learns from labels and from what has none."""
+
+import numpy as np
+import pytest
+
+import gpussl
+from gpussl import store
+from gpussl.data import Digits
+from gpussl.errors import ConfigError
+from gpussl.models.convnet import ConvNetClassifier
+from gpussl.represent import scale
+
+DIGITS = Digits().load()
+TRAIN, TEST = scale(DIGITS.X_train, DIGITS.X_test, DIGITS.max_value)
+SMALL = {"channels": [16, 32], "batch_size": 32, "averaging": 0.98}
+
+
+def some_labels(n):
+    """(1297,): the labels of n training images drawn at random, and -1 for the others."""
+    drawn = np.random.default_rng(0).choice(len(TRAIN), n, replace=False)
+    labels = np.full(len(TRAIN), -1)
+    labels[drawn] = DIGITS.y_train[drawn]
+    return labels
+
+
+def accuracy(model):
+    return np.mean(model.predict(TEST) == DIGITS.y_test)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return ConvNetClassifier(n_steps=250, **SMALL).fit(TRAIN, some_labels(40))
+
+
+def test_images_without_labels_are_worth_something(fitted):
+    alone = ConvNetClassifier(n_steps=250, unlabelled_ratio=0, **SMALL).fit(TRAIN, some_labels(40))
+    assert accuracy(fitted) > accuracy(alone) + 0.02
+    assert accuracy(fitted) > 0.85
+
+
+def test_a_seed_makes_it_and_a_file_keeps_it(fitted, tmp_path):
+    again = ConvNetClassifier(n_steps=250, **SMALL).fit(TRAIN, some_labels(40))
+    store.save(tmp_path / "model.safetensors", fitted)
+    loaded = gpussl.load(tmp_path / "model.safetensors")
+    for other in (again, loaded):
+        np.testing.assert_array_equal(other.predict(TEST), fitted.predict(TEST))
+    assert loaded.get_params() == fitted.get_params()
+    assert fitted.classes_.tolist() == list(range(10))
+
+
+def test_wrong_propagated_labels_are_a_start_and_not_the_truth():
+    """Half of the labels are propagated ones, of which a third are wrong: in the end the bought ones decide."""
+    rng = np.random.default_rng(0)
+    labels = some_labels(100)
+    bought = labels >= 0
+    propagated = ~bought & (rng.random(len(labels)) < 0.5)
+    labels[propagated] = np.where(rng.random(propagated.sum()) < 1 / 3, rng.integers(0, 10), DIGITS.y_train[propagated])
+    own = np.arange(len(labels))
+    groups = np.where(bought, own, np.where(propagated, own[bought][0], -1))
+    settings = {"n_steps": 150, **SMALL}
+    trusting = ConvNetClassifier(**settings).fit(TRAIN, labels)
+    wary = ConvNetClassifier(propagated_until=0.3, **settings).fit(TRAIN, labels, groups)
+    assert accuracy(wary) > accuracy(trusting)
+
+
+def test_labels_of_weight_nought_are_none():
+    labels, weights = some_labels(60), np.ones(len(TRAIN), dtype=np.float32)
+    spoilt = labels.copy()
+    spoilt[:200], weights[:200] = 3, 0
+    labels[:200] = -1
+    settings = {"n_steps": 5, **SMALL}
+    expected = ConvNetClassifier(**settings).fit(TRAIN, labels).predict(TEST)
+    np.testing.assert_array_equal(
+        ConvNetClassifier(**settings).fit(TRAIN, spoilt, None, weights).predict(TEST), expected
+    )
+
+
+def test_progress_is_told_and_fewer_labels_than_a_batch_will_do():
+    told = []
+    labels = some_labels(3)
+    model = ConvNetClassifier(n_steps=30, **SMALL)
+    model.fit(TRAIN, labels, on_progress=lambda *given: told.append(given))
+    assert [(done, total) for done, total, _ in told] == [(25, 30), (30, 30)]
+    assert set(model.predict(TEST)) <= set(labels[labels >= 0])
+
+
+def test_features_that_are_no_image_are_refused():
+    with pytest.raises(ConfigError, match="found 63 features and no square"):
+        ConvNetClassifier(n_steps=1).fit(TRAIN[:, :63], some_labels(20))
+    assert ConvNetClassifier(n_steps=1, image_shape=[9, 7]).fit(TRAIN[:, :63], some_labels(20)).n_features_in_ == 63
