@@ -71,6 +71,7 @@ class Config:
     memory_limit: str | None = None
     data: Any = None
     represent: dict[str, Any] = field(default_factory=dict)
+    views: int = param(1, ge=1)
     cluster: Any = None
     features: Any = None
     allocate: bool = False
@@ -94,6 +95,7 @@ class Job:
     memory_limit: int | None
     data: Any
     represent: dict[str, Any]
+    views: int
     cluster: Any
     features: Any
     allocate: bool
@@ -137,6 +139,7 @@ def build(cfg: DictConfig) -> Job:
         allocate=cfg.allocate,
         score_training=cfg.score_training,
         **{group: instantiate(cfg[group], group) for group in GROUPS},
+        views=cfg.views,
         represent=_instantiate_all(cfg.represent, "represent"),
         propagate=_instantiate_all(cfg.propagate, "propagate"),
         classifier=classifiers,
@@ -202,7 +205,7 @@ def _check_top(cfg: DictConfig) -> None:
             raise ConfigError(f"{name}: expected at least one choice, found none; choose with {name}=[...]")
     for name in RESERVED.intersection(str(key) for key in cfg.propagate):
         raise ConfigError(f"propagate.{name}: expected a name that is no baseline's, found {name}; choose another")
-    check(dataclasses.replace(Config(), seed=cfg.seed))
+    check(dataclasses.replace(Config(), seed=cfg.seed, views=cfg.views))
 
 
 def _check_names(classifiers: dict[str, Any]) -> None:

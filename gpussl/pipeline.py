@@ -1,16 +1,15 @@
-"""The way of the data: load, represent, cluster, select, label, propagate, train, evaluate, report."""
+"""The way of the data: load, represent, cluster (`prepare`), select, label, propagate, train, evaluate, report."""
 
 import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import sklearn
 from array_api_compat import array_namespace
 
-from gpussl import advisor, allocate, backend, environment, evaluate, limits, report, represent, seeds, store
+from gpussl import advisor, allocate, backend, evaluate, limits, prepare, report, seeds, store
 from gpussl.arrays import arange_like
 from gpussl.backend import cpu
 from gpussl.calibration import calibrate
@@ -20,32 +19,10 @@ from gpussl.errors import ConfigError
 from gpussl.monitor import Monitor
 from gpussl.oracle import Oracle
 from gpussl.permutations import Allocations
+from gpussl.prepare import Context, Data
 from gpussl.propagate import NoPropagation
-from gpussl.records import UNLABELLED, Array, Clustering, Dataset, Representation, Result, TrainingSet
+from gpussl.records import UNLABELLED, Array, Clustering, Dataset, Result, TrainingSet
 from gpussl.select import All, Random
-
-
-@dataclass(frozen=True)
-class Data:
-    """The data on the device: features of the training points (n, d) and of the test points (n_test, d).
-
-    `fingerprint` names what the training features were made of.
-    """
-
-    dataset: Dataset
-    X_train: Array
-    X_test: Array
-    fingerprint: str
-
-
-@dataclass(frozen=True)
-class Context:
-    """What every stage runs in."""
-
-    job: Job
-    twin: ModuleType
-    monitor: Monitor
-    cache: store.Cache
 
 
 @dataclass(frozen=True)
@@ -68,14 +45,13 @@ def run(job: Job, folder: Path, *, replace: bool = False) -> list[Result]:
     twin, device_reason = backend.select(job.device)
     limits.check_device(job, twin)
     monitor = Monitor()
-    run_on = Context(job, twin, monitor, _open_cache(job, twin))
+    run_on = Context(job, twin, monitor, prepare.open_cache(job, twin))
     if job.budget is not None:
         _advise(run_on, folder, device_reason, replace=replace)
         return []
     with report.claim(folder, replace=replace), monitor.live():
-        pixels = _load(run_on)
-        data = _represent(run_on, pixels)
-        clustering = _cluster(run_on, data)
+        pixels = prepare.load(run_on)
+        data, clustering = prepare.represent_and_cluster(run_on, pixels)
         labelling = _label(run_on, data, clustering)
         if clustering.centroids.shape[0]:
             store.save(folder / "clustering.safetensors", clustering)
@@ -103,16 +79,16 @@ def _advise(run_on: Context, folder: Path, device_reason: str, *, replace: bool)
     job, twin, monitor = run_on.job, run_on.twin, run_on.monitor
     advisor.check_job(job)
     with report.claim(folder, replace=replace), monitor.live():
-        pixels = _load(run_on)
+        pixels = prepare.load(run_on)
         n_points = len(pixels.dataset.X_train)
         job.budget.check_size(n_points)
-        data, oracle = _represent(run_on, pixels), Oracle(pixels.dataset.y_train)
+        data, oracle = prepare.represent(run_on, pixels), Oracle(pixels.dataset.y_train)
 
         def cluster(points: Array, n_clusters: int | None) -> Clustering:
             settings = job.cluster if n_clusters is None else dataclasses.replace(job.cluster, n_clusters=n_clusters)
             fingerprint = f"{data.fingerprint} {store.digest(points)}"
             part = dataclasses.replace(data, X_train=data.X_train.take(points, axis=0), fingerprint=fingerprint)
-            return _cluster(dataclasses.replace(run_on, job=dataclasses.replace(job, cluster=settings)), part)
+            return prepare.cluster(dataclasses.replace(run_on, job=dataclasses.replace(job, cluster=settings)), part)
 
         purchase = advisor.choose(job, data.X_train, twin, oracle.buy, cluster)
         (model,) = job.classifier.values()
@@ -127,82 +103,6 @@ def _advise(run_on: Context, folder: Path, device_reason: str, *, replace: bool)
             report.write_budget(folder, job, outcome)
         report.finish_budget(folder, job, pixels.dataset, monitor, outcome, device_reason)
     report.show_budget(folder, job, outcome, monitor.stages, device_reason)
-
-
-def _open_cache(job: Job, twin: ModuleType) -> store.Cache:
-    return store.Cache(
-        job.cache,
-        {"versions": environment.versions(), "code": environment.source_digest(), "device": twin.device_name()},
-    )
-
-
-def _load(run_on: Context) -> Data:
-    """Read the data, and put them on the device as pixels from 0 to 1."""
-    job, twin = run_on.job, run_on.twin
-    with run_on.monitor.stage("load", cpu) as stage:
-        dataset = job.data.load()
-        for sized in (job.cluster, job.select):
-            sized.check_size(len(dataset.X_train))
-        fingerprint = f"{store.digest(dataset.X_train)} {dataset.max_value}"
-        X_train, X_test = twin.asarray(dataset.X_train), twin.asarray(dataset.X_test)
-        pixels = represent.scale(X_train, X_test, dataset.max_value, job.memory_limit)
-        twin.synchronize()
-        stage.note = f"{dataset.name}: {len(dataset.X_train):,} training and {len(dataset.X_test):,} test images"
-    return Data(dataset, *pixels, fingerprint)
-
-
-def _represent(run_on: Context, data: Data) -> Data:
-    """Take the data through the chain of representations; what is costly is taken from an earlier run if it can be."""
-    for name, step in run_on.job.represent.items():
-        with run_on.monitor.stage(f"represent {name}", run_on.twin) as stage:
-            seed = seeds.derive(run_on.job.seed, f"represent/{name}")
-            data, stage.cached = _represent_once(run_on, data, step, seed)
-            stage.note = f"{data.X_train.shape[1]} features"
-    limits.check_early(run_on.job, data.dataset, data.X_train)
-    return data
-
-
-def _represent_once(run_on: Context, data: Data, step: Any, seed: int) -> tuple[Data, bool]:
-    """The data after one step, and whether an earlier run had made it."""
-
-    def compute() -> Representation:
-        return Representation(*step.fit_transform(data.X_train, data.X_test, seed, run_on.monitor.advance))
-
-    fingerprint = f"{data.fingerprint} {step}"
-    if not step.is_costly:
-        made, cached = compute(), False
-    else:
-        fingerprint = f"{fingerprint} {seed}"
-        depends_on = {"data": data.fingerprint, "params": repr(step), "seed": seed}
-        fetched = run_on.cache.fetch("represent", depends_on, compute)
-        made, cached = _to_device(fetched.value, run_on.twin), fetched.cached
-    return dataclasses.replace(data, X_train=made.train, X_test=made.test, fingerprint=fingerprint), cached
-
-
-def _cluster(run_on: Context, data: Data) -> Clustering:
-    """Cluster the training points, or take the clustering that an earlier run made of the same."""
-    job, seed = run_on.job, seeds.derive(run_on.job.seed, "cluster")
-    with run_on.monitor.stage("cluster", run_on.twin) as stage:
-        fetched = run_on.cache.fetch(
-            "cluster",
-            {"data": data.fingerprint, "params": repr(job.cluster), "seed": seed},
-            lambda: job.cluster.fit(data.X_train, seed, on_progress=run_on.monitor.advance),
-        )
-        clustering = _to_device(fetched.value, run_on.twin)
-        stage.cached = fetched.cached
-        xp = array_namespace(clustering.labels)
-        n_noise = int(xp.count_nonzero(clustering.labels < 0))
-        stage.note = (
-            f"{clustering.centroids.shape[0]:,} clusters, {clustering.n_iter} iterations, "
-            f"inertia {clustering.inertia:,.0f}" + (f", {n_noise:,} points in none" if n_noise else "")
-        )
-    return clustering
-
-
-def _to_device(record: Any, twin: ModuleType) -> Any:
-    """The same record with its arrays on the twin's device."""
-    fields = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
-    return type(record)(**{k: twin.asarray(v) if hasattr(v, "shape") else v for k, v in fields.items()})
 
 
 def _label(run_on: Context, data: Data, clustering: Clustering) -> Labelling:

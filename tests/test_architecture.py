@@ -13,6 +13,8 @@ FILES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for p
 STAGES = ["features.py", "oracle.py", "propagate.py", "evaluate.py"]
 FOLDERS = ("data/", "represent/", "cluster/", "select/", "models/")
 STAGES += [name for name in FILES if name.startswith(FOLDERS) and "__main__" not in name]
+TORCH = {"tensors.py", "augment.py", "convolutions.py", "represent/autoencoder.py", "represent/contrastive.py"}
+TORCH |= {f"models/{name}.py" for name in ("network", "mlp", "convnet", "study_convnet")}
 
 
 def imports(tree):
@@ -42,11 +44,7 @@ def files_that_read(attribute):
         ("cupy", {"backend/gpu.py"}),
         ("cuml", {"backend/gpu.py"}),
         ("matplotlib", {"report/figures.py"}),
-        (
-            "torch",
-            {f"models/{name}.py" for name in ("network", "mlp", "convnet", "augment", "study_convnet")}
-            | {"tensors.py", "represent/autoencoder.py"},
-        ),
+        ("torch", TORCH),
         ("xgboost", {"models/xgboost.py"}),
         ("pickle", set()),
         ("joblib", set()),

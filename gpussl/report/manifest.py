@@ -15,7 +15,9 @@ SEEDED = ("cluster", "select", "random baseline", "report")
 def describe(job: Job, dataset: Dataset, monitor: Monitor, reason: str) -> dict[str, Any]:
     """The manifest as JSON has it."""
     stages = monitor.stages
-    of_parts = [stage.name.replace(" ", "/") for stage in stages if stage.name.startswith(("represent ", "train "))]
+    of_parts = [
+        stage.name.replace(" ", "/") for stage in stages if stage.name.startswith(("represent ", "cluster ", "train "))
+    ]
     return {
         "name": job.name,
         "git_commit": environment.git_commit(),

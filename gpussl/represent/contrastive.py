@@ -38,6 +38,9 @@ class Contrastive:
     learning_rate : float
         The highest of the cycle.
     weight_decay : float
+    with_pixels : bool
+        The pixels stand beside what the network sees, each of length 1. What is alike to the eye stays near where the
+        network has been told that it does not matter, and the other way round.
     image_shape : list of int
         Height and width; none: images are square.
 
@@ -55,6 +58,7 @@ class Contrastive:
     batch_size: int = param(256, ge=2)
     learning_rate: float = param(2e-3, gt=0)
     weight_decay: float = param(1e-4, ge=0)
+    with_pixels: bool = True
     image_shape: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -64,6 +68,8 @@ class Contrastive:
         self, X_train: Array, X_test: Array, seed: int, on_progress: OnProgress | None = None
     ) -> tuple[Array, Array]:
         """(n, d) and (n_test, d) pixels from 0 to 1 -> (n, channels[-1]) and (n_test, channels[-1]), of length 1.
+
+        With the pixels beside them d more.
 
         Raises
         ------
@@ -75,8 +81,9 @@ class Contrastive:
             torch.manual_seed(seeds.derive(seed, "torch"))
             network = trunk(train.shape[1], self.image_shape, self.channels).to(train.device)
             self._train(network, train, on_progress)
+            train, test = (self._encode(network, points) for points in (train, test))
         asarray = backend.of(X_train).asarray
-        return asarray(_encode(network, train)), asarray(_encode(network, test))
+        return asarray(train), asarray(test)
 
     def _train(self, network: nn.Sequential, points: Tensor, on_progress: OnProgress | None) -> None:
         images = points.view(len(points), 1, *image_shape_of(points.shape[1], self.image_shape))
@@ -99,6 +106,14 @@ class Contrastive:
             if on_progress is not None and (step % REPORT_STEPS == 0 or step == self.n_steps):
                 on_progress(step, self.n_steps, f"loss {float(loss):.3f}")
 
+    def _encode(self, network: nn.Sequential, points: Tensor) -> Tensor:
+        """(n, d) -> what the network sees in them, and perhaps the pixels, learning nothing."""
+        network.eval()
+        normalize = nn.functional.normalize
+        with torch.inference_mode():
+            seen = torch.cat([normalize(network(block)) for block in points.split(ENCODE_ROWS)])
+            return torch.cat([seen, normalize(points)], dim=1) if self.with_pixels else seen
+
 
 def _contrast(projected: Tensor, temperature: float) -> Tensor:
     """The loss of (2 n, d) features, in which i and n + i are of one image: cross entropy of knowing it among all."""
@@ -107,10 +122,3 @@ def _contrast(projected: Tensor, temperature: float) -> Tensor:
     alike = (unit @ unit.T / temperature).fill_diagonal_(-torch.inf)
     other = torch.arange(2 * n, device=projected.device).roll(n)
     return nn.functional.cross_entropy(alike, other)
-
-
-def _encode(network: nn.Sequential, points: Tensor) -> Tensor:
-    """(n, d) -> (n, channels[-1]) of length 1, learning nothing."""
-    network.eval()
-    with torch.inference_mode():
-        return torch.cat([nn.functional.normalize(network(block)) for block in points.split(ENCODE_ROWS)])

@@ -1,0 +1,150 @@
+"""Prepare: load, represent, cluster. What needs no label."""
+
+import dataclasses
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from array_api_compat import array_namespace
+
+from gpussl import environment, limits, seeds, store
+from gpussl.backend import cpu
+from gpussl.cluster import consensus
+from gpussl.config import Job
+from gpussl.errors import ConfigError
+from gpussl.monitor import Monitor
+from gpussl.records import Array, Clustering, Dataset, Representation
+from gpussl.represent import scale
+
+
+@dataclass(frozen=True)
+class Data:
+    """The data on the device: features of the training points (n, d) and of the test points (n_test, d).
+
+    `fingerprint` names what the training features were made of.
+    """
+
+    dataset: Dataset
+    X_train: Array
+    X_test: Array
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every stage runs in."""
+
+    job: Job
+    twin: ModuleType
+    monitor: Monitor
+    cache: store.Cache
+
+
+def open_cache(job: Job, twin: ModuleType) -> store.Cache:
+    return store.Cache(
+        job.cache,
+        {"versions": environment.versions(), "code": environment.source_digest(), "device": twin.device_name()},
+    )
+
+
+def load(run_on: Context) -> Data:
+    """Read the data, and put them on the device as pixels from 0 to 1."""
+    job, twin = run_on.job, run_on.twin
+    with run_on.monitor.stage("load", cpu) as stage:
+        dataset = job.data.load()
+        for sized in (job.cluster, job.select):
+            sized.check_size(len(dataset.X_train))
+        fingerprint = f"{store.digest(dataset.X_train)} {dataset.max_value}"
+        X_train, X_test = twin.asarray(dataset.X_train), twin.asarray(dataset.X_test)
+        pixels = scale(X_train, X_test, dataset.max_value, job.memory_limit)
+        twin.synchronize()
+        stage.note = f"{dataset.name}: {len(dataset.X_train):,} training and {len(dataset.X_test):,} test images"
+    return Data(dataset, *pixels, fingerprint)
+
+
+def represent_and_cluster(run_on: Context, pixels: Data) -> tuple[Data, Clustering]:
+    """The data as they are represented, and their clusters; of several views the first, and what all agree on.
+
+    Raises
+    ------
+    ConfigError
+        There are several views, and no clusters to agree on.
+    """
+    data = represent(run_on, pixels)
+    clusterings = [cluster(run_on, data)]
+    if run_on.job.views > 1 and clusterings[0].centroids.shape[0] == 0:
+        raise ConfigError("views: expected clusters to agree on, found none; choose some with cluster=..., or views=1")
+    for view in range(1, run_on.job.views):
+        clusterings.append(cluster(run_on, represent(run_on, pixels, view), view))
+    if len(clusterings) == 1:
+        return data, clusterings[0]
+    with run_on.monitor.stage("consensus", run_on.twin) as stage:
+        agreed = consensus(clusterings)
+        n_agreed = int(array_namespace(agreed.labels).count_nonzero(agreed.labels >= 0))
+        stage.note = f"{n_agreed:,} points on which {len(clusterings)} views agree"
+    return data, agreed
+
+
+def represent(run_on: Context, data: Data, view: int = 0) -> Data:
+    """Take the data through the chain of representations; what is costly is taken from an earlier run if it can be.
+
+    Each view of the data but the first has seeds of its own.
+    """
+    for name, step in run_on.job.represent.items():
+        with run_on.monitor.stage(_of_view(f"represent {name}", view), run_on.twin) as stage:
+            seed = seeds.derive(run_on.job.seed, _of_view(f"represent {name}", view).replace(" ", "/"))
+            data, stage.cached = _represent_once(run_on, data, step, seed)
+            stage.note = f"{data.X_train.shape[1]} features"
+    limits.check_early(run_on.job, data.dataset, data.X_train)
+    return data
+
+
+def _represent_once(run_on: Context, data: Data, step: Any, seed: int) -> tuple[Data, bool]:
+    """The data after one step, and whether an earlier run had made it."""
+    if hasattr(step, "image_shape"):
+        step = dataclasses.replace(step, image_shape=list(data.dataset.image_shape))
+
+    def compute() -> Representation:
+        return Representation(*step.fit_transform(data.X_train, data.X_test, seed, run_on.monitor.advance))
+
+    fingerprint = f"{data.fingerprint} {step}"
+    if not step.is_costly:
+        made, cached = compute(), False
+    else:
+        fingerprint = f"{fingerprint} {seed}"
+        depends_on = {"data": data.fingerprint, "params": repr(step), "seed": seed}
+        fetched = run_on.cache.fetch("represent", depends_on, compute)
+        made, cached = _to_device(fetched.value, run_on.twin), fetched.cached
+    return dataclasses.replace(data, X_train=made.train, X_test=made.test, fingerprint=fingerprint), cached
+
+
+def cluster(run_on: Context, data: Data, view: int = 0) -> Clustering:
+    """Cluster the training points, or take the clustering that an earlier run made of the same."""
+    job, name = run_on.job, _of_view("cluster", view)
+    seed = seeds.derive(job.seed, name.replace(" ", "/"))
+    with run_on.monitor.stage(name, run_on.twin) as stage:
+        fetched = run_on.cache.fetch(
+            "cluster",
+            {"data": data.fingerprint, "params": repr(job.cluster), "seed": seed},
+            lambda: job.cluster.fit(data.X_train, seed, on_progress=run_on.monitor.advance),
+        )
+        clustering = _to_device(fetched.value, run_on.twin)
+        stage.cached = fetched.cached
+        xp = array_namespace(clustering.labels)
+        n_noise = int(xp.count_nonzero(clustering.labels < 0))
+        stage.note = (
+            f"{clustering.centroids.shape[0]:,} clusters, {clustering.n_iter} iterations, "
+            f"inertia {clustering.inertia:,.0f}" + (f", {n_noise:,} points in none" if n_noise else "")
+        )
+    return clustering
+
+
+def _of_view(name: str, view: int) -> str:
+    """The name of a stage for a view: the first has no number."""
+    return f"{name} {view}" if view else name
+
+
+def _to_device(record: Any, twin: ModuleType) -> Any:
+    """The same record with its arrays on the twin's device."""
+    fields = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+    return type(record)(**{k: twin.asarray(v) if hasattr(v, "shape") else v for k, v in fields.items()})

@@ -1,0 +1,55 @@
+"""What several clusterings agree on."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import gpussl
+from gpussl import pipeline
+from gpussl.cluster import consensus
+from gpussl.errors import ConfigError
+
+
+def test_names_do_not_matter_and_what_is_not_agreed_on_is_in_no_cluster(xp, host, make_clustering):
+    first = make_clustering(xp, [0, 0, 0, 1, 1, 1, 2, 2, -1], [1.0] * 9, 3)
+    other = make_clustering(xp, [2, 2, 1, 0, 0, 0, 1, 1, 1], [3.0] * 9, 3)
+    found = consensus([first, other])
+    assert host(found.labels).tolist() == [0, 0, -1, 1, 1, 1, 2, 2, -1]
+    assert host(found.distances).tolist() == [2.0] * 9
+    assert found.inertia == 7 * 4.0
+
+
+@given(labels=st.lists(st.integers(-1, 3), min_size=4, max_size=30), seed=st.integers(0, 9))
+def test_a_clustering_agrees_with_itself_however_its_clusters_are_called(make_clustering, labels, seed):
+    import array_api_compat.numpy as xp
+
+    labels = np.array(labels)
+    names = np.append(np.random.default_rng(seed).permutation(4), -1)
+    first, other = (make_clustering(xp, of, np.ones(len(of)), 4) for of in (labels, names[labels]))
+    found = consensus([first, other, first])
+    np.testing.assert_array_equal(found.labels, labels)
+
+
+def test_views_have_seeds_of_their_own_and_must_agree(job, tmp_path):
+    small = ("represent=[umap]", "represent.umap.n_components=3", "cluster=gaussian_mixture", "cluster.n_clusters=10")
+    small += ("classifier=[logistic]", "propagate=[cluster]", "baselines=none")
+    (alone,) = pipeline.run(job(*small), tmp_path / "one")
+    (both,) = pipeline.run(job(*small, "views=2"), tmp_path / "two")
+    manifest = json.loads((tmp_path / "two" / "manifest.json").read_text())
+    names = [stage["name"] for stage in manifest["stages"]]
+    assert names[1:6] == ["represent umap", "cluster", "represent umap 1", "cluster 1", "consensus"]
+    assert manifest["seeds"]["represent/umap"] != manifest["seeds"]["represent/umap/1"]
+    first, agreed = (gpussl.load(tmp_path / name / "clustering.safetensors").labels for name in ("one", "two"))
+    kept = agreed >= 0
+    assert 0.5 < kept.mean() < 1
+    np.testing.assert_array_equal(agreed[kept], first[kept])
+    assert both.n_train < alone.n_train
+    assert both.label_accuracy > alone.label_accuracy
+
+
+def test_views_without_clusters_are_refused(job, tmp_path):
+    with pytest.raises(ConfigError, match="views: expected clusters to agree on, found none"):
+        pipeline.run(job("cluster=none", "select=random", "propagate=[none]", "views=2"), tmp_path / "run")
