@@ -8,6 +8,7 @@ from gpussl.cluster import NoClustering
 from gpussl.config import Job
 from gpussl.errors import ConfigError
 from gpussl.features import Represented
+from gpussl.propagate import GraphPropagation
 from gpussl.records import UNLABELLED, Array, Dataset, TrainingSet
 from gpussl.rows import SHARE, in_gigabytes, is_mapped, refuse_beyond
 
@@ -31,6 +32,12 @@ def check_early(job: Job, dataset: Dataset, X_train: Array) -> None:
             f"memory_limit: expected at least {in_gigabytes(raw.nbytes * SHARE)} for data that are read into memory, "
             f"found {limit / 1e9:g}GB; raise it, or give large IDX files that are not gzipped"
         )
+    for name, stage in job.propagate.items():
+        if isinstance(stage, GraphPropagation):
+            refuse_beyond(limit, X_train.shape, f"propagate={name}", "choose propagate=[cluster]")
+    for name, model in job.classifier.items():
+        if getattr(model, "learns_from_unlabelled", False):
+            _check_training(job, len(raw), X_train, name)
     if not job.classifier or job.features != Represented():
         return
     if job.cluster != NoClustering():

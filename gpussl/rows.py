@@ -94,6 +94,13 @@ def refuse_beyond(
         )
 
 
+def in_memory(X: Any, what_for: str, cure: str) -> Any:
+    """All of (n, d) points as an array; those of `ScaledRows` are refused as in `refuse_beyond`."""
+    if isinstance(X, ScaledRows):
+        refuse_beyond(X.memory_limit, X.shape, what_for, cure)
+    return X[:, :]
+
+
 def in_gigabytes(size: int) -> str:
     """Bytes for a message, rounded up: a limit of as much will do."""
     return f"{math.ceil(size / 1e8) / 10}GB"

@@ -133,6 +133,23 @@ def test_training_on_too_many_points_is_refused_before_clustering(job, tmp_path,
         pipeline.run(job("memory_limit=2GB", *overrides), tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "what_for"),
+    [
+        (("represent=[umap]",), "represent=umap"),
+        (("represent=[contrastive]",), "represent=contrastive"),
+        (("represent=[autoencoder]",), "represent=autoencoder"),
+        (("propagate=[label_spreading]",), "propagate=label_spreading"),
+        (("propagate=[none]", "classifier=[convnet]", "baselines=none"), "training on convnet"),
+    ],
+)
+def test_what_needs_all_points_at_once_is_refused(job, tmp_path, monkeypatch, overrides, what_for):
+    only_1100(monkeypatch)
+    with pytest.raises(ConfigError, match=f"memory_limit: expected at least 2.4GB for {what_for}, which takes 1,297"):
+        pipeline.run(job("memory_limit=2GB", *overrides), tmp_path)
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
 def test_what_is_known_only_after_clustering_is_refused_before_training(job, tmp_path, monkeypatch):
     only_1100(monkeypatch)
     chosen = job("memory_limit=2GB", "propagate=[none]", "select=all", "classifier=[logistic]")

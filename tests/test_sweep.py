@@ -13,7 +13,7 @@ def row(**changed):
     made = {"overrides": "", "select": "nearest_to_centroid", "propagation": "cluster", "classifier": "logistic"}
     made |= {"n_clusters": "20", "percentile": "", "seed": "0", "n_labels": "20", "n_train": "100", "row": ""}
     made |= {"label_accuracy": "0.9", "test_accuracy": "0.8", "published": "", "fit_seconds": "1", "device": "cpu"}
-    return made | {"predict_seconds": "0.1"} | changed
+    return made | {"predict_seconds": "0.1", "train_accuracy": ""} | changed
 
 
 def test_the_interval_is_students():
@@ -25,6 +25,9 @@ def test_the_interval_is_students():
 def test_seeds_are_what_is_averaged():
     (made,) = summarize([row(seed="0", test_accuracy="0.8"), row(seed="1", test_accuracy="0.9")])
     assert (made["n_seeds"], float(made["test_accuracy"])) == ("2", pytest.approx(0.85))
+    assert made["train_accuracy"] == ""
+    (made,) = summarize([row(seed=str(seed), train_accuracy=f"0.{8 + seed}") for seed in range(2)])
+    assert float(made["train_accuracy"]) == pytest.approx(0.85)
     assert len(summarize([row(overrides="a=1"), row(overrides="a=2")])) == 2
 
 

@@ -105,7 +105,9 @@ def _page(title: str, body: str) -> str:
 
 def _summary(dataset: Dataset, results: Sequence[Result]) -> str:
     fair = [
-        result for result in results if result.select != "test_labels" and not result.classifier.endswith(TEST_STOPPED)
+        result
+        for result in results
+        if result.propagation != "best_allocation" and not result.classifier.endswith(TEST_STOPPED)
     ]
     if not fair:
         return f"{dataset.name}: every row here was made with test labels; none says how good it is on unseen data."

@@ -55,6 +55,9 @@ class Gather(Callback):
         summary = gather(folder, jobs)
         if summary:
             console.stdout.print(summary_table(summary))
+        elif any((job / MANIFEST).exists() for job in jobs):
+            console.say("the jobs have no results to put into one table; each has a report of its own")
+        if jobs:
             console.stdout.print(f"Sweep folder: {folder.resolve()}", markup=False, soft_wrap=True)
         failed = [job for job in jobs if (job / FAILED).exists()]
         if failed:
@@ -108,6 +111,7 @@ def summarize(rows: Sequence[Row]) -> list[dict[str, str]]:
             for name in ("n_labels", "n_train", "label_accuracy", "test_accuracy", "fit_seconds", "predict_seconds")
         }
         half = half_width([float(row["test_accuracy"]) for row in members])
+        of_training = [float(row["train_accuracy"]) for row in members if row["train_accuracy"]]
         summary.append(
             {
                 **dict(zip(GROUP_BY, key, strict=True)),
@@ -122,6 +126,7 @@ def summarize(rows: Sequence[Row]) -> list[dict[str, str]]:
                 "fit_seconds": f"{means['fit_seconds']:.3f}",
                 "predict_seconds": f"{means['predict_seconds']:.3f}",
                 "device": members[0]["device"],
+                "train_accuracy": f"{statistics.fmean(of_training):.6f}" if of_training else "",
             }
         )
     return summary
@@ -149,7 +154,7 @@ def summary_table(summary: Sequence[Row]) -> Table:
 
 def curve_lines(summary: Sequence[Row]) -> tuple[str, dict[str, list[figures.CurvePoint]]] | None:
     """What a curve can be drawn of, if anything: the name of x, and for each way of training its points."""
-    rows = [row for row in summary if row["select"] != "test_labels"]
+    rows = [row for row in summary if row["propagation"] != "best_allocation"]
     for name, words in CURVES.items():
         if len({row[name] for row in rows if row[name]}) < 2:
             continue

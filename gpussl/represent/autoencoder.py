@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from gpussl import backend, seeds
 from gpussl.params import check, param
 from gpussl.records import Array, OnProgress
+from gpussl.rows import in_memory
 from gpussl.tensors import as_tensor, multiplies_bfloat16
 
 ENCODE_ROWS = 4096  # of one forward pass
@@ -56,7 +57,8 @@ class Autoencoder:
         self, X_train: Array, X_test: Array, seed: int, on_progress: OnProgress | None = None
     ) -> tuple[Array, Array]:
         """(n, d) and (n_test, d) points -> (n, n_components) and (n_test, n_components)."""
-        train, test = as_tensor(X_train[:, :]), as_tensor(X_test[:, :])
+        X_train = in_memory(X_train, "represent=autoencoder", "leave it out")
+        train, test = as_tensor(X_train), as_tensor(X_test)
         with torch.random.fork_rng(devices=[train.device] if train.is_cuda else []):
             torch.manual_seed(seeds.derive(seed, "torch"))
             encoder, decoder = self._build(train.shape[1], train.device)

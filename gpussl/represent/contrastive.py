@@ -11,6 +11,7 @@ from gpussl.augment import STRONG, looks_the_same_mirrored
 from gpussl.convolutions import image_shape_of, trunk
 from gpussl.params import check, param
 from gpussl.records import Array, OnProgress
+from gpussl.rows import in_memory
 from gpussl.tensors import as_tensor, multiplies_bfloat16
 
 ENCODE_ROWS = 1024  # of one forward pass
@@ -76,7 +77,8 @@ class Contrastive:
         ConfigError
             The points are no images.
         """
-        train, test = as_tensor(X_train[:, :]), as_tensor(X_test[:, :])
+        X_train = in_memory(X_train, "represent=contrastive", "leave it out")
+        train, test = as_tensor(X_train), as_tensor(X_test)
         with torch.random.fork_rng(devices=[train.device] if train.is_cuda else []):
             torch.manual_seed(seeds.derive(seed, "torch"))
             network = trunk(train.shape[1], self.image_shape, self.channels).to(train.device)

@@ -9,6 +9,7 @@ from gpussl import backend
 from gpussl.errors import ConfigError
 from gpussl.params import check, param
 from gpussl.records import Array, OnProgress
+from gpussl.rows import in_memory
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class UMAP:
                     f"represent.umap.{name}: expected at most {most} for {n} training points, found "
                     f"{getattr(self, name)}"
                 )
-        X_train, X_test = X_train[:, :], X_test[:, :]  # in memory: here is where rows on disk refuse it
+        X_train = in_memory(X_train, "represent=umap", "leave it out")
         xp, twin = array_namespace(X_train), backend.of(X_train)
         train, test = twin.umap(X_train, X_test, self.n_components, self.n_neighbors, self.min_dist, seed)
         return xp.astype(train, xp.float32, copy=False), xp.astype(test, xp.float32, copy=False)
