@@ -32,7 +32,7 @@ class Augmentation:
     brightness : float
         Up to so much is added where there is anything at all.
     cutout : float
-        A square of up to this share of the side is blanked.
+        A rectangle of up to this share of each side is blanked.
     mirror : bool
         Half of the images are mirrored, left to right.
     """
@@ -49,7 +49,9 @@ class Augmentation:
     def __call__(self, images: Tensor) -> Tensor:
         """(n, 1, height, width) images from 0 to 1 -> the same, changed."""
         n, device = len(images), images.device
-        grid = nn.functional.affine_grid(self._maps(n, device), list(images.shape), align_corners=False)
+        grid = nn.functional.affine_grid(
+            self._maps(n, images.shape[2] / images.shape[3], device), list(images.shape), align_corners=False
+        )
         changed = nn.functional.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
         if self.contrast or self.brightness:
             gain = 1 + self.contrast * _symmetric(n, device)[:, None, None, None]
@@ -59,8 +61,11 @@ class Augmentation:
             changed = changed * self._outside(n, images.shape[2], images.shape[3], device)
         return changed
 
-    def _maps(self, n: int, device: torch.device) -> Tensor:
-        """(n, 2, 3): from where each place of a new image is taken; coordinates run from -1 to 1."""
+    def _maps(self, n: int, aspect: float, device: torch.device) -> Tensor:
+        """(n, 2, 3): from where each place of a new image is taken; coordinates run from -1 to 1 on either side.
+
+        So what turns from one side to the other is to be scaled by `aspect`, the height over the width.
+        """
         angle = math.radians(self.rotation) * _symmetric(n, device)
         across, down = (1 + self.stretch * _symmetric(n, device) for _ in range(2))
         if self.mirror:
@@ -70,16 +75,16 @@ class Augmentation:
         shifts = [2 * self.shift * _symmetric(n, device) for _ in range(2)]
         rows = (
             cos * across,
-            (shear * cos - sin) * down,
+            (shear * cos - sin * aspect) * down,
             shifts[0],
-            sin * across,
-            (shear * sin + cos) * down,
+            sin * across / aspect,
+            (shear * sin / aspect + cos) * down,
             shifts[1],
         )
         return torch.stack(rows, dim=1).view(n, 2, 3)
 
     def _outside(self, n: int, height: int, width: int, device: torch.device) -> Tensor:
-        """(n, 1, height, width): 0 in a square of each image, and 1 outside it."""
+        """(n, 1, height, width): 0 in a rectangle of each image, and 1 outside it."""
         half = self.cutout * torch.rand(n, device=device) / 2
         inside = [
             (torch.arange(size, device=device)[None, :] + 0.5 - size * torch.rand(n, 1, device=device)).abs()

@@ -11,7 +11,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 LIBRARIES = (
     "numpy", "scipy", "scikit-learn", "torch", "xgboost", "xgboost-cpu", "safetensors", "hydra-core", "cupy-cuda13x",
-    "cuml-cu13",
+    "cuml-cu13", "umap-learn", "pynndescent", "numba",
 )  # fmt: skip
 
 

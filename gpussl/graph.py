@@ -16,6 +16,7 @@ from gpussl.arrays import arange_like
 from gpussl.records import Array
 
 TOLERANCE = 1e-8  # of the solvers: a residual, as a share of the right-hand side
+ROUNDING = 1e-12  # of the largest target: what is less is nought
 MAX_ITER = 20_000  # of the solvers: where they have not converged by then, that is said
 
 
@@ -132,6 +133,8 @@ def poisson_learning(graph: Graph, indices: Array, targets: Array) -> Array:
     xp, S = array_namespace(targets), graph.normalized()
     source = _spread(graph, indices, targets)
     source[indices, :] -= label_means(graph, indices, targets)[indices, :]
+    # where all labels are alike nothing flows; what rounding leaves there would be a system without a solution
+    source = xp.where(xp.abs(source) > ROUNDING * xp.max(targets), source, 0.0)
     scale = _inverse(graph.degrees)[:, None] ** 0.5
     # of the normalised Laplacian, whose condition is better: it maps D^(1/2) u to D^(-1/2) L u
     potentials = scale * _conjugate_gradients(lambda V: V - S @ V, scale * source)

@@ -35,9 +35,12 @@ def check_early(job: Job, dataset: Dataset, X_train: Array) -> None:
     for name, stage in job.propagate.items():
         if isinstance(stage, GraphPropagation):
             refuse_beyond(limit, X_train.shape, f"propagate={name}", "choose propagate=[cluster]")
+    seen = raw.shape if job.features.of_pixels else X_train.shape  # by classifiers
     for name, model in job.classifier.items():
         if getattr(model, "learns_from_unlabelled", False):
-            _check_training(job, len(raw), X_train, name)
+            refuse_beyond(limit, seen, f"training on all points with {name}", "choose another classifier")
+    if job.score_training and job.classifier:
+        refuse_beyond(limit, seen, "score_training=true", "leave it out")
     if not job.classifier or job.features != Represented():
         return
     if job.cluster != NoClustering():

@@ -57,6 +57,18 @@ def test_a_rotation_turns_about_the_middle_by_at_most_the_angle():
     assert 20 < float(angles.max()) < 31.5
 
 
+def test_a_rotation_keeps_its_angle_on_an_oblong_image():
+    dot = torch.zeros(64, 1, 17, 33)
+    dot[:, :, 8, 20:24] = 1.0
+    mass = Augmentation(rotation=30)(dot)[:, 0]
+    total = mass.sum(dim=(1, 2))
+    y = (mass * (torch.arange(17.0) - 8)[None, :, None]).sum(dim=(1, 2)) / total
+    x = (mass * (torch.arange(33.0) - 16)[None, None, :]).sum(dim=(1, 2)) / total
+    angles = torch.rad2deg(torch.atan2(y, x)).abs()
+    assert 20 < float(angles.max()) < 31.5
+    torch.testing.assert_close(torch.hypot(x, y), torch.full((64,), 5.5), atol=0.3, rtol=0)
+
+
 def test_a_cut_out_square_is_blank_and_at_most_so_large():
     full = torch.ones(64, 1, 16, 16)
     blank = (Augmentation(cutout=0.5)(full) == 0)[:, 0]

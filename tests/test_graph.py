@@ -231,3 +231,15 @@ def record():
 
 if __name__ == "__main__":
     record()
+
+
+def test_where_each_component_has_one_class_nothing_flows_and_nothing_is_said(monkeypatch):
+    """The mean of seven equal numbers is not that number to the last digit."""
+    rng = np.random.default_rng(0)
+    X = np.concatenate([rng.normal(size=(40, 2)), 100 + rng.normal(size=(40, 2))])
+    indices = np.concatenate([np.arange(7), 40 + np.arange(13)])
+    targets = np.repeat(np.eye(2), [7, 13], axis=0) * [20 / 7, 20 / 13]
+    said = []
+    monkeypatch.setattr(console, "say", said.append)
+    assert (poisson_learning(neighbor_graph(X, 5), indices, targets) == 0).all()
+    assert not said

@@ -140,7 +140,7 @@ def test_training_on_too_many_points_is_refused_before_clustering(job, tmp_path,
         (("represent=[contrastive]",), "represent=contrastive"),
         (("represent=[autoencoder]",), "represent=autoencoder"),
         (("propagate=[label_spreading]",), "propagate=label_spreading"),
-        (("propagate=[none]", "classifier=[convnet]", "baselines=none"), "training on convnet"),
+        (("propagate=[none]", "classifier=[convnet]", "baselines=none"), "training on all points with convnet"),
     ],
 )
 def test_what_needs_all_points_at_once_is_refused(job, tmp_path, monkeypatch, overrides, what_for):

@@ -98,8 +98,8 @@ class ConvNetClassifier(NetworkClassifier):
         )
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.n_steps)
         bought, propagated, everything = self._streams(labels, groups)
-        if label_weights is None:
-            label_weights = torch.ones(len(labels), device=labels.device)
+        label_weights = torch.ones(len(labels), device=labels.device) if label_weights is None else label_weights
+        label_weights = label_weights / label_weights.max()  # a bought label, the surest, counts in full
         for step in range(1, self.n_steps + 1):
             rows = next(bought)
             parts = [(weak(images[rows]), labels[rows], label_weights[rows])]

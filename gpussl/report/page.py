@@ -110,7 +110,10 @@ def _summary(dataset: Dataset, results: Sequence[Result]) -> str:
         if result.propagation != "best_allocation" and not result.classifier.endswith(TEST_STOPPED)
     ]
     if not fair:
-        return f"{dataset.name}: every row here was made with test labels; none says how good it is on unseen data."
+        return (
+            f"{dataset.name}: every row here was made with labels that were not bought; none says how good it is on "
+            "unseen data."
+        )
     with_clusters = [result for result in fair if result.n_clusters is not None]
     best = max(with_clusters or fair, key=lambda item: item.test_accuracy)
     return (
