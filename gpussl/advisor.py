@@ -143,8 +143,10 @@ def check_job(job: Job) -> None:
         _refuse("classifier", f"one that learns from {alone}", names)
     if not all(isinstance(stage, NoPropagation) for stage in job.propagate.values()):
         _refuse("propagate", f"none, for classifiers learn from {alone}", ", ".join(job.propagate))
-    if job.allocate or job.score_training:
-        _refuse("allocate and score_training", "false, for no label is opened that was not bought", "true")
+    if job.allocate:
+        _refuse("allocate", "false, for no test label is opened", "true")
+    if job.score_training:
+        _refuse("score_training", "false, for no label is opened that was not bought", "true")
     if job.views > 1:
         _refuse("views", "1", str(job.views))
     if not isinstance(job.features, Represented):

@@ -71,14 +71,16 @@ def umap(
     ConfigError
         umap-learn is not installed.
     """
-    try:
-        from umap import UMAP  # late, for it takes seconds
-    except ImportError as error:
-        raise ConfigError(f"represent=umap: expected umap-learn, found none ({error}); install gpussl[cpu]") from error
-    reducer = UMAP(n_components=n_components, n_neighbors=n_neighbors, min_dist=min_dist, random_state=seed)
     with warnings.catch_warnings():
-        # that a seed costs it its threads, and that the graph of few points may be in pieces
+        # that there is no Tensorflow, that a seed costs its threads, and that the graph of few points may be in pieces
         warnings.simplefilter("ignore")
+        try:
+            from umap import UMAP  # late, for it takes seconds
+        except ImportError as error:
+            raise ConfigError(
+                f"represent=umap: expected umap-learn, found none ({error}); install gpussl[cpu]"
+            ) from error
+        reducer = UMAP(n_components=n_components, n_neighbors=n_neighbors, min_dist=min_dist, random_state=seed)
         return reducer.fit_transform(X_train), reducer.transform(X_test)
 
 

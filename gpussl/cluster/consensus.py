@@ -3,7 +3,7 @@
 import dataclasses
 
 import numpy as np
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 from scipy.optimize import linear_sum_assignment
 
 from gpussl import backend
@@ -52,4 +52,4 @@ def _names(clustering: Clustering, reference: Clustering) -> Array:
     rows, columns = linear_sum_assignment(table, maximize=True)
     names = np.full(len(table), NOISE)
     names[rows] = columns
-    return twin.asarray(names)
+    return xp.asarray(names, device=device(reference.labels))
