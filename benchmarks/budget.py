@@ -91,9 +91,8 @@ def truth(data, select, size):
         rng = np.random.default_rng(seed)
         scored = rng.choice(len(X), min(N_SCORED, (len(X) - size) // 2), replace=False)
         rest = np.setdiff1d(np.arange(len(X)), scored)
-        of_clusters = job.select.name in advisor.OF_CLUSTERS
-        chooser = job.select if of_clusters else dataclasses.replace(job.select, n_labels=size)
-        clustering = fit_clusters(job, X, seed, rest, size if of_clusters else None)
+        chooser, n_clusters = advisor.of_size(job.select, size)
+        clustering = fit_clusters(job, X, seed, rest, n_clusters)
         oracle = Oracle(dataset.y_train[rest])
         chosen = rest[chooser.select(X[rest], clustering, seed, oracle.buy)]
         said = learner(job, dataset, X)(chosen, dataset.y_train[chosen], scored, f"truth {draw}")

@@ -7,6 +7,7 @@ would with so many labels, and beside it as many random labels are learnt from, 
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
@@ -14,7 +15,6 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import sklearn
 
 from gpussl import budget as curves
 from gpussl import seeds
@@ -22,15 +22,15 @@ from gpussl.budget import LEVEL, Curve, LabelBudget, Measured
 from gpussl.config import Job
 from gpussl.errors import ConfigError
 from gpussl.features import Represented
+from gpussl.models import prepared
 from gpussl.propagate import NoPropagation
 from gpussl.records import Array, Buy, Clustering, OnProgress
 
 AHEAD = (1, 2, 4)  # multiples of the budget that accuracies are told for
 OF_CLUSTERS = ("nearest_to_centroid", "typical")  # selections of one label a cluster
 
-Cluster = Callable[
-    [Array, int | None], Clustering
-]  # takes the indices (m,) of points, and how many clusters if not as set
+# takes the indices (m,) of points, and how many clusters if not as set
+Cluster = Callable[[Array, int | None], Clustering]
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,8 @@ class Learner:
         """The classes of the points `asked` (q,), learnt from the labels (m,) of `points` (m,)."""
         if len(np.unique(labels)) == 1:
             return np.full(len(asked), labels[0])  # there is nothing to tell apart
-        model, twin = sklearn.clone(self.model), self.twin
-        if "random_state" in model.get_params():
-            model.random_state = seeds.derive(self.seed, f"budget/{name}")
-        if "image_shape" in model.get_params():
-            model.image_shape = list(self.image_shape)
-        if hasattr(model, "settled_precision"):
-            model.precision = model.settled_precision(twin.DEVICE)
+        twin = self.twin
+        model = prepared(self.model, seeds.derive(self.seed, f"budget/{name}"), self.image_shape, twin.DEVICE)
         rows, queries = (self.X.take(twin.asarray(ids), axis=0) for ids in (points, asked))
         model.fit(rows, twin.asarray(labels), twin.asarray(points))
         return twin.to_numpy(model.predict(queries))
@@ -176,15 +171,22 @@ def choose(job: Job, X: Array, twin: ModuleType, buy: Buy, cluster: Cluster) -> 
         return Purchase(holdout, chosen)
     others = twin.asarray(np.setdiff1d(np.arange(X.shape[0]), holdout))
     rest = X.take(others, axis=0)
+    clusters = functools.cache(lambda n_clusters: cluster(others, n_clusters))  # one for all sizes, or one for each
     for size in budget.sizes(is_random).tolist():
-        of_clusters = job.select.name in OF_CLUSTERS
-        select = job.select if of_clusters else dataclasses.replace(job.select, n_labels=size)
-        clustering = cluster(others, size if of_clusters else None)
+        select, n_clusters = of_size(job.select, size)
+        clustering = clusters(n_clusters)
         seed = seeds.derive(job.seed, f"budget/select {size}")
         found = others[select.select(rest, clustering, seed, lambda places: buy(others[places]))]
         buy(found)
         chosen.append(twin.to_numpy(found))
     return Purchase(holdout, chosen)
+
+
+def of_size(select: Any, size: int) -> tuple[Any, int | None]:
+    """The selection of so many labels, and the clusters it takes: as many, or None for as many as are set."""
+    if select.name in OF_CLUSTERS:
+        return select, size
+    return dataclasses.replace(select, n_labels=size), None
 
 
 def measure(

@@ -97,6 +97,11 @@ def mean_row(X: Array) -> Array:
     return sum(xp.sum(xp.astype(block, xp.float64), axis=0) for block in blocks) / X.shape[0]
 
 
+def centred(X: Array) -> Array:
+    """(n, d) -> the same less their mean: for distances by a product, whose digits are lost in large squared norms."""
+    return X - array_namespace(X).astype(mean_row(X), X.dtype)
+
+
 def squared_distances(X: Array, Y: Array, X_norms: Array, Y_norms: Array) -> Array:
     """(n, d), (m, d) and their squared norms -> (n, m) squared Euclidean distances, by one matrix product.
 

@@ -89,7 +89,7 @@ def score_allocations(table: Array, n_points: int | None = None) -> Allocations:
     total = int(xp.sum(table))
     n_points = total if n_points is None else n_points
     if max(table.shape) > MAX_ENUMERATED:
-        ranking = [_assignment(twin.to_numpy(table))]
+        ranking = [assignment(twin.to_numpy(table))]
         return Allocations(ranking[0][1], ranking[0][0], n_points, "assignment", ranking)
     dtype = xp.int32 if total < 2**31 else xp.int64
     counts = np.zeros(total + 1, dtype=np.int64) if total < 2**24 else None  # finer than anyone could look at
@@ -104,8 +104,8 @@ def score_allocations(table: Array, n_points: int | None = None) -> Allocations:
     return Allocations(ranking[0][1], ranking[0][0], n_points, "enumeration", ranking, counts)
 
 
-def _assignment(table: np.ndarray) -> Ranked:
-    """The best allocation alone."""
+def assignment(table: np.ndarray) -> Ranked:
+    """The best allocation alone, with its score: (n_clusters, n_classes) counts, -1 for a cluster without a class."""
     rows, columns = linear_sum_assignment(table, maximize=True)
     names = np.full(len(table), -1)
     names[rows] = columns

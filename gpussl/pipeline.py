@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import sklearn
 from array_api_compat import array_namespace
 
 from gpussl import advisor, allocate, backend, evaluate, limits, prepare, report, seeds, store
@@ -16,6 +15,7 @@ from gpussl.calibration import calibrate
 from gpussl.config import Job
 from gpussl.diagnose import diagnose
 from gpussl.errors import ConfigError
+from gpussl.models import prepared
 from gpussl.monitor import Monitor
 from gpussl.oracle import Oracle
 from gpussl.permutations import Allocations
@@ -199,14 +199,9 @@ def _train(run_on: Context, data: Data, training_set: TrainingSet, name: str) ->
     known = training_set.pseudo_labels
     labels, xp = known.labels, array_namespace(known.labels)
     points = xp.nonzero(labels != UNLABELLED)[0]
-    model = sklearn.clone(run_on.job.classifier[name])
+    seed = seeds.derive(run_on.job.seed, f"train/{training_set.name}/{name}")
+    model = prepared(run_on.job.classifier[name], seed, data.dataset.image_shape, twin.DEVICE)
     depends_on = {"data": data.fingerprint, "labels": store.digest(labels, known.sources, known.weights)}
-    if "random_state" in model.get_params():
-        model.random_state = seeds.derive(run_on.job.seed, f"train/{training_set.name}/{name}")
-    if hasattr(model, "settled_precision"):
-        model.precision = model.settled_precision(twin.DEVICE)  # so that what is saved and cached says what it was
-    if "image_shape" in model.get_params():
-        model.image_shape = list(data.dataset.image_shape)
     if getattr(model, "learns_from_unlabelled", False):
         points = arange_like(labels.shape[0], labels)
     extra = {}

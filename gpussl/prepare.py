@@ -90,9 +90,9 @@ def represent(run_on: Context, data: Data, view: int = 0) -> Data:
 
     Each view of the data but the first has seeds of its own.
     """
-    for name, step in run_on.job.represent.items():
-        with run_on.monitor.stage(_of_view(f"represent {name}", view), run_on.twin) as stage:
-            seed = seeds.derive(run_on.job.seed, _of_view(f"represent {name}", view).replace(" ", "/"))
+    for choice, step in run_on.job.represent.items():
+        name, seed = _of_view(run_on, f"represent {choice}", view)
+        with run_on.monitor.stage(name, run_on.twin) as stage:
             data, stage.cached = _represent_once(run_on, data, step, seed)
             stage.note = f"{data.X_train.shape[1]} features"
     limits.check_early(run_on.job, data.dataset, data.X_train)
@@ -120,8 +120,7 @@ def _represent_once(run_on: Context, data: Data, step: Any, seed: int) -> tuple[
 
 def cluster(run_on: Context, data: Data, view: int = 0) -> Clustering:
     """Cluster the training points, or take the clustering that an earlier run made of the same."""
-    job, name = run_on.job, _of_view("cluster", view)
-    seed = seeds.derive(job.seed, name.replace(" ", "/"))
+    job, (name, seed) = run_on.job, _of_view(run_on, "cluster", view)
     with run_on.monitor.stage(name, run_on.twin) as stage:
         fetched = run_on.cache.fetch(
             "cluster",
@@ -139,9 +138,10 @@ def cluster(run_on: Context, data: Data, view: int = 0) -> Clustering:
     return clustering
 
 
-def _of_view(name: str, view: int) -> str:
-    """The name of a stage for a view: the first has no number."""
-    return f"{name} {view}" if view else name
+def _of_view(run_on: Context, stage: str, view: int) -> tuple[str, int]:
+    """The name of a stage for a view, the first without a number, and the seed that goes by it."""
+    name = f"{stage} {view}" if view else stage
+    return name, seeds.derive(run_on.job.seed, name.replace(" ", "/"))
 
 
 def _to_device(record: Any, twin: ModuleType) -> Any:

@@ -1,11 +1,17 @@
-"""Tensors: from arrays to PyTorch's, where they are, and in what precision PyTorch is to multiply them."""
+"""Tensors: from arrays to PyTorch's, where they are, and what all networks do with them."""
+
+import contextlib
+from collections.abc import Iterator
 
 import torch
 from array_api_compat import array_namespace
-from torch import Tensor
+from torch import Tensor, nn
 
+from gpussl import seeds
 from gpussl.errors import DeviceError
 from gpussl.records import Array
+
+FORWARD_ROWS = 1024  # of one forward pass when nothing is learnt: a convolution makes 100,000 values of each
 
 
 def as_tensor(X: Array) -> Tensor:
@@ -29,3 +35,23 @@ def multiplies_bfloat16(device: str) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+
+
+def fast_products(device: str) -> torch.autocast:
+    """A context in which a kind of device multiplies in the precision that is faster; weights and sums are float32."""
+    return torch.autocast(device, torch.bfloat16, multiplies_bfloat16(device))
+
+
+@contextlib.contextmanager
+def seeded(like: Tensor, seed: int) -> Iterator[None]:
+    """A context in which a seed makes PyTorch's random numbers, where a tensor is, and no others are disturbed."""
+    with torch.random.fork_rng(devices=[like.device] if like.is_cuda else []):
+        torch.manual_seed(seeds.derive(seed, "torch"))
+        yield
+
+
+def forward(network: nn.Module, features: Tensor) -> Tensor:
+    """(n, d) -> (n, ...): what a network makes of each, learning nothing, a block at a time."""
+    network.eval()
+    with torch.inference_mode():
+        return torch.cat([network(block) for block in features.split(FORWARD_ROWS)])

@@ -2,13 +2,11 @@
 
 import dataclasses
 
-import numpy as np
 from array_api_compat import array_namespace, device
-from scipy.optimize import linear_sum_assignment
 
 from gpussl import backend
 from gpussl.arrays import take_or
-from gpussl.permutations import contingency
+from gpussl.permutations import assignment, contingency
 from gpussl.records import Array, Clustering
 
 NOISE = -1
@@ -49,7 +47,5 @@ def _names(clustering: Clustering, reference: Clustering) -> Array:
     xp = array_namespace(reference.labels)
     both = xp.where(reference.labels == NOISE, NOISE, clustering.labels)
     table = twin.to_numpy(contingency(both, reference.labels, clustering.centroids.shape[0], k))
-    rows, columns = linear_sum_assignment(table, maximize=True)
-    names = np.full(len(table), NOISE)
-    names[rows] = columns
+    _, names = assignment(table)
     return xp.asarray(names, device=device(reference.labels))

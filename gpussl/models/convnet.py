@@ -15,7 +15,7 @@ from gpussl.convolutions import image_shape_of, trunk
 from gpussl.models.network import NetworkClassifier
 from gpussl.params import check, param
 from gpussl.records import UNLABELLED, OnProgress
-from gpussl.tensors import multiplies_bfloat16
+from gpussl.tensors import fast_products
 
 REPORT_STEPS = 25  # between two words to the progress bar
 
@@ -141,16 +141,14 @@ class ConvNetClassifier(NetworkClassifier):
 
 def _scores(network: nn.Module, images: Tensor) -> Tensor:
     """(n, 1, height, width) -> (n, n_classes), learning nothing."""
-    kind = images.device.type
-    with torch.no_grad(), torch.autocast(kind, torch.bfloat16, multiplies_bfloat16(kind)):
+    with torch.no_grad(), fast_products(images.device.type):
         return network(images.flatten(1)).float()
 
 
 def _step(learner: nn.Module, optimizer: torch.optim.Optimizer, parts: list[tuple[Tensor, Tensor, Tensor]]) -> None:
     """One step on parts of images, classes and weights: the sum of the parts' mean losses."""
     images, targets, weights = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
-    kind = images.device.type
-    with torch.autocast(kind, torch.bfloat16, multiplies_bfloat16(kind)):
+    with fast_products(images.device.type):
         outputs = learner(images.flatten(1))
     losses = nn.functional.cross_entropy(outputs.float(), targets, reduction="none") * weights
     loss = sum(part.mean() for part in losses.split([len(part[0]) for part in parts]))

@@ -12,9 +12,8 @@ from gpussl import backend, seeds
 from gpussl.models.holdout import split_groups
 from gpussl.models.weights import check, settle
 from gpussl.records import UNLABELLED, Array, OnProgress
-from gpussl.tensors import as_tensor
+from gpussl.tensors import as_tensor, forward, seeded
 
-PREDICT_ROWS = 1024  # rows of one forward pass when nothing is learnt: a convolution makes 100,000 values of each
 FITTED = ("n_features_in_", "n_iter_", "best_epoch_", "validation_score_")
 
 
@@ -100,8 +99,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         encoded = np.where(y == UNLABELLED, UNLABELLED, np.searchsorted(self.classes_, y))
         labels = torch.as_tensor(encoded, device=features.device)
         label_weights = _label_weights(weights, y, features.device)
-        with torch.random.fork_rng(devices=[features.device] if features.is_cuda else []):
-            torch.manual_seed(seeds.derive(self.random_state, "torch"))
+        with seeded(features, self.random_state):
             self.network_ = self.build(self.n_features_in_, len(self.classes_)).to(features.device)
             self.learn(features, labels, None if groups is None else to_numpy(groups), label_weights, on_progress)
         return self
@@ -135,7 +133,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         """Run epochs until there is no gain on the held-out points, and put the best one's weights into `network_`."""
         self.best_epoch_, self.validation_score_, best_weights = 0, -1.0, {}
         for epoch, network in enumerate(epochs, start=1):
-            is_right = (scores(network, features).argmax(dim=1) == labels).float()
+            is_right = (forward(network, features).argmax(dim=1) == labels).float()
             score = float(is_right.mean() if label_weights is None else is_right @ label_weights / label_weights.sum())
             self.n_iter_ = epoch
             if score > self.validation_score_:
@@ -152,7 +150,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         features = as_tensor(X)
         if features.ndim != 2 or features.shape[1] != self.n_features_in_:
             raise ValueError(f"X: expected shape (n, {self.n_features_in_}), found {tuple(features.shape)}")
-        best = scores(self.network_.to(features.device), features).argmax(dim=1)
+        best = forward(self.network_.to(features.device), features).argmax(dim=1)
         twin = backend.of(X)
         return twin.asarray(self.classes_)[twin.asarray(best)]
 
@@ -173,13 +171,6 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         model.network_ = model.build(model.n_features_in_, len(model.classes_))
         model.network_.load_state_dict({name: torch.as_tensor(array) for name, array in arrays.items()})
         return model
-
-
-def scores(network: nn.Module, features: Tensor) -> Tensor:
-    """(n, d) -> (n, n_classes) scores, learning nothing."""
-    network.eval()
-    with torch.inference_mode():
-        return torch.cat([network(block) for block in features.split(PREDICT_ROWS)])
 
 
 def _label_weights(weights: np.ndarray | None, y: np.ndarray, device: torch.device) -> Tensor | None:

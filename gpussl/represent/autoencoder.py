@@ -7,13 +7,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from gpussl import backend, seeds
+from gpussl import backend
 from gpussl.params import check, param
 from gpussl.records import Array, OnProgress
 from gpussl.rows import in_memory
-from gpussl.tensors import as_tensor, multiplies_bfloat16
-
-ENCODE_ROWS = 4096  # of one forward pass
+from gpussl.tensors import as_tensor, fast_products, forward, seeded
 
 
 @dataclass(frozen=True)
@@ -59,12 +57,11 @@ class Autoencoder:
         """(n, d) and (n_test, d) points -> (n, n_components) and (n_test, n_components)."""
         X_train = in_memory(X_train, "represent=autoencoder", "leave it out")
         train, test = as_tensor(X_train), as_tensor(X_test)
-        with torch.random.fork_rng(devices=[train.device] if train.is_cuda else []):
-            torch.manual_seed(seeds.derive(seed, "torch"))
+        with seeded(train, seed):
             encoder, decoder = self._build(train.shape[1], train.device)
             self._train(encoder, decoder, train, on_progress)
         asarray = backend.of(X_train).asarray
-        return asarray(_encode(encoder, train)), asarray(_encode(encoder, test))
+        return asarray(forward(encoder, train)), asarray(forward(encoder, test))
 
     def _build(self, n_features: int, device: torch.device) -> tuple[nn.Sequential, nn.Sequential]:
         """The untrained halves."""
@@ -80,12 +77,11 @@ class Autoencoder:
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, self.learning_rate, total_steps=self.max_epochs * n_batches
         )
-        kind = points.device.type
         for epoch in range(self.max_epochs):
             total = torch.zeros((), device=points.device)
             for rows in torch.randperm(len(points), device=points.device).split(self.batch_size):
                 batch = points[rows]
-                with torch.autocast(kind, torch.bfloat16, multiplies_bfloat16(kind), cache_enabled=False):
+                with fast_products(points.device.type):
                     restored = network(batch)
                 loss = nn.functional.mse_loss(restored.float(), batch)
                 optimizer.zero_grad(set_to_none=True)
@@ -103,9 +99,3 @@ def _layers(widths: list[int]) -> nn.Sequential:
     for n_in, n_out in pairwise(widths):
         layers += [nn.Linear(n_in, n_out), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
-
-
-def _encode(encoder: nn.Sequential, points: Tensor) -> Tensor:
-    """(n, d) -> (n, n_components), learning nothing."""
-    with torch.inference_mode():
-        return torch.cat([encoder(block) for block in points.split(ENCODE_ROWS)])

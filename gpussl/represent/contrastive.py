@@ -6,15 +6,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from gpussl import backend, seeds
+from gpussl import backend
 from gpussl.augment import STRONG, looks_the_same_mirrored
 from gpussl.convolutions import image_shape_of, trunk
 from gpussl.params import check, param
 from gpussl.records import Array, OnProgress
 from gpussl.rows import in_memory
-from gpussl.tensors import as_tensor, multiplies_bfloat16
+from gpussl.tensors import as_tensor, fast_products, forward, seeded
 
-ENCODE_ROWS = 1024  # of one forward pass
 REPORT_STEPS = 25  # between two words to the progress bar
 
 
@@ -79,8 +78,7 @@ class Contrastive:
         """
         X_train = in_memory(X_train, "represent=contrastive", "leave it out")
         train, test = as_tensor(X_train), as_tensor(X_test)
-        with torch.random.fork_rng(devices=[train.device] if train.is_cuda else []):
-            torch.manual_seed(seeds.derive(seed, "torch"))
+        with seeded(train, seed):
             network = trunk(train.shape[1], self.image_shape, self.channels).to(train.device)
             self._train(network, train, on_progress)
             train, test = (self._encode(network, points) for points in (train, test))
@@ -90,7 +88,7 @@ class Contrastive:
     def _train(self, network: nn.Sequential, points: Tensor, on_progress: OnProgress | None) -> None:
         images = points.view(len(points), 1, *image_shape_of(points.shape[1], self.image_shape))
         change = replace(STRONG, mirror=looks_the_same_mirrored(images))
-        width, kind = self.channels[-1], points.device.type
+        width = self.channels[-1]
         head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, self.n_projected)).to(points.device)
         weights = [*network.parameters(), *head.parameters()]
         optimizer = torch.optim.AdamW(weights, self.learning_rate, weight_decay=self.weight_decay, fused=True)
@@ -98,7 +96,7 @@ class Contrastive:
         batch_size = min(self.batch_size, len(images))
         for step in range(1, self.n_steps + 1):
             batch = images[torch.randperm(len(images), device=images.device)[:batch_size]]
-            with torch.autocast(kind, torch.bfloat16, multiplies_bfloat16(kind)):
+            with fast_products(points.device.type):
                 projected = head(network(torch.cat([change(batch), change(batch)]).flatten(1)))
             loss = _contrast(projected.float(), self.temperature)
             optimizer.zero_grad(set_to_none=True)
@@ -110,11 +108,8 @@ class Contrastive:
 
     def _encode(self, network: nn.Sequential, points: Tensor) -> Tensor:
         """(n, d) -> what the network sees in them, and perhaps the pixels, learning nothing."""
-        network.eval()
-        normalize = nn.functional.normalize
-        with torch.inference_mode():
-            seen = torch.cat([normalize(network(block)) for block in points.split(ENCODE_ROWS)])
-            return torch.cat([seen, normalize(points)], dim=1) if self.with_pixels else seen
+        seen = nn.functional.normalize(forward(network, points))
+        return torch.cat([seen, nn.functional.normalize(points)], dim=1) if self.with_pixels else seen
 
 
 def _contrast(projected: Tensor, temperature: float) -> Tensor:

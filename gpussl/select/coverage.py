@@ -9,7 +9,7 @@ import numpy as np
 from array_api_compat import array_namespace, device
 
 from gpussl import seeds
-from gpussl.arrays import arange_like, itemsize, mean_row, row_blocks, squared_distances, squared_norms
+from gpussl.arrays import arange_like, centred, itemsize, row_blocks, squared_distances, squared_norms
 from gpussl.errors import ConfigError
 from gpussl.params import param
 from gpussl.records import Array, Buy, Clustering
@@ -77,8 +77,7 @@ class Coverage(Budget):
 def distance_table(points: Array) -> Array:
     """(m, d) -> (m, m): the squared distance of each point to each, 0 to itself."""
     xp, m = array_namespace(points), points.shape[0]
-    # from the mean, so that squared norms are no larger than the spread and few digits are lost in their difference
-    points = points - xp.astype(mean_row(points), points.dtype)
+    points = centred(points)
     norms, names = squared_norms(points), arange_like(m, points)
     table = xp.zeros((m, m), dtype=points.dtype, device=device(points))
     for rows in row_blocks(m, m * itemsize(points)):

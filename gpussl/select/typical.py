@@ -8,9 +8,9 @@ from array_api_compat import array_namespace, device
 from gpussl import backend
 from gpussl.arrays import (
     arange_like,
+    centred,
     group_bounds,
     itemsize,
-    mean_row,
     row_blocks,
     squared_distances,
     squared_norms,
@@ -83,8 +83,7 @@ def mean_distances(points: Array, n_neighbors: int) -> Array:
     """
     xp, n = array_namespace(points), points.shape[0]
     k = min(n_neighbors, n - 1)
-    # from the mean, so that squared norms are no larger than the spread and few digits are lost in their difference
-    points = points - xp.astype(mean_row(points), points.dtype)
+    points = centred(points)
     norms, names = squared_norms(points), arange_like(n, points)
     itself = xp.asarray(xp.inf, dtype=points.dtype, device=device(points))
     means = []
