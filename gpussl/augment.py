@@ -23,10 +23,6 @@ class Augmentation:
         Up to this share of the side, up or down and left or right.
     rotation : float
         Up to so many degrees.
-    stretch : float
-        Up to this share larger or smaller, each side by itself.
-    shear : float
-        Up to this share of the side, from top to bottom.
     contrast : float
         Values are multiplied by up to this share more or less.
     brightness : float
@@ -39,8 +35,6 @@ class Augmentation:
 
     shift: float = 0.0
     rotation: float = 0.0
-    stretch: float = 0.0
-    shear: float = 0.0
     contrast: float = 0.0
     brightness: float = 0.0
     cutout: float = 0.0
@@ -67,20 +61,12 @@ class Augmentation:
         So what turns from one side to the other is to be scaled by `aspect`, the height over the width.
         """
         angle = math.radians(self.rotation) * _symmetric(n, device)
-        across, down = (1 + self.stretch * _symmetric(n, device) for _ in range(2))
-        if self.mirror:
-            across = across * torch.where(torch.rand(n, device=device) < 0.5, -1.0, 1.0)
-        shear = self.shear * _symmetric(n, device)
         cos, sin = torch.cos(angle), torch.sin(angle)
+        side = torch.ones(n, device=device)
+        if self.mirror:
+            side = torch.where(torch.rand(n, device=device) < 0.5, -1.0, 1.0)
         shifts = [2 * self.shift * _symmetric(n, device) for _ in range(2)]
-        rows = (
-            cos * across,
-            (shear * cos - sin * aspect) * down,
-            shifts[0],
-            sin * across / aspect,
-            (shear * sin / aspect + cos) * down,
-            shifts[1],
-        )
+        rows = (cos * side, -sin * aspect, shifts[0], sin * side / aspect, cos, shifts[1])
         return torch.stack(rows, dim=1).view(n, 2, 3)
 
     def _outside(self, n: int, height: int, width: int, device: torch.device) -> Tensor:
@@ -95,7 +81,7 @@ class Augmentation:
 
 
 WEAK = Augmentation(shift=1 / 14)
-STRONG = Augmentation(shift=1 / 8, rotation=15, stretch=0.15, shear=0.15, contrast=0.3, brightness=0.2, cutout=0.5)
+STRONG = Augmentation(shift=1 / 8, rotation=10, contrast=0.3, brightness=0.2, cutout=0.5)
 
 
 def looks_the_same_mirrored(images: Tensor) -> bool:

@@ -1,14 +1,15 @@
 """Tensors: from arrays to PyTorch's, where they are, and what all networks do with them."""
 
 import contextlib
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 
 import torch
 from array_api_compat import array_namespace
 from torch import Tensor, nn
 
-from gpussl import seeds
-from gpussl.errors import DeviceError
+from gpussl import backend, seeds
+from gpussl.errors import ConfigError, DeviceError
 from gpussl.records import Array
 
 FORWARD_ROWS = 1024  # of one forward pass when nothing is learnt: a convolution makes 100,000 values of each
@@ -55,3 +56,40 @@ def forward(network: nn.Module, features: Tensor) -> Tensor:
     network.eval()
     with torch.inference_mode():
         return torch.cat([network(block) for block in features.split(FORWARD_ROWS)])
+
+
+def as_images(points: Tensor, image_shape: list[int]) -> Tensor:
+    """(n, d) pixels -> (n, 1, height, width), the same memory. ConfigError as in `image_shape_of`."""
+    return points.view(len(points), 1, *image_shape_of(points.shape[1], image_shape))
+
+
+def image_shape_of(n_features: int, image_shape: list[int]) -> tuple[int, int]:
+    """Height and width of images of so many pixels: as they are given, or of a square.
+
+    Raises
+    ------
+    ConfigError
+        They are not those of so many pixels.
+    """
+    height, width = image_shape or [math.isqrt(n_features)] * 2
+    if height * width != n_features:
+        found = f"{height} x {width} pixels" if image_shape else "no square"
+        raise ConfigError(
+            f"expected images, whose pixels are the features, found {n_features} features and {found}; choose "
+            "represent=[pixels] or features=pixels, or what needs no images"
+        )
+    return height, width
+
+
+def map_images(X: Array, image_shape: list[int], change: Callable[[Tensor], Tensor]) -> Array:
+    """(n, d) pixels -> (n, ...): what a function makes of (m, height, width) images, a block at a time, made flat.
+
+    Raises
+    ------
+    ConfigError
+        As in `image_shape_of`.
+    """
+    with torch.inference_mode():
+        images = as_images(as_tensor(X), image_shape)[:, 0]
+        made = torch.cat([change(block).flatten(1) for block in images.split(FORWARD_ROWS)])
+    return backend.of(X).asarray(made)

@@ -13,7 +13,8 @@ FILES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for p
 STAGES = ["features.py", "oracle.py", "propagate.py", "evaluate.py"]
 FOLDERS = ("data/", "represent/", "cluster/", "select/", "models/")
 STAGES += [name for name in FILES if name.startswith(FOLDERS) and "__main__" not in name]
-TORCH = {"tensors.py", "augment.py", "convolutions.py", "represent/autoencoder.py", "represent/contrastive.py"}
+TORCH = {"tensors.py", "augment.py", "gradients.py"}
+TORCH |= {f"represent/{name}.py" for name in ("autoencoder", "deskew")}
 TORCH |= {f"models/{name}.py" for name in ("network", "mlp", "convnet", "study_convnet")}
 
 

@@ -172,7 +172,7 @@ ON_DIGITS = {
     "fashion_representatives": ["classifier=[logistic]", "cluster.n_clusters=10,20"],
     "fashion_few_labels": ["cluster.n_clusters=30", "classifier.convnet.n_steps=20", "classifier.convnet.channels=[8]"],
     "label_budget": ["budget.n_labels=90"],
-    "mnist_without_labels": ["cluster.n_init=2", "represent.contrastive.n_steps=20", "classifier.convnet.n_steps=20",
+    "mnist_without_labels": ["cluster.n_init=2", "classifier.convnet.n_steps=20",
                              "classifier.convnet.channels=[8]"],
     "mnist_clusterings": ["represent.pca.n_components=5"],
     "mnist_knn": [],

@@ -2,17 +2,18 @@
 
 import numpy as np
 import pytest
+import torch
 
 import gpussl
 from gpussl import store
 from gpussl.data import Digits
 from gpussl.errors import ConfigError
-from gpussl.models.convnet import ConvNetClassifier
+from gpussl.models.convnet import ConvNetClassifier, _Thresholds
 from gpussl.represent import scale
 
 DIGITS = Digits().load()
 TRAIN, TEST = scale(DIGITS.X_train, DIGITS.X_test, DIGITS.max_value)
-SMALL = {"channels": [16, 32], "batch_size": 32, "averaging": 0.98, "threshold": 0.8}
+SMALL = {"channels": [16, 32], "batch_size": 32, "averaging": 0.98}
 
 
 def some_labels(n):
@@ -82,6 +83,19 @@ def test_progress_is_told_and_fewer_labels_than_a_batch_will_do():
     model.fit(TRAIN, labels, on_progress=lambda *given: told.append(given))
     assert [(done, total) for done, total, _ in told] == [(25, 30), (30, 30)]
     assert set(model.predict(TEST)) <= set(labels[labels >= 0])
+
+
+def test_a_class_that_is_seen_less_of_may_be_less_sure():
+    thresholds = _Thresholds(2, torch.device("cpu"))
+    batch = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.4, 0.6]])  # 0.75 sure at the mean; 0.7 and 0.3 seen
+    for _ in range(2000):
+        seen, is_sure = thresholds.decide(batch)
+    assert seen.tolist() == [0, 0, 0, 1]
+    assert is_sure.tolist() == [True, True, False, True]  # 0.75 is asked of the first, 0.75 * 0.3 / 0.7 of the second
+    assert float(thresholds.sureness) == pytest.approx(0.75, abs=1e-4)
+    assert thresholds.shares.tolist() == pytest.approx([0.7, 0.3], abs=1e-4)
+    thresholds.decide(torch.tensor([[1.0, 0.0]]))
+    assert float(thresholds.sureness) == pytest.approx(0.75 + 0.01 * 0.25, abs=1e-4)
 
 
 def test_features_that_are_no_image_are_refused():

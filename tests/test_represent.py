@@ -1,25 +1,24 @@
-"""Representations that are learnt: each on images, alone and in a chain."""
+"""Representations: each on images, alone and in a chain."""
 
 import dataclasses
 import json
 
 import numpy as np
 import pytest
-import torch
 
 from gpussl import pipeline
 from gpussl.data import Digits
 from gpussl.errors import ConfigError
 from gpussl.represent import PCA, UMAP, scale
 from gpussl.represent.autoencoder import Autoencoder
-from gpussl.represent.contrastive import Contrastive, _contrast
+from gpussl.represent.deskew import Deskew
+from gpussl.represent.hog import HOG
 
 DIGITS = Digits().load()
 TRAIN, TEST = scale(DIGITS.X_train, DIGITS.X_test, DIGITS.max_value)
 STEPS = {
     "umap": UMAP(n_components=4),
     "autoencoder": Autoencoder(n_components=8, hidden_layer_sizes=[64], max_epochs=8, batch_size=64),
-    "contrastive": Contrastive(channels=[16, 32], n_projected=16, n_steps=60, batch_size=128, with_pixels=False),
 }
 
 
@@ -32,7 +31,7 @@ def agreement(train, test):
 @pytest.mark.parametrize("name", STEPS)
 def test_a_representation_keeps_what_matters_and_its_seed_makes_it(name):
     made, again = (STEPS[name].fit_transform(TRAIN, TEST, seed=1) for _ in range(2))
-    width = {"umap": 4, "autoencoder": 8, "contrastive": 32}[name]
+    width = {"umap": 4, "autoencoder": 8}[name]
     for part, same, n in zip(made, again, (1297, 500), strict=True):
         assert part.shape == (n, width)
         assert part.dtype == np.float32
@@ -43,14 +42,89 @@ def test_a_representation_keeps_what_matters_and_its_seed_makes_it(name):
     assert agreement(*made) > 0.8  # of 0.96 with all 64 pixels
 
 
-def test_contrastive_learning_learns_and_pixels_stand_beside_what_it_sees():
-    learnt = STEPS["contrastive"]
-    untrained = dataclasses.replace(learnt, n_steps=1, learning_rate=1e-9)
-    found = agreement(*learnt.fit_transform(TRAIN, TEST, seed=1))
-    assert found > agreement(*untrained.fit_transform(TRAIN, TEST, seed=1)) + 0.02
-    both, _ = dataclasses.replace(learnt, with_pixels=True).fit_transform(TRAIN, TEST, seed=1)
-    np.testing.assert_allclose(np.linalg.norm(both[:, 32:], axis=1), 1, rtol=1e-5)
-    np.testing.assert_allclose(both[:, 32:], TRAIN / np.linalg.norm(TRAIN, axis=1, keepdims=True), atol=1e-6)
+def strokes(lean, shape=(15, 21), at=(7.0, 10.0), reach=5):
+    """An image of a stroke through a place, so many pixels to the right for one pixel down."""
+    image, row = np.zeros(shape, dtype=np.float32), int(at[0])
+    for down in range(-reach, reach + 1):
+        across = at[1] + lean * down
+        left = int(np.floor(across))
+        image[row + down, left : left + 2] = left + 1 - across, across - left
+    return image
+
+
+@pytest.mark.parametrize("lean", [-0.8, -0.3, 0.0, 0.5])
+def test_a_deskewed_stroke_is_that_which_stood_upright_in_the_middle(lean):
+    leaning = strokes(lean, at=(6.0, 11.0)).reshape(1, -1)
+    upright, same = Deskew(image_shape=[15, 21]).fit_transform(leaning, leaning, seed=0)
+    np.testing.assert_array_equal(upright, same)
+    np.testing.assert_allclose(upright.reshape(15, 21).sum(axis=1), strokes(0).sum(axis=1), atol=1e-5)
+    columns = np.arange(21) - 10.0
+    width = np.sqrt(upright.reshape(15, 21).sum(axis=0) @ columns**2 / upright.sum())
+    assert width < 0.6  # interpolated twice; the stroke that leans by 0.5 has 1.6
+
+
+def test_deskewed_digits_are_centred_and_lean_to_neither_side():
+    shear = np.random.default_rng(0).integers(-1, 2, 400)
+    images = np.zeros((400, 16, 16), dtype=np.float32)
+    for image, digit, lean in zip(images, TRAIN.reshape(-1, 8, 8), shear, strict=False):
+        for row in range(8):
+            image[row + 3, 4 + (lean * row) // 3 : 12 + (lean * row) // 3] = digit[row]
+    upright, _ = Deskew().fit_transform(images.reshape(400, -1), images[:1].reshape(1, -1), seed=0)
+    upright = upright.reshape(400, 16, 16)
+    places, ink = np.arange(16) - 7.5, upright.sum(axis=(1, 2))
+    down, across = upright.sum(axis=2) @ places / ink, upright.sum(axis=1) @ places / ink
+    assert max(np.abs(down).max(), np.abs(across).max()) < 0.05
+    covariance = np.einsum("nij,i,j->n", upright, places, places) / ink - down * across
+    assert np.abs(covariance).max() < 0.2
+    np.testing.assert_allclose(ink, images.sum(axis=(1, 2)), rtol=0.02)  # hardly anything has left the image
+
+
+def test_a_blank_image_stays_blank():
+    blank = np.zeros((2, 64), dtype=np.float32)
+    for step in (Deskew(), HOG()):
+        for made in step.fit_transform(blank, blank, seed=0):
+            assert not made.any()
+
+
+def histograms_of_a_loop(image, n_cells, n_orientations, blur):
+    """HOG by its definition, pixel by pixel."""
+    height, width = image.shape
+    found = np.zeros((n_orientations, n_cells, n_cells))
+    weights = []
+    for size in (height, width):
+        side = size / n_cells
+        near = [
+            [np.exp(-0.5 * ((i + 0.5 - (cell + 0.5) * side) / (blur * side)) ** 2) for i in range(size)]
+            for cell in range(n_cells)
+        ]
+        weights.append([np.array(row) / sum(row) for row in near])
+    for i in range(height):
+        for j in range(width):
+            down = (image[i + 1, j] - image[i - 1, j]) / 2 if 0 < i < height - 1 else 0.0
+            across = (image[i, j + 1] - image[i, j - 1]) / 2 if 0 < j < width - 1 else 0.0
+            turns = np.arctan2(down, across) / (2 * np.pi) * n_orientations
+            lower = int(np.floor(turns))
+            for direction, share in ((lower, lower + 1 - turns), (lower + 1, turns - lower)):
+                for a in range(n_cells):
+                    for b in range(n_cells):
+                        part = weights[0][a][i] * weights[1][b][j]
+                        found[direction % n_orientations, a, b] += share * np.hypot(down, across) * part
+    return np.sqrt(found)
+
+
+@pytest.mark.parametrize(("shape", "n_cells", "n_orientations"), [((8, 8), 3, 8), ((6, 9), 2, 5)])
+def test_histograms_of_oriented_gradients_are_those_of_a_loop(shape, n_cells, n_orientations):
+    images = np.random.default_rng(0).random((3, *shape)).astype(np.float32)
+    hog = HOG(n_cells=n_cells, n_orientations=n_orientations, image_shape=list(shape))
+    found, _ = hog.fit_transform(images.reshape(3, -1), images[:1].reshape(1, -1), seed=0)
+    assert found.dtype == np.float32
+    for image, histograms in zip(images, found, strict=True):
+        expected = histograms_of_a_loop(image.astype(float), n_cells, n_orientations, hog.blur)
+        np.testing.assert_allclose(histograms, expected.ravel(), rtol=1e-4, atol=1e-4)
+
+
+def test_histograms_keep_what_matters():
+    assert agreement(*HOG(n_cells=4).fit_transform(TRAIN, TEST, seed=0)) > 0.96
 
 
 def test_other_test_points_are_not_taken_from_the_cache(job, tmp_path, monkeypatch):
@@ -77,17 +151,6 @@ def test_an_autoencoder_of_straight_layers_finds_the_principal_plane():
     inputs = np.column_stack([found, np.ones(len(found))])
     _, left, *_ = np.linalg.lstsq(inputs, plane, rcond=None)  # one is a linear map of the other
     assert (left / plane.var(axis=0) / len(plane) < 0.02).all()
-
-
-def test_the_contrastive_loss_is_that_of_a_loop():
-    features = torch.randn(8, 5, generator=torch.Generator().manual_seed(0))
-    unit = features / features.norm(dim=1, keepdim=True)
-    losses = []
-    for i in range(8):
-        others = [j for j in range(8) if j != i]
-        scores = torch.stack([unit[i] @ unit[j] / 0.5 for j in others])
-        losses.append(torch.logsumexp(scores, 0) - unit[i] @ unit[(i + 4) % 8] / 0.5)
-    assert float(_contrast(features, 0.5)) == pytest.approx(float(torch.stack(losses).mean()), rel=1e-5)
 
 
 def test_a_chain_is_gone_through_in_order_and_what_is_costly_is_kept(job, tmp_path):
@@ -127,11 +190,8 @@ def test_classifiers_may_see_pixels_however_the_rest_sees_the_points(job, tmp_pa
             r"represent\.umap\.n_neighbors: expected at most 14 for 15 training points, found 15",
         ),
         (UMAP(n_components=10, n_neighbors=5), 11, r"represent\.umap\.n_components: expected at most 9"),
-        (
-            Contrastive(image_shape=[7, 9]),
-            20,
-            "expected images, whose pixels are the features, found 64 features and 7 x",
-        ),
+        (Deskew(image_shape=[7, 9]), 20, "expected images, whose pixels are the features, found 64 features"),
+        (HOG(image_shape=[7, 9]), 20, "expected images, whose pixels are the features, found 64 features"),
     ],
 )
 def test_what_cannot_be_is_said(step, n, message):

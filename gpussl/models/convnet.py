@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -11,36 +12,45 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from gpussl.augment import STRONG, WEAK, looks_the_same_mirrored
-from gpussl.convolutions import image_shape_of, trunk
+from gpussl.gradients import OrientedGradients
 from gpussl.models.network import NetworkClassifier
 from gpussl.params import check, param
 from gpussl.records import UNLABELLED, OnProgress
-from gpussl.tensors import fast_products
+from gpussl.tensors import as_images, fast_products, image_shape_of
 
 REPORT_STEPS = 25  # between two words to the progress bar
+N_ORIENTATIONS, BLUR = 8, 0.375  # of the gradients
+MEMORY = 0.99  # of what the thresholds are made of, from step to step
 
 
 @dataclass(eq=False)
 class ConvNetClassifier(NetworkClassifier):
-    """3x3 convolutions with batch normalisation and ReLU, trained to say the same of an image however it is changed.
+    """Convolutions over the oriented gradients of an image, trained to say the same of it however it is changed.
+
+    The gradients' histograms come first, which nothing has to be learnt for: with few labels that is worth more than
+    filters that are learnt, and at a quarter of each side, convolutions are cheap. 3x3 convolutions follow, and a dense
+    layer that sees all places, with batch normalisation and ReLU each.
 
     A step takes some images whose labels were bought, some whose labels were propagated, and some of all images twice:
-    hardly changed, for which the averaged network says what it sees, and much changed, of which the network is to say
-    the same where the averaged one is sure. SGD with Nesterov's momentum under a learning rate that falls like a
-    cosine; the averaged weights are kept. There are as many steps as there are asked for, whatever the labels: with ten
-    of them there is none to spare for holding out.
+    hardly changed, for which the network says what it sees, and much changed, of which it is to learn to say the same
+    where it was sure. How sure it must be goes by how sure it is on the average, and is less for classes that it sees
+    less of. SGD with Nesterov's momentum under a learning rate that falls like a cosine; averaged weights are kept.
+    There are as many steps as there are asked for, whatever the labels: with ten of them there is none to spare for
+    holding out.
 
     Parameters
     ----------
+    n_cells : int
+        Parts on each side in which gradients are counted.
     channels : list of int
-        Of the convolutions at full size, at half and at a quarter of it, and so on: two at each size after the first.
+        Of the convolutions.
+    hidden : int
+        Width of the dense layer.
     n_steps : int
     batch_size : int
         Labelled images of a step.
     unlabelled_ratio : int
         Unlabelled images of a step for each labelled one. 0: only labels are learnt from.
-    threshold : float
-        How sure the averaged network must be.
     propagated_until : float
         Share of the steps in which propagated labels count, less and less: they are a start, and not the truth.
     learning_rate : float
@@ -55,16 +65,17 @@ class ConvNetClassifier(NetworkClassifier):
     References
     ----------
     Sohn et al., "FixMatch: simplifying semi-supervised learning with consistency and confidence", NeurIPS 2020.
-    Tarvainen, Valpola, "Mean teachers are better role models", NeurIPS 2017.
+    Wang et al., "FreeMatch: self-adaptive thresholding for semi-supervised learning", ICLR 2023: the thresholds.
     """
 
     learns_from_unlabelled: ClassVar[bool] = True
 
-    channels: list[int] = param([32, 64, 128], ge=1)
-    n_steps: int = param(4000, ge=1)
+    n_cells: int = param(7, ge=1)
+    channels: list[int] = param([64, 128], ge=1)
+    hidden: int = param(256, ge=1)
+    n_steps: int = param(2500, ge=1)
     batch_size: int = param(64, ge=1)
     unlabelled_ratio: int = param(4, ge=0)
-    threshold: float = param(0.95, ge=0, lt=1)
     propagated_until: float = param(0.5, gt=0, le=1)
     learning_rate: float = param(0.03, gt=0)
     weight_decay: float = param(5e-4, ge=0)
@@ -77,8 +88,18 @@ class ConvNetClassifier(NetworkClassifier):
 
     def build(self, n_features: int, n_classes: int) -> nn.Module:
         """The untrained layers. ConfigError if `n_features` are no image."""
-        layers = trunk(n_features, self.image_shape, self.channels)
-        return layers.append(nn.Linear(self.channels[-1], n_classes))
+        shape = image_shape_of(n_features, self.image_shape)
+        layers: list[nn.Module] = [
+            nn.Unflatten(1, shape),
+            OrientedGradients(*shape, self.n_cells, N_ORIENTATIONS, BLUR),
+            nn.BatchNorm2d(N_ORIENTATIONS),
+        ]
+        for n_in, n_out in pairwise([N_ORIENTATIONS, *self.channels]):
+            layers += _normalized(nn.Conv2d(n_in, n_out, 3, padding=1, bias=False))
+        layers += _normalized(nn.Conv2d(self.channels[-1], self.hidden, self.n_cells, bias=False))  # sees all places
+        network = nn.Sequential(*layers, nn.Flatten(), nn.Linear(self.hidden, n_classes))
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network
 
     def learn(
         self,
@@ -88,11 +109,11 @@ class ConvNetClassifier(NetworkClassifier):
         label_weights: Tensor | None,
         on_progress: OnProgress | None,
     ) -> None:
-        """Train `network_` on all points: those whose label is -1 by what the averaged network sees in them."""
-        images = features.view(len(features), 1, *image_shape_of(features.shape[1], self.image_shape))
+        """Train `network_` on all points: those whose label is -1 by what the network itself sees in them."""
+        images = as_images(features, self.image_shape)
         mirror = looks_the_same_mirrored(images)
         weak, strong = replace(WEAK, mirror=mirror), replace(STRONG, mirror=mirror)
-        learner, average = copy.deepcopy(self.network_).train(), AveragedModel(self.network_, use_buffers=True).eval()
+        learner, average = copy.deepcopy(self.network_).train(), AveragedModel(self.network_, use_buffers=True)
         optimizer = torch.optim.SGD(
             learner.parameters(), self.learning_rate, momentum=0.9, weight_decay=self.weight_decay, nesterov=True
         )
@@ -100,23 +121,29 @@ class ConvNetClassifier(NetworkClassifier):
         bought, propagated, everything = self._streams(labels, groups)
         label_weights = torch.ones(len(labels), device=labels.device) if label_weights is None else label_weights
         label_weights = label_weights / label_weights.max()  # a bought label, the surest, counts in full
+        thresholds = _Thresholds(len(self.classes_), labels.device)
         for step in range(1, self.n_steps + 1):
             rows = next(bought)
-            parts = [(weak(images[rows]), labels[rows], label_weights[rows])]
+            parts = [(weak(images[rows]), labels[rows], label_weights[rows] / len(rows))]
             trust = 1 - step / (self.propagated_until * self.n_steps)
             if propagated is not None and trust > 0:
                 rows = next(propagated)
-                parts.append((weak(images[rows]), labels[rows], trust * label_weights[rows]))
+                parts.append((weak(images[rows]), labels[rows], trust * label_weights[rows] / len(rows)))
+            note = ""
             if self.unlabelled_ratio:
                 rows = next(everything)
-                sureness, seen = _scores(average, weak(images[rows])).softmax(dim=1).max(dim=1)
-                parts.append((strong(images[rows]), seen, (sureness >= self.threshold).float()))
+                seen, is_sure = thresholds.decide(_scores(learner, weak(images[rows])).softmax(dim=1))
+                sure = seen[is_sure]  # the others need not be seen changed
+                parts.append(
+                    (strong(images[rows[is_sure]]), sure, torch.full(sure.shape, 1 / len(rows)).to(sure.device))
+                )
+                note = f"sure of {len(sure) / len(rows):.0%}"
             _step(learner, optimizer, parts)
             schedule.step()
             average.multi_avg_fn = get_ema_multi_avg_fn(min(self.averaging, (1 + step) / (10 + step)))
             average.update_parameters(learner)
             if on_progress is not None and (step % REPORT_STEPS == 0 or step == self.n_steps):
-                on_progress(step, self.n_steps, f"sure of {float(parts[-1][2].mean()):.0%}")
+                on_progress(step, self.n_steps, note)
         self.network_.load_state_dict(average.module.state_dict())
         self.n_iter_ = self.n_steps
 
@@ -139,6 +166,32 @@ class ConvNetClassifier(NetworkClassifier):
         )
 
 
+class _Thresholds:
+    """How sure a network must be of each class: as it is on the average, times how much it sees of the class.
+
+    Both are running averages over the batches; of the class that it sees most of it must be as sure as of all.
+    """
+
+    def __init__(self, n_classes: int, device: torch.device) -> None:
+        self.sureness = torch.tensor(1 / n_classes, device=device)
+        self.shares = torch.full((n_classes,), 1 / n_classes, device=device)
+        self.n_batches = 0
+
+    def decide(self, probabilities: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, n_classes) -> the likeliest class of each (n,) and whether it is likely enough (n,)."""
+        sureness, seen = probabilities.max(dim=1)
+        self.n_batches += 1
+        new = 1 - min(MEMORY, self.n_batches / (9 + self.n_batches))
+        self.sureness = torch.lerp(self.sureness, sureness.mean(), new)
+        self.shares = torch.lerp(self.shares, probabilities.mean(dim=0), new)
+        return seen, sureness >= (self.sureness * self.shares / self.shares.max())[seen]
+
+
+def _normalized(layer: nn.Conv2d) -> list[nn.Module]:
+    """A convolution, without a bias that the normalisation would take away again, and what follows it."""
+    return [layer, nn.BatchNorm2d(layer.out_channels), nn.ReLU()]
+
+
 def _scores(network: nn.Module, images: Tensor) -> Tensor:
     """(n, 1, height, width) -> (n, n_classes), learning nothing."""
     with torch.no_grad(), fast_products(images.device.type):
@@ -146,12 +199,11 @@ def _scores(network: nn.Module, images: Tensor) -> Tensor:
 
 
 def _step(learner: nn.Module, optimizer: torch.optim.Optimizer, parts: list[tuple[Tensor, Tensor, Tensor]]) -> None:
-    """One step on parts of images, classes and weights: the sum of the parts' mean losses."""
+    """One step on parts of images, classes and weights: the weighted sum of their losses."""
     images, targets, weights = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
     with fast_products(images.device.type):
         outputs = learner(images.flatten(1))
-    losses = nn.functional.cross_entropy(outputs.float(), targets, reduction="none") * weights
-    loss = sum(part.mean() for part in losses.split([len(part[0]) for part in parts]))
+    loss = (nn.functional.cross_entropy(outputs.float(), targets, reduction="none") * weights).sum()
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     optimizer.step()

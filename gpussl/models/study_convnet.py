@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gpussl.convolutions import image_shape_of
 from gpussl.models.network import NetworkClassifier
 from gpussl.params import check, param
+from gpussl.tensors import image_shape_of
 
 
 @dataclass(eq=False)

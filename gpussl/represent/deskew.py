@@ -1,0 +1,62 @@
+"""Deskew: images of what leans, made to stand upright in the middle."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from gpussl.records import Array, OnProgress
+from gpussl.rows import in_memory
+from gpussl.tensors import map_images
+
+
+@dataclass(frozen=True)
+class Deskew:
+    """Each image moved so that its ink is centred, and sheared so that it leans to neither side.
+
+    For images of one bright thing on a dark ground that different hands lean differently, as handwriting. Ink is the
+    pixels' values; after it the places of the ink, seen as a distribution, have their mean in the middle and no
+    covariance of across and down. Values between pixels are interpolated; what leaves the image is lost. A blank image
+    stays as it is.
+
+    Parameters
+    ----------
+    image_shape : list of int
+        Height and width; none: images are square.
+
+    References
+    ----------
+    LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document recognition", Proc. IEEE, 1998: its
+    nearest neighbours err in 2.4 % of deskewed digits, 5.0 % of the others.
+    """
+
+    is_costly: ClassVar[bool] = False
+    image_shape: list[int] = field(default_factory=list)
+
+    def fit_transform(
+        self, X_train: Array, X_test: Array, seed: int, on_progress: OnProgress | None = None
+    ) -> tuple[Array, Array]:
+        """(n, d) and (n_test, d) pixels from 0 to 1 -> the same, of upright images. ConfigError if they are none."""
+        X_train = in_memory(X_train, "represent=deskew", "leave it out")
+        return map_images(X_train, self.image_shape, deskew), map_images(X_test, self.image_shape, deskew)
+
+
+def deskew(images: Tensor) -> Tensor:
+    """(n, height, width) images -> the same, upright and centred."""
+    n, height, width = images.shape
+    down, across = (torch.arange(size, device=images.device) - (size - 1) / 2 for size in (height, width))
+    ink = images.sum(dim=(1, 2)).clamp(min=torch.finfo(images.dtype).tiny)
+    middle_down = (images.sum(dim=2) @ down) / ink
+    middle_across = (images.sum(dim=1) @ across) / ink
+    below, beside = down - middle_down[:, None], across - middle_across[:, None]
+    covariance = torch.einsum("nij,ni,nj->n", images, below, beside) / ink
+    variance = torch.einsum("nij,ni->n", images, below**2) / ink
+    lean = covariance / variance.clamp(min=1e-6)  # pixels across for one pixel down; a level line has none
+    # From where each place of the new image is taken; coordinates run from -1 to 1 on either side.
+    maps = torch.zeros(n, 2, 3, device=images.device)
+    maps[:, 0, 0] = maps[:, 1, 1] = 1
+    maps[:, 0, 1] = lean * height / width
+    maps[:, 0, 2], maps[:, 1, 2] = middle_across * 2 / width, middle_down * 2 / height
+    grid = nn.functional.affine_grid(maps, [n, 1, height, width], align_corners=False)
+    return nn.functional.grid_sample(images[:, None], grid, align_corners=False)[:, 0]

@@ -1,0 +1,56 @@
+"""Histograms of oriented gradients, by which images are alike if their edges run alike."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from gpussl.gradients import OrientedGradients
+from gpussl.params import check, param
+from gpussl.records import Array, OnProgress
+from gpussl.rows import in_memory
+from gpussl.tensors import as_tensor, image_shape_of, map_images
+
+
+@dataclass(frozen=True)
+class HOG:
+    """For each part of an image and each direction, the square root of how much edge runs there.
+
+    A line that is a little elsewhere has much the same histograms, though not one pixel may be the same. See
+    `gpussl.gradients.OrientedGradients`.
+
+    Parameters
+    ----------
+    n_cells : int
+        Parts on each side.
+    n_orientations : int
+        Directions, all around.
+    blur : float
+        Standard deviation of the Gaussian by which a gradient counts for the parts it is near, in sides of a part.
+    image_shape : list of int
+        Height and width; none: images are square.
+    """
+
+    is_costly: ClassVar[bool] = False
+    n_cells: int = param(7, ge=1)
+    n_orientations: int = param(8, ge=2)
+    blur: float = param(0.375, gt=0)
+    image_shape: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def fit_transform(
+        self, X_train: Array, X_test: Array, seed: int, on_progress: OnProgress | None = None
+    ) -> tuple[Array, Array]:
+        """(n, d) and (n_test, d) pixels -> (n, k) and (n_test, k), k = n_cells^2 n_orientations.
+
+        Raises
+        ------
+        ConfigError
+            The points are no images.
+        """
+        X_train = in_memory(X_train, "represent=hog", "leave it out")
+        shape = image_shape_of(X_train.shape[1], self.image_shape)
+        histograms = OrientedGradients(*shape, self.n_cells, self.n_orientations, self.blur)
+        histograms.to(as_tensor(X_test).device)
+        train, test = (map_images(X, self.image_shape, histograms) for X in (X_train, X_test))
+        return train, test
