@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 from sklearn.cluster import HDBSCAN
+from sklearn.neighbors import NearestNeighbors
 
 from gpussl.backend.lloyd import lloyd
 from gpussl.backend.logistic import LogisticRegression
@@ -23,6 +24,7 @@ __all__ = [
 
 DEVICE = "cpu"  # as PyTorch and XGBoost call it
 HDBSCAN_COUNTS_ITSELF = True  # whether a point is one of its own min_samples neighbours
+TREE_FEATURES = 15  # up to which a tree finds neighbours sooner than a search of all points
 READS_IN_BLOCKS = True  # whether `kmeans` takes points that are made of rows on disk as they are asked for
 
 
@@ -57,6 +59,10 @@ def nearest_neighbors(X: Array, queries: Array, k: int) -> tuple[np.ndarray, np.
 
     A query that is one of the points is found like any other.
     """
+    if X.shape[1] <= TREE_FEATURES:
+        tree = NearestNeighbors(n_neighbors=k, algorithm="kd_tree", n_jobs=-1).fit(X)
+        distances, indices = tree.kneighbors(queries)
+        return indices, distances
     indices, squared = search(X, queries, k)
     return indices, np.sqrt(squared)
 

@@ -73,7 +73,7 @@ class ConvNetClassifier(NetworkClassifier):
     n_cells: int = param(7, ge=1)
     channels: list[int] = param([64, 128], ge=1)
     hidden: int = param(256, ge=1)
-    n_steps: int = param(2500, ge=1)
+    n_steps: int = param(2000, ge=1)
     batch_size: int = param(64, ge=1)
     unlabelled_ratio: int = param(4, ge=0)
     propagated_until: float = param(0.5, gt=0, le=1)
