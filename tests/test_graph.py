@@ -205,9 +205,10 @@ def test_a_solver_that_does_not_converge_says_so(monkeypatch):
     assert said[0].startswith("propagate: expected the solver to converge in 2 steps, found a residual of ")
 
 
+@pytest.mark.parametrize("n_features", [5, 20])  # a tree and a search
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_distances_to_neighbours_are_exact(dtype):
-    X = np.random.default_rng(0).normal(1000, 1, (300, 5)).astype(dtype)
+def test_distances_to_neighbours_are_exact(dtype, n_features):
+    X = np.random.default_rng(0).normal(1000, 1, (300, n_features)).astype(dtype)
     indices, distances = cpu.nearest_neighbors(X, X[:40], 6)
     every = np.sqrt(((X[:40, None].astype(np.float64) - X[None]) ** 2).sum(axis=2))
     np.testing.assert_array_equal(indices, every.argsort(axis=1, kind="stable")[:, :6])

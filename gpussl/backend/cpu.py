@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 from sklearn.cluster import HDBSCAN
-from sklearn.neighbors import NearestNeighbors
+from sklearn.neighbors import KDTree
 
 from gpussl.backend.lloyd import lloyd
 from gpussl.backend.logistic import LogisticRegression
@@ -60,8 +60,7 @@ def nearest_neighbors(X: Array, queries: Array, k: int) -> tuple[np.ndarray, np.
     A query that is one of the points is found like any other.
     """
     if X.shape[1] <= TREE_FEATURES:
-        tree = NearestNeighbors(n_neighbors=k, algorithm="kd_tree", n_jobs=-1).fit(X)
-        distances, indices = tree.kneighbors(queries)
+        distances, indices = KDTree(X).query(queries, k)
         return indices, distances
     indices, squared = search(X, queries, k)
     return indices, np.sqrt(squared)
