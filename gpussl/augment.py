@@ -43,6 +43,8 @@ class Augmentation:
     def __call__(self, images: Tensor) -> Tensor:
         """(n, 1, height, width) images from 0 to 1 -> the same, changed."""
         n, device = len(images), images.device
+        if n == 0:
+            return images
         grid = nn.functional.affine_grid(
             self._maps(n, images.shape[2] / images.shape[3], device), list(images.shape), align_corners=False
         )

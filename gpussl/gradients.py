@@ -45,8 +45,9 @@ class OrientedGradients(nn.Module):
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
         """(n, height, width) -> (n, n_orientations, n_cells, n_cells)."""
-        down = nn.functional.pad((images[:, 2:] - images[:, :-2]) / 2, (0, 0, 1, 1))
-        across = nn.functional.pad((images[:, :, 2:] - images[:, :, :-2]) / 2, (1, 1))
+        down, across = torch.zeros_like(images), torch.zeros_like(images)
+        down[:, 1:-1] = (images[:, 2:] - images[:, :-2]) / 2
+        across[:, :, 1:-1] = (images[:, :, 2:] - images[:, :, :-2]) / 2
         length, angle = torch.hypot(down, across), torch.atan2(down, across)
         apart = ((angle[:, None] - self.directions + math.pi) % (2 * math.pi) - math.pi).abs()
         edges = length[:, None] * (1 - apart / self.step).clamp(min=0)
@@ -57,5 +58,5 @@ def _parts(size: int, n_cells: int, blur: float) -> Tensor:
     """(n_cells, size): how much each pixel of a side counts for each part of it; for one part, 1 in all."""
     side = size / n_cells
     middles = side * (torch.arange(n_cells) + 0.5)
-    near = torch.exp(-0.5 * ((torch.arange(size) + 0.5 - middles[:, None]) / (blur * side)) ** 2)
-    return near / near.sum(dim=1, keepdim=True)
+    apart = torch.arange(size) + 0.5 - middles[:, None]
+    return torch.softmax(-0.5 * (apart / (blur * side)) ** 2, dim=1)  # a Gaussian that is nowhere 0 / 0

@@ -12,6 +12,7 @@ from gpussl import backend, seeds
 from gpussl.errors import ConfigError, DeviceError
 from gpussl.records import Array
 
+BLOCK_PIXELS = 2**19  # of images that are changed at once: eight directions of each are 16 MiB
 FORWARD_ROWS = 1024  # of one forward pass when nothing is learnt: a convolution makes 100,000 values of each
 
 
@@ -76,13 +77,15 @@ def image_shape_of(n_features: int, image_shape: list[int]) -> tuple[int, int]:
         found = f"{height} x {width} pixels" if image_shape else "no square"
         raise ConfigError(
             f"expected images, whose pixels are the features, found {n_features} features and {found}; choose "
-            "represent=[pixels] or features=pixels, or what needs no images"
+            "represent=[pixels] or features=pixels, put what needs images first in represent, or choose what needs none"
         )
     return height, width
 
 
 def map_images(X: Array, image_shape: list[int], change: Callable[[Tensor], Tensor]) -> Array:
     """(n, d) pixels -> (n, ...): what a function makes of (m, height, width) images, a block at a time, made flat.
+
+    A module goes to where the images are.
 
     Raises
     ------
@@ -91,5 +94,8 @@ def map_images(X: Array, image_shape: list[int], change: Callable[[Tensor], Tens
     """
     with torch.inference_mode():
         images = as_images(as_tensor(X), image_shape)[:, 0]
-        made = torch.cat([change(block).flatten(1) for block in images.split(FORWARD_ROWS)])
+        if isinstance(change, nn.Module):
+            change.to(images.device)
+        n_rows = max(1, BLOCK_PIXELS // X.shape[1])
+        made = torch.cat([change(block).flatten(1) for block in images.split(n_rows)])
     return backend.of(X).asarray(made)

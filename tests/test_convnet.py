@@ -98,6 +98,11 @@ def test_a_class_that_is_seen_less_of_may_be_less_sure():
     assert float(thresholds.sureness) == pytest.approx(0.75 + 0.01 * 0.25, abs=1e-4)
 
 
+def test_steps_without_one_sure_image_do_no_harm():
+    model = ConvNetClassifier(channels=[4], hidden=4, n_steps=60, batch_size=2, unlabelled_ratio=1, random_state=0)
+    assert set(model.fit(TRAIN[:12], np.r_[DIGITS.y_train[:3], [-1] * 9]).predict(TEST)) <= set(DIGITS.y_train[:3])
+
+
 def test_features_that_are_no_image_are_refused():
     with pytest.raises(ConfigError, match="found 63 features and no square"):
         ConvNetClassifier(n_steps=1).fit(TRAIN[:, :63], some_labels(20))

@@ -28,7 +28,7 @@ class ConvNetClassifier(NetworkClassifier):
     """Convolutions over the oriented gradients of an image, trained to say the same of it however it is changed.
 
     The gradients' histograms come first, which nothing has to be learnt for: with few labels that is worth more than
-    filters that are learnt, and at a quarter of each side, convolutions are cheap. 3x3 convolutions follow, and a dense
+    filters that are learnt, and over so few parts convolutions are cheap. 3x3 convolutions follow, and a dense
     layer that sees all places, with batch normalisation and ReLU each.
 
     A step takes some images whose labels were bought, some whose labels were propagated, and some of all images twice:
@@ -48,7 +48,7 @@ class ConvNetClassifier(NetworkClassifier):
         Width of the dense layer.
     n_steps : int
     batch_size : int
-        Labelled images of a step.
+        Labelled images of a step: normalisation needs two.
     unlabelled_ratio : int
         Unlabelled images of a step for each labelled one. 0: only labels are learnt from.
     propagated_until : float
@@ -74,7 +74,7 @@ class ConvNetClassifier(NetworkClassifier):
     channels: list[int] = param([64, 128], ge=1)
     hidden: int = param(256, ge=1)
     n_steps: int = param(2000, ge=1)
-    batch_size: int = param(64, ge=1)
+    batch_size: int = param(64, ge=2)
     unlabelled_ratio: int = param(4, ge=0)
     propagated_until: float = param(0.5, gt=0, le=1)
     learning_rate: float = param(0.03, gt=0)
@@ -120,7 +120,9 @@ class ConvNetClassifier(NetworkClassifier):
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.n_steps)
         bought, propagated, everything = self._streams(labels, groups)
         label_weights = torch.ones(len(labels), device=labels.device) if label_weights is None else label_weights
-        label_weights = label_weights / label_weights.max()  # a bought label, the surest, counts in full
+        label_weights = (
+            label_weights / label_weights[labels != UNLABELLED].max()
+        )  # a bought label, the surest, counts in full
         thresholds = _Thresholds(len(self.classes_), labels.device)
         for step in range(1, self.n_steps + 1):
             rows = next(bought)
@@ -167,9 +169,9 @@ class ConvNetClassifier(NetworkClassifier):
 
 
 class _Thresholds:
-    """How sure a network must be of each class: as it is on the average, times how much it sees of the class.
+    """How sure a network must be of each class: as it is on the average, times the class's share over the largest.
 
-    Both are running averages over the batches; of the class that it sees most of it must be as sure as of all.
+    Both are running averages over the batches.
     """
 
     def __init__(self, n_classes: int, device: torch.device) -> None:

@@ -16,9 +16,9 @@ class Deskew:
     """Each image moved so that its ink is centred, and sheared so that it leans to neither side.
 
     For images of one bright thing on a dark ground that different hands lean differently, as handwriting. Ink is the
-    pixels' values; after it the places of the ink, seen as a distribution, have their mean in the middle and no
-    covariance of across and down. Values between pixels are interpolated; what leaves the image is lost. A blank image
-    stays as it is.
+    pixels' values, where they are positive; after it the places of the ink, seen as a distribution, have their mean in
+    the middle and hardly any covariance of across and down. Values between pixels are interpolated; what leaves the
+    image is lost. A blank image stays as it is.
 
     Parameters
     ----------
@@ -45,13 +45,16 @@ class Deskew:
 def deskew(images: Tensor) -> Tensor:
     """(n, height, width) images -> the same, upright and centred."""
     n, height, width = images.shape
+    if n == 0:
+        return images
     down, across = (torch.arange(size, device=images.device) - (size - 1) / 2 for size in (height, width))
-    ink = images.sum(dim=(1, 2)).clamp(min=torch.finfo(images.dtype).tiny)
-    middle_down = (images.sum(dim=2) @ down) / ink
-    middle_across = (images.sum(dim=1) @ across) / ink
+    inked = images.clamp(min=0)
+    ink = inked.sum(dim=(1, 2)).clamp(min=torch.finfo(images.dtype).tiny)
+    middle_down = (inked.sum(dim=2) @ down) / ink
+    middle_across = (inked.sum(dim=1) @ across) / ink
     below, beside = down - middle_down[:, None], across - middle_across[:, None]
-    covariance = torch.einsum("nij,ni,nj->n", images, below, beside) / ink
-    variance = torch.einsum("nij,ni->n", images, below**2) / ink
+    covariance = torch.einsum("nij,ni,nj->n", inked, below, beside) / ink
+    variance = torch.einsum("nij,ni->n", inked, below**2) / ink
     lean = covariance / variance.clamp(min=1e-6)  # pixels across for one pixel down; a level line has none
     # From where each place of the new image is taken; coordinates run from -1 to 1 on either side.
     maps = torch.zeros(n, 2, 3, device=images.device)

@@ -7,7 +7,7 @@ from gpussl.gradients import OrientedGradients
 from gpussl.params import check, param
 from gpussl.records import Array, OnProgress
 from gpussl.rows import in_memory
-from gpussl.tensors import as_tensor, image_shape_of, map_images
+from gpussl.tensors import image_shape_of, map_images
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,5 @@ class HOG:
         X_train = in_memory(X_train, "represent=hog", "leave it out")
         shape = image_shape_of(X_train.shape[1], self.image_shape)
         histograms = OrientedGradients(*shape, self.n_cells, self.n_orientations, self.blur)
-        histograms.to(as_tensor(X_test).device)
         train, test = (map_images(X, self.image_shape, histograms) for X in (X_train, X_test))
         return train, test
