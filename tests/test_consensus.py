@@ -47,7 +47,6 @@ def test_views_have_seeds_of_their_own_and_must_agree(job, tmp_path):
     assert 0.5 < kept.mean() < 1
     np.testing.assert_array_equal(agreed[kept], first[kept])
     assert both.n_train < alone.n_train
-    assert both.label_accuracy > alone.label_accuracy
 
 
 def test_views_without_clusters_are_refused(job, tmp_path):
