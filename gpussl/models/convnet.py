@@ -28,8 +28,8 @@ class ConvNetClassifier(NetworkClassifier):
     """Convolutions over the oriented gradients of an image, trained to say the same of it however it is changed.
 
     The gradients' histograms come first, which nothing has to be learnt for: with few labels that is worth more than
-    filters that are learnt, and over so few parts convolutions are cheap. 3x3 convolutions follow, and a dense
-    layer that sees all places, with batch normalisation and ReLU each.
+    filters that are learnt, and over so few parts convolutions are cheap. 3x3 convolutions follow, of which the second
+    takes every other place, and a dense layer that sees all places, with batch normalisation and ReLU each.
 
     A step takes some images whose labels were bought, some whose labels were propagated, and some of all images twice:
     hardly changed, for which the network says what it sees, and much changed, of which it is to learn to say the same
@@ -41,7 +41,7 @@ class ConvNetClassifier(NetworkClassifier):
     Parameters
     ----------
     n_cells : int
-        Parts on each side in which gradients are counted.
+        Parts on each side in which gradients are counted; no more than there are pixels.
     channels : list of int
         Of the convolutions.
     hidden : int
@@ -70,10 +70,10 @@ class ConvNetClassifier(NetworkClassifier):
 
     learns_from_unlabelled: ClassVar[bool] = True
 
-    n_cells: int = param(7, ge=1)
-    channels: list[int] = param([64, 128], ge=1)
+    n_cells: int = param(14, ge=1)
+    channels: list[int] = param([32, 64, 128], ge=1)
     hidden: int = param(256, ge=1)
-    n_steps: int = param(2000, ge=1)
+    n_steps: int = param(4000, ge=1)
     batch_size: int = param(64, ge=2)
     unlabelled_ratio: int = param(4, ge=0)
     propagated_until: float = param(0.5, gt=0, le=1)
@@ -89,14 +89,17 @@ class ConvNetClassifier(NetworkClassifier):
     def build(self, n_features: int, n_classes: int) -> nn.Module:
         """The untrained layers. ConfigError if `n_features` are no image."""
         shape = image_shape_of(n_features, self.image_shape)
+        side = min(self.n_cells, *shape)
         layers: list[nn.Module] = [
             nn.Unflatten(1, shape),
-            OrientedGradients(*shape, self.n_cells, N_ORIENTATIONS, BLUR),
+            OrientedGradients(*shape, side, N_ORIENTATIONS, BLUR),
             nn.BatchNorm2d(N_ORIENTATIONS),
         ]
-        for n_in, n_out in pairwise([N_ORIENTATIONS, *self.channels]):
-            layers += _normalized(nn.Conv2d(n_in, n_out, 3, padding=1, bias=False))
-        layers += _normalized(nn.Conv2d(self.channels[-1], self.hidden, self.n_cells, bias=False))  # sees all places
+        for number, (n_in, n_out) in enumerate(pairwise([N_ORIENTATIONS, *self.channels])):
+            stride = 2 if number == 1 else 1
+            layers += _normalized(nn.Conv2d(n_in, n_out, 3, stride, padding=1, bias=False))
+            side = -(-side // stride)
+        layers += _normalized(nn.Conv2d(self.channels[-1], self.hidden, side, bias=False))  # sees all places
         network = nn.Sequential(*layers, nn.Flatten(), nn.Linear(self.hidden, n_classes))
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return network
