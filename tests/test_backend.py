@@ -1,10 +1,16 @@
-"""The twins offer the same names and take the same arguments: shown without a GPU, from source and signatures."""
+"""The twins offer the same names and take the same arguments: shown without a GPU, from source and signatures.
+
+`python -m tests.test_backend WHEEL` records the constructors in a wheel of cuML anew.
+"""
 
 import ast
 import importlib
 import inspect
+import json
+import re
 import sys
 import types
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -22,19 +28,8 @@ from gpussl.models.knn import KNeighborsClassifier
 from gpussl.models.logistic import LogisticRegression
 
 BACKEND = Path(backend.__file__).parent
-# The constructors of cuML 26.10.0, as its sources have them
-CUML = {
-    "KMeans": "n_clusters max_iter tol verbose random_state init n_init oversampling_factor max_samples_per_batch "
-    "device_buffer_samples init_size output_type",
-    "LogisticRegression": "penalty tol C fit_intercept class_weight max_iter linesearch_max_iter l1_ratio solver "
-    "lbfgs_memory penalty_normalized verbose output_type",
-    "HDBSCAN": "min_cluster_size min_samples cluster_selection_epsilon max_cluster_size metric alpha p "
-    "cluster_selection_method allow_single_cluster gen_min_span_tree verbose output_type prediction_data build_algo "
-    "build_kwds device_ids",
-    "KNeighborsClassifier": "n_neighbors algorithm metric weights p algo_params metric_params n_jobs verbose "
-    "output_type",
-    "NearestNeighbors": "n_neighbors verbose algorithm metric p algo_params metric_params n_jobs output_type",
-}
+RECORDED = Path(__file__).parent / "cuml.json"
+CUML = json.loads(RECORDED.read_text())["constructors"]  # the names of their arguments
 HOMES = {
     "KMeans": "cluster",
     "HDBSCAN": "cluster",
@@ -43,6 +38,7 @@ HOMES = {
     "NearestNeighbors": "neighbors",
 }
 SKLEARN = {name: getattr(getattr(sklearn, home), name) for name, home in HOMES.items()}
+HOMES["UMAP"] = "manifold"
 FITTED = {
     "KMeans": ("cluster_centers_", "labels_", "inertia_", "n_iter_"),
     "HDBSCAN": ("labels_",),
@@ -68,7 +64,7 @@ def test_the_twins_offer_the_same_names_and_functions():
 
 def spy(name, calls):
     """scikit-learn's estimator, which cuML's would refuse if it were called otherwise."""
-    parameters = [inspect.Parameter(p, inspect.Parameter.KEYWORD_ONLY, default=None) for p in CUML[name].split()]
+    parameters = [inspect.Parameter(p, inspect.Parameter.KEYWORD_ONLY, default=None) for p in CUML[name]]
     signature = inspect.Signature(parameters)
 
     def construct(*args, **kwargs):
@@ -82,14 +78,14 @@ def spy(name, calls):
 def test_both_twins_take_the_arguments_gpussl_gives(monkeypatch):
     X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
     calls = []
-    estimators = [name for name in CUML if hasattr(cpu, name)]
+    estimators = ["LogisticRegression", "HDBSCAN", "KNeighborsClassifier"]
     for name in estimators:
         monkeypatch.setattr(cpu, name, spy(name, calls))
     y = (X[:, 0] > 0).astype(np.int64)
     LogisticRegression().fit(X, y)
     HDBSCAN(min_cluster_size=5).fit(X, seed=0)
     KNeighborsClassifier().fit(X, y).predict(X)
-    assert calls == estimators == ["LogisticRegression", "HDBSCAN", "KNeighborsClassifier"]
+    assert calls == estimators
 
 
 @pytest.mark.parametrize("name", list(FITTED))
@@ -113,11 +109,10 @@ def fake_gpu(monkeypatch):
         ),
     )
     cupy.bincount, cupy.stack = np.bincount, np.stack
-    others = ("cuml", "cuml.manifold", "cupyx", "cupyx.scipy")
-    modules = {name: types.ModuleType(name) for name in others} | {"cupy": cupy}
-    modules["cupyx.scipy"].sparse, modules["cuml.manifold"].UMAP = scipy.sparse, None
+    modules = {name: types.ModuleType(name) for name in ("cuml", "cupyx", "cupyx.scipy")} | {"cupy": cupy}
+    modules["cupyx.scipy"].sparse = scipy.sparse
     for name, home in HOMES.items():
-        setattr(modules.setdefault(f"cuml.{home}", types.ModuleType(home)), name, SKLEARN[name])
+        setattr(modules.setdefault(f"cuml.{home}", types.ModuleType(home)), name, SKLEARN.get(name))
     for name, module in modules.items():
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.delitem(sys.modules, "gpussl.backend.gpu", raising=False)
@@ -166,6 +161,31 @@ def test_the_gpu_twins_neighbours_are_the_cpus_to_full_precision(fake_gpu):
     assert calls == ["NearestNeighbors"]
 
 
+def test_the_gpu_twins_umap_has_fitted_and_placed_points(fake_gpu):
+    class Fake:
+        def fit_transform(self, X):
+            return X[:, : self.n_components]
+
+        def transform(self, X):
+            return -X[:, : self.n_components]
+
+    def construct(**kwargs):
+        assert set(kwargs) <= set(CUML["UMAP"])
+        fake = Fake()
+        vars(fake).update(kwargs)
+        made.append(fake)
+        return fake
+
+    made = []
+    sys.modules["cuml.manifold"].UMAP = construct
+    gpu = importlib.import_module("gpussl.backend.gpu")
+    X = np.random.default_rng(0).normal(size=(90, 4))
+    train, test = gpu.umap(X[:60], X[60:], n_components=2, n_neighbors=7, min_dist=0.1, seed=3)
+    np.testing.assert_array_equal(train, X[:60, :2])
+    np.testing.assert_array_equal(test, -X[60:, :2])
+    assert vars(made[0]) == {"n_components": 2, "n_neighbors": 7, "min_dist": 0.1, "random_state": 3}
+
+
 def test_auto_takes_the_gpu_where_there_is_one(fake_gpu):
     assert backend.select("auto")[0].device_name() == "cuda (A GPU)"
     assert backend.select("cpu")[0] is cpu
@@ -194,4 +214,25 @@ def test_cumls_signatures_are_the_ones_recorded_here():
     from gpussl.backend import gpu
 
     for name, parameters in CUML.items():
-        assert set(inspect.signature(getattr(gpu, name).__init__).parameters) - {"self"} == set(parameters.split())
+        assert set(inspect.signature(getattr(gpu, name).__init__).parameters) - {"self"} == set(parameters)
+
+
+def constructors(wheel):
+    """What the estimators in a wheel of cuML are constructed with, from its sources: they need a GPU to be imported."""
+    found = {}
+    with zipfile.ZipFile(wheel) as files:
+        sources = {name: files.read(name).decode() for name in files.namelist() if name.endswith((".py", ".pyx"))}
+    for name, home in HOMES.items():
+        (body,) = (
+            source.split(f"\nclass {name}(", 1)[1]
+            for path, source in sources.items()
+            if path.startswith(f"cuml/{home}/") and f"\nclass {name}(" in source
+        )
+        arguments = body.split("def __init__(", 1)[1].split("\n    ):", 1)[0]
+        found[name] = re.findall(r"^ +(\w+)=", arguments, re.MULTILINE)
+    return found
+
+
+if __name__ == "__main__":
+    found = {"wheel": Path(sys.argv[1]).name, "constructors": constructors(sys.argv[1])}
+    RECORDED.write_text(json.dumps(found, indent=2) + "\n")
