@@ -112,7 +112,8 @@ def _represent_once(run_on: Context, data: Data, step: Any, seed: int) -> tuple[
         made, cached = compute(), False
     else:
         fingerprint = f"{fingerprint} {seed}"
-        depends_on = {"data": data.fingerprint, "test": store.digest(data.X_test), "params": repr(step), "seed": seed}
+        test = store.digest(data.dataset.X_test)  # as read, on the host: the chain up to here is in the fingerprint
+        depends_on = {"data": data.fingerprint, "test": test, "params": repr(step), "seed": seed}
         fetched = run_on.cache.fetch("represent", depends_on, compute)
         made, cached = _to_device(fetched.value, run_on.twin), fetched.cached
     return dataclasses.replace(data, X_train=made.train, X_test=made.test, fingerprint=fingerprint), cached
