@@ -1,8 +1,10 @@
 """The command: python -m gpussl, or gpussl."""
 
+import functools
 import sys
 import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -12,6 +14,9 @@ from omegaconf import DictConfig
 from gpussl import config, console, store
 from gpussl.errors import GpusslError
 from gpussl.report import FAILED
+
+if TYPE_CHECKING:
+    from gpussl.prepare import Loader
 
 INTERRUPTED = 130  # the exit code of a shell's program that Ctrl-C ended
 
@@ -32,7 +37,7 @@ def main(cfg: DictConfig) -> None:
         if in_sweep and report.is_finished(folder, job):
             console.say(f"{folder}: finished before")
             return
-        pipeline.run(job, folder, replace=in_sweep)
+        pipeline.run(job, folder, replace=in_sweep, loader=_loader() if in_sweep else None)
     except KeyboardInterrupt:
         console.say(f"gpussl: interrupted; {folder} is not complete")
         sys.exit(INTERRUPTED)
@@ -46,6 +51,14 @@ def main(cfg: DictConfig) -> None:
             traceback.print_exception(error)
         # the other jobs go on; what failed is named when they are gathered
         store.write_text(folder / FAILED, f"{type(error).__name__}: {error}\n")
+
+
+@functools.cache
+def _loader() -> "Loader":
+    """One for all jobs of a sweep, which are run one after another."""
+    from gpussl.prepare import Loader
+
+    return Loader()
 
 
 if __name__ == "__main__":

@@ -30,6 +30,27 @@ class Data:
     fingerprint: str
 
 
+class Loader:
+    """Reads data and puts them on the device, where the last stay for the next job of a sweep that wants the same."""
+
+    def __init__(self) -> None:
+        self._last: tuple[tuple[str, ...], Data] | None = None
+
+    def load(self, job: Job, twin: ModuleType) -> tuple[Data, bool]:
+        """The data as pixels from 0 to 1, and whether they were there."""
+        key = repr(job.data), repr(job.memory_limit), twin.DEVICE
+        if self._last is not None and self._last[0] == key:
+            return self._last[1], True
+        self._last = None  # before there are others: the device may have no room for both
+        dataset = job.data.load()
+        fingerprint = f"{store.digest(dataset.X_train)} {dataset.max_value}"
+        X_train, X_test = twin.asarray(dataset.X_train), twin.asarray(dataset.X_test)
+        data = Data(dataset, *scale(X_train, X_test, dataset.max_value, job.memory_limit), fingerprint)
+        twin.synchronize()
+        self._last = key, data
+        return data, False
+
+
 @dataclass(frozen=True)
 class Context:
     """What every stage runs in."""
@@ -47,19 +68,17 @@ def open_cache(job: Job, twin: ModuleType) -> store.Cache:
     )
 
 
-def load(run_on: Context) -> Data:
-    """Read the data, and put them on the device as pixels from 0 to 1."""
-    job, twin = run_on.job, run_on.twin
+def load(run_on: Context, loader: Loader) -> Data:
+    """The data on the device, if their points are as many as the job needs."""
+    job = run_on.job
     with run_on.monitor.stage("load", cpu) as stage:
-        dataset = job.data.load()
+        data, was_there = loader.load(job, run_on.twin)
+        n, n_test = len(data.dataset.X_train), len(data.dataset.X_test)
         for sized in (job.cluster, job.select):
-            sized.check_size(len(dataset.X_train))
-        fingerprint = f"{store.digest(dataset.X_train)} {dataset.max_value}"
-        X_train, X_test = twin.asarray(dataset.X_train), twin.asarray(dataset.X_test)
-        pixels = scale(X_train, X_test, dataset.max_value, job.memory_limit)
-        twin.synchronize()
-        stage.note = f"{dataset.name}: {len(dataset.X_train):,} training and {len(dataset.X_test):,} test images"
-    return Data(dataset, *pixels, fingerprint)
+            sized.check_size(n)
+        stage.note = f"{data.dataset.name}: {n:,} training and {n_test:,} test images"
+        stage.note += ", of the job before" if was_there else ""
+    return data
 
 
 def represent_and_cluster(run_on: Context, pixels: Data) -> tuple[Data, Clustering]:

@@ -97,6 +97,9 @@ def test_a_sweep_is_gathered_over_its_jobs(gpussl_command, tmp_path):
         rows = list(csv.DictReader(file))
     with (tmp_path / "sweep" / "summary.csv").open(newline="") as file:
         summary = list(csv.DictReader(file))
+    notes = [json.loads((tmp_path / f"sweep/{n}/manifest.json").read_text())["stages"][0]["note"] for n in range(6)]
+    read = "digits: 1,297 training and 500 test images"
+    assert notes == [read, *[f"{read}, of the job before"] * 5]
     assert len(rows) == 3 * 2 * 4
     assert len(summary) == 2 * 4
     for group in summary:

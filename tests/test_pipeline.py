@@ -10,7 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 import gpussl
-from gpussl import console, pipeline, report
+from gpussl import console, pipeline, prepare, report
 from gpussl.cluster import KMeans
 from gpussl.config import Published
 from gpussl.data import Digits
@@ -147,6 +147,17 @@ def test_one_seed_gives_the_same_bytes(tmp_path, job):
     other = artifacts(tmp_path / "other")
     assert other["clustering.safetensors"] != runs[0]["clustering.safetensors"]
     assert other["models/none-mlp.safetensors"] != runs[0]["models/none-mlp.safetensors"]
+
+
+def test_jobs_with_one_loader_read_the_same_data_once_and_leave_what_they_leave_alone(tmp_path, job, monkeypatch):
+    reads, load, loader = [], Digits.load, prepare.Loader()
+    monkeypatch.setattr(Digits, "load", lambda data: reads.append(data.n_test) or load(data))
+    for number, settings in enumerate([["seed=0"], ["seed=1"], ["seed=1", "data.n_test=400"]]):
+        pipeline.run(job(*settings), tmp_path / f"job{number}", loader=loader)
+    assert reads == [500, 400]
+    pipeline.run(job("seed=1"), tmp_path / "alone")
+    shared, alone = artifacts(tmp_path / "job1"), artifacts(tmp_path / "alone")
+    assert shared == alone
 
 
 def test_shuffled_test_labels_change_nothing_but_test_metrics(tmp_path, job, monkeypatch):
