@@ -4,6 +4,7 @@
 """
 
 import ast
+import functools
 import importlib
 import inspect
 import json
@@ -207,6 +208,33 @@ def test_the_array_decides(xp, host):
 
 def test_memory_is_this_process_resident_size():
     assert 2**24 < cpu.memory() < 2**36
+
+
+def calls_of(tree, roots):
+    """(root, names, arguments) of each use of a root's attribute: how many and the names of the others, of a call."""
+    for node in ast.walk(tree):
+        of, names = (node.func if isinstance(node, ast.Call) else node), []
+        while isinstance(of, ast.Attribute):
+            names.insert(0, of.attr)
+            of = of.value
+        if names and isinstance(of, ast.Name) and of.id in roots:
+            is_plain = isinstance(node, ast.Call) and not any(isinstance(given, ast.Starred) for given in node.args)
+            yield of.id, names, (len(node.args), [k.arg for k in node.keywords]) if is_plain else None
+
+
+def test_cupy_has_what_is_asked_of_it():
+    """Needs CuPy, but no GPU: pip install cupy-cuda13x."""
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
+    roots = {"xp": importlib.import_module("array_api_compat.cupy"), "cupy": cupy}
+    of_the_cpu = {BACKEND / f"{name}.py" for name in ("blocks", "cpu", "lloyd", "logistic", "neighbors", "projection")}
+    n_bound = 0
+    for path in set(BACKEND.parent.rglob("*.py")) - of_the_cpu:
+        for root, names, arguments in calls_of(ast.parse(path.read_text()), roots):
+            found = functools.reduce(getattr, names, roots[root])  # AttributeError where it has no such name
+            if arguments is not None and isinstance(found, types.FunctionType):
+                inspect.signature(found).bind(*[None] * arguments[0], **dict.fromkeys(arguments[1]))
+                n_bound += 1
+    assert n_bound > 100
 
 
 @pytest.mark.gpu
