@@ -12,8 +12,7 @@ from gpussl import backend, seeds
 from gpussl.errors import ConfigError, DeviceError
 from gpussl.records import Array
 
-BLOCK_PIXELS = 2**19  # of images that are changed at once: eight directions of each are 16 MiB
-FORWARD_ROWS = 1024  # of one forward pass when nothing is learnt: a convolution makes 100,000 values of each
+BLOCK_VALUES = 2**19  # that are worked on at once: eight directions of as many pixels are 16 MiB
 
 
 def as_tensor(X: Array) -> Tensor:
@@ -56,7 +55,7 @@ def forward(network: nn.Module, features: Tensor) -> Tensor:
     """(n, d) -> (n, ...): what a network makes of each, learning nothing, a block at a time."""
     network.eval()
     with torch.inference_mode():
-        return torch.cat([network(block) for block in features.split(FORWARD_ROWS)])
+        return torch.cat([network(block) for block in _blocks(features)])
 
 
 def as_images(points: Tensor, image_shape: list[int]) -> Tensor:
@@ -96,6 +95,10 @@ def map_images(X: Array, image_shape: list[int], change: Callable[[Tensor], Tens
         images = as_images(as_tensor(X), image_shape)[:, 0]
         if isinstance(change, nn.Module):
             change.to(images.device)
-        n_rows = max(1, BLOCK_PIXELS // X.shape[1])
-        made = torch.cat([change(block).flatten(1) for block in images.split(n_rows)])
+        made = torch.cat([change(block).flatten(1) for block in _blocks(images)])
     return backend.of(X).asarray(made)
+
+
+def _blocks(points: Tensor) -> tuple[Tensor, ...]:
+    """(n, ...) in blocks of (m, ...), none of more than `BLOCK_VALUES` values but for a single point of more."""
+    return points.split(max(1, BLOCK_VALUES // points[0].numel())) if len(points) else (points,)
