@@ -34,7 +34,7 @@ def best_allocation(dataset: Dataset, clusters: Array, n_clusters: int) -> Alloc
 
 def watch(dataset: Dataset, X_test: Array) -> Watch:
     """The test points as a model may watch them while it is trained: to do as a study did, not to be honest."""
-    return Watch(X_test, lambda predicted: accuracy(dataset, predicted), store.digest(X_test, dataset.y_test))
+    return Watch(X_test, lambda predicted: accuracy(dataset, predicted), store.digest(dataset.X_test, dataset.y_test))
 
 
 def accuracy_interval(accuracy: float, n: int) -> tuple[float, float]:

@@ -29,12 +29,18 @@ def param(
     le: float | None = None,
     lt: float | None = None,
     choices: Iterable[str] | None = None,
+    min_items: int = 0,
 ) -> Any:
-    """A dataclass field with a default and a range (`ge` is "greater than or equal", `lt` "less than", and so on)."""
+    """A dataclass field with a default and a range (`ge` is "greater than or equal", `lt` "less than", and so on).
+
+    Of a list, each item is in the range, and there are at least `min_items`.
+    """
     limits = {"ge": ge, "gt": gt, "le": le, "lt": lt}
     metadata: dict[str, Any] = {name: limit for name, limit in limits.items() if limit is not None}
     if choices is not None:
         metadata["choices"] = tuple(choices)
+    if min_items:
+        metadata["min_items"] = min_items
     if isinstance(default, list):
         return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -53,6 +59,8 @@ def check(params: Any) -> None:
         value = getattr(params, field.name)
         if value is None:
             continue
+        if isinstance(value, list) and len(value) < field.metadata.get("min_items", 0):
+            raise ConfigError(f"{field.name}: expected at least {field.metadata['min_items']} item, found {len(value)}")
         for item in value if isinstance(value, list) else [value]:
             if not _within(item, field.metadata):
                 raise ConfigError(f"{field.name}: expected {describe(field)}, found {item!r}")

@@ -37,12 +37,14 @@ class Loader:
         self._last: tuple[tuple[str, ...], Data] | None = None
 
     def load(self, job: Job, twin: ModuleType) -> tuple[Data, bool]:
-        """The data as pixels from 0 to 1, and whether they were there."""
+        """The data as pixels from 0 to 1, and whether they were there. ConfigError if they are too few for the job."""
         key = repr(job.data), repr(job.memory_limit), twin.DEVICE
         if self._last is not None and self._last[0] == key:
+            _check_sizes(job, self._last[1].dataset)
             return self._last[1], True
         self._last = None  # before there are others: the device may have no room for both
         dataset = job.data.load()
+        _check_sizes(job, dataset)
         fingerprint = f"{store.digest(dataset.X_train)} {dataset.max_value}"
         X_train, X_test = twin.asarray(dataset.X_train), twin.asarray(dataset.X_test)
         data = Data(dataset, *scale(X_train, X_test, dataset.max_value, job.memory_limit), fingerprint)
@@ -69,16 +71,19 @@ def open_cache(job: Job, twin: ModuleType) -> store.Cache:
 
 
 def load(run_on: Context, loader: Loader) -> Data:
-    """The data on the device, if their points are as many as the job needs."""
-    job = run_on.job
+    """The data on the device."""
     with run_on.monitor.stage("load", cpu) as stage:
-        data, was_there = loader.load(job, run_on.twin)
+        data, was_there = loader.load(run_on.job, run_on.twin)
         n, n_test = len(data.dataset.X_train), len(data.dataset.X_test)
-        for sized in (job.cluster, job.select):
-            sized.check_size(n)
         stage.note = f"{data.dataset.name}: {n:,} training and {n_test:,} test images"
         stage.note += ", of the job before" if was_there else ""
     return data
+
+
+def _check_sizes(job: Job, dataset: Dataset) -> None:
+    """Raise ConfigError if there are fewer points than the job needs."""
+    for sized in (job.cluster, job.select):
+        sized.check_size(len(dataset.X_train))
 
 
 def represent_and_cluster(run_on: Context, pixels: Data) -> tuple[Data, Clustering]:

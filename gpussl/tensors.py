@@ -12,7 +12,8 @@ from gpussl import backend, seeds
 from gpussl.errors import ConfigError, DeviceError
 from gpussl.records import Array
 
-BLOCK_VALUES = 2**19  # that are worked on at once: eight directions of as many pixels are 16 MiB
+BLOCK_ROWS = 1024  # of one forward pass when nothing is learnt: a convolution makes 100,000 values of each
+BLOCK_PIXELS = 2**19  # of images that are changed or looked at at once: eight directions of each are 16 MiB
 
 
 def as_tensor(X: Array) -> Tensor:
@@ -100,5 +101,6 @@ def map_images(X: Array, image_shape: list[int], change: Callable[[Tensor], Tens
 
 
 def _blocks(points: Tensor) -> tuple[Tensor, ...]:
-    """(n, ...) in blocks of (m, ...), none of more than `BLOCK_VALUES` values but for a single point of more."""
-    return points.split(max(1, BLOCK_VALUES // points[0].numel())) if len(points) else (points,)
+    """(n, ...) in blocks of (m, ...), fewer where each is large."""
+    n_values = math.prod(points.shape[1:])
+    return points.split(max(1, min(BLOCK_ROWS, BLOCK_PIXELS // max(1, n_values))))

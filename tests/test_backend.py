@@ -80,6 +80,7 @@ def test_both_twins_take_the_arguments_gpussl_gives(monkeypatch):
     X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
     calls = []
     estimators = ["LogisticRegression", "HDBSCAN", "KNeighborsClassifier"]
+    assert set(estimators) == {name for name in CUML if hasattr(cpu, name)}
     for name in estimators:
         monkeypatch.setattr(cpu, name, spy(name, calls))
     y = (X[:, 0] > 0).astype(np.int64)
@@ -256,7 +257,8 @@ def constructors(wheel):
             for path, source in sources.items()
             if path.startswith(f"cuml/{home}/") and f"\nclass {name}(" in source
         )
-        arguments = body.split("def __init__(", 1)[1].split("\n    ):", 1)[0]
+        arguments, _ = body.split("def __init__(", 1)[1].split("\n    ):\n", 1)
+        assert "self." not in arguments  # or it ends elsewhere
         found[name] = re.findall(r"^ +(\w+)=", arguments, re.MULTILINE)
     return found
 

@@ -64,6 +64,10 @@ def test_every_experiment_composes_and_builds(composed, experiment):
             "classifier.mlp.hidden_layer_sizes=[8,0]",
             "classifier.mlp.hidden_layer_sizes: expected a list of whole numbers",
         ),
+        (
+            "classifier=[convnet] classifier.convnet.channels=[]",
+            "classifier.convnet.channels: expected at least 1 item",
+        ),
         ("classifier.mlp.hidden_layer_sizes=8", "classifier.mlp.hidden_layer_sizes: expected a list of whole numbers"),
         ("+cluster.n_cluster=5", "cluster.n_cluster: expected one of n_clusters, init, n_init, max_iter, tol,"),
         ("cluster.init=kmeans++", "cluster.init: expected one of kmeans_parallel, random, found 'kmeans++'"),

@@ -41,7 +41,7 @@ class ConvNetClassifier(NetworkClassifier):
     Parameters
     ----------
     n_cells : int
-        Parts on each side in which gradients are counted; no more than there are pixels.
+        Parts on each side in which gradients are counted; no more than the shorter side has pixels.
     channels : list of int
         Of the convolutions.
     hidden : int
@@ -71,7 +71,7 @@ class ConvNetClassifier(NetworkClassifier):
     learns_from_unlabelled: ClassVar[bool] = True
 
     n_cells: int = param(14, ge=1)
-    channels: list[int] = param([64, 64, 128], ge=1)
+    channels: list[int] = param([64, 64, 128], ge=1, min_items=1)
     hidden: int = param(256, ge=1)
     n_steps: int = param(4000, ge=1)
     batch_size: int = param(64, ge=2)

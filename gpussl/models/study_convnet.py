@@ -46,7 +46,7 @@ class StudyConvNet(NetworkClassifier):
 
     learns_from_weights: ClassVar[bool] = False
 
-    channels: list[int] = param([32, 64, 128], ge=1)
+    channels: list[int] = param([32, 64, 128], ge=1, min_items=1)
     hidden: int = param(64, ge=1)
     learning_rate: float = param(1e-3, gt=0)
     batch_size: int = param(32, ge=1)
