@@ -71,12 +71,12 @@ class ConvNetClassifier(NetworkClassifier):
     learns_from_unlabelled: ClassVar[bool] = True
 
     n_cells: int = param(14, ge=1)
-    channels: list[int] = param([64, 64, 128], ge=1, min_items=1)
+    channels: list[int] = param([32, 64, 128], ge=1, min_items=1)
     hidden: int = param(256, ge=1)
     n_steps: int = param(4000, ge=1)
     batch_size: int = param(64, ge=2)
     unlabelled_ratio: int = param(4, ge=0)
-    propagated_until: float = param(1.0, gt=0, le=1)
+    propagated_until: float = param(0.5, gt=0, le=1)
     learning_rate: float = param(0.03, gt=0)
     weight_decay: float = param(5e-4, ge=0)
     averaging: float = param(0.999, ge=0, lt=1)
