@@ -1,10 +1,8 @@
 """The command: python -m gpussl, or gpussl."""
 
-import functools
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -14,9 +12,6 @@ from omegaconf import DictConfig
 from gpussl import config, console, store
 from gpussl.errors import GpusslError
 from gpussl.report import FAILED
-
-if TYPE_CHECKING:
-    from gpussl.prepare import Loader
 
 INTERRUPTED = 130  # the exit code of a shell's program that Ctrl-C ended
 
@@ -32,12 +27,12 @@ def main(cfg: DictConfig) -> None:
     (folder / FAILED).unlink(missing_ok=True)  # of an earlier try
     try:
         job = config.build(cfg)
-        from gpussl import pipeline, report  # late, so that --help and refusals need not wait for them
+        from gpussl import pipeline, prepare, report  # late, so that --help and refusals need not wait for them
 
         if in_sweep and report.is_finished(folder, job):
             console.say(f"{folder}: finished before")
             return
-        pipeline.run(job, folder, replace=in_sweep, loader=_loader() if in_sweep else None)
+        pipeline.run(job, folder, replace=in_sweep, loader=prepare.of_the_sweep if in_sweep else None)
     except KeyboardInterrupt:
         console.say(f"gpussl: interrupted; {folder} is not complete")
         sys.exit(INTERRUPTED)
@@ -51,14 +46,6 @@ def main(cfg: DictConfig) -> None:
             traceback.print_exception(error)
         # the other jobs go on; what failed is named when they are gathered
         store.write_text(folder / FAILED, f"{type(error).__name__}: {error}\n")
-
-
-@functools.cache
-def _loader() -> "Loader":
-    """One for all jobs of a sweep, which are run one after another."""
-    from gpussl.prepare import Loader
-
-    return Loader()
 
 
 if __name__ == "__main__":

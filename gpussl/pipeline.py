@@ -47,13 +47,12 @@ def run(job: Job, folder: Path, *, replace: bool = False, loader: prepare.Loader
     twin, device_reason = backend.select(job.device)
     limits.check_device(job, twin)
     monitor = Monitor()
-    run_on = Context(job, twin, monitor, prepare.open_cache(job, twin))
-    loader = loader or prepare.Loader()
+    run_on = Context(job, twin, monitor, prepare.open_cache(job, twin), loader or prepare.Loader())
     if job.budget is not None:
-        _advise(run_on, loader, folder, device_reason, replace=replace)
+        _advise(run_on, folder, device_reason, replace=replace)
         return []
     with report.claim(folder, replace=replace), monitor.live():
-        pixels = prepare.load(run_on, loader)
+        pixels = prepare.load(run_on)
         data, clustering = prepare.represent_and_cluster(run_on, pixels)
         labelling = _label(run_on, data, clustering)
         if clustering.centroids.shape[0]:
@@ -77,12 +76,12 @@ def run(job: Job, folder: Path, *, replace: bool = False, loader: prepare.Loader
     return results
 
 
-def _advise(run_on: Context, loader: prepare.Loader, folder: Path, device_reason: str, *, replace: bool) -> None:
+def _advise(run_on: Context, folder: Path, device_reason: str, *, replace: bool) -> None:
     """Spend a budget of labels to find out how many are needed, instead of the stages from clustering on."""
     job, twin, monitor = run_on.job, run_on.twin, run_on.monitor
     advisor.check_job(job)
     with report.claim(folder, replace=replace), monitor.live():
-        pixels = prepare.load(run_on, loader)
+        pixels = prepare.load(run_on)
         n_points = len(pixels.dataset.X_train)
         job.budget.check_size(n_points)
         data, oracle = prepare.represent(run_on, pixels), Oracle(pixels.dataset.y_train)

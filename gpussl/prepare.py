@@ -53,6 +53,9 @@ class Loader:
         return data, False
 
 
+of_the_sweep = Loader()  # one for all jobs of a sweep, which are run one after another
+
+
 @dataclass(frozen=True)
 class Context:
     """What every stage runs in."""
@@ -61,6 +64,7 @@ class Context:
     twin: ModuleType
     monitor: Monitor
     cache: store.Cache
+    loader: Loader
 
 
 def open_cache(job: Job, twin: ModuleType) -> store.Cache:
@@ -70,10 +74,10 @@ def open_cache(job: Job, twin: ModuleType) -> store.Cache:
     )
 
 
-def load(run_on: Context, loader: Loader) -> Data:
+def load(run_on: Context) -> Data:
     """The data on the device."""
     with run_on.monitor.stage("load", cpu) as stage:
-        data, was_there = loader.load(run_on.job, run_on.twin)
+        data, was_there = run_on.loader.load(run_on.job, run_on.twin)
         n, n_test = len(data.dataset.X_train), len(data.dataset.X_test)
         stage.note = f"{data.dataset.name}: {n:,} training and {n_test:,} test images"
         stage.note += ", of the job before" if was_there else ""
