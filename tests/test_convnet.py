@@ -49,8 +49,8 @@ def test_a_seed_makes_it_and_a_file_keeps_it(fitted, tmp_path):
     assert fitted.classes_.tolist() == list(range(10))
 
 
-def test_wrong_propagated_labels_are_a_start_and_not_the_truth():
-    """Half of the labels are propagated ones, of which a third are wrong: in the end the bought ones decide."""
+def test_wrong_propagated_labels_are_outweighed_by_bought_ones():
+    """Half of the labels are propagated ones, of which a third are wrong: the bought ones decide."""
     rng = np.random.default_rng(0)
     labels = some_labels(100)
     bought = labels >= 0
@@ -60,8 +60,23 @@ def test_wrong_propagated_labels_are_a_start_and_not_the_truth():
     groups = np.where(bought, own, np.where(propagated, own[bought][0], -1))
     settings = {"n_steps": 150, **SMALL}
     trusting = ConvNetClassifier(**settings).fit(TRAIN, labels)
-    wary = ConvNetClassifier(propagated_until=0.3, **settings).fit(TRAIN, labels, groups)
+    wary = ConvNetClassifier(propagated_worth=10, **settings).fit(TRAIN, labels, groups)
     assert accuracy(wary) > accuracy(trusting)
+
+
+@pytest.mark.parametrize(("worth", "size"), [(0, None), (1, None), (100, 16), (1000, 29)])
+def test_all_propagated_labels_are_worth_so_many_bought_ones(worth, size):
+    """Beside 32 images of a hundred bought labels, 32 p / (p + 100)."""
+    labels = torch.arange(300) % 10
+    groups = np.where(np.arange(300) < 100, np.arange(300), 0)
+    model = ConvNetClassifier(batch_size=32, unlabelled_ratio=2, propagated_worth=worth)
+    bought, propagated, everything = model._streams(labels, groups)
+    assert len(next(bought)) == 32
+    assert next(bought).max() < 100
+    assert len(next(everything)) == 64
+    assert (None if propagated is None else len(next(propagated))) == size
+    if propagated is not None:
+        assert next(propagated).min() >= 100
 
 
 def test_labels_of_weight_nought_are_none():

@@ -31,7 +31,7 @@ class ConvNetClassifier(NetworkClassifier):
     filters that are learnt, and over so few parts convolutions are cheap. 3x3 convolutions follow, of which the second
     takes every other place, and a dense layer that sees all places, with batch normalisation and ReLU each.
 
-    A step takes some images whose labels were bought, some whose labels were propagated, and some of all images twice:
+    A step takes some images whose labels were bought, fewer whose labels were propagated, and some of all images twice:
     hardly changed, for which the network says what it sees, and much changed, of which it is to learn to say the same
     where it was sure. How sure it must be goes by how sure it is on the average, and is less for classes that it sees
     less of. SGD with Nesterov's momentum under a learning rate that falls like a cosine; averaged weights are kept.
@@ -51,8 +51,9 @@ class ConvNetClassifier(NetworkClassifier):
         Labelled images of a step: normalisation needs two.
     unlabelled_ratio : int
         Unlabelled images of a step for each labelled one. 0: only labels are learnt from.
-    propagated_until : float
-        Share of the steps in which propagated labels count, less and less: they are a start, and not the truth.
+    propagated_worth : float
+        How many bought labels all propagated ones are worth. In a step they count p / (p + b) times as much as the bought
+        ones, p being that and b the number of bought labels, as a prior that is worth p observations does.
     learning_rate : float
         At the beginning.
     weight_decay : float
@@ -76,7 +77,7 @@ class ConvNetClassifier(NetworkClassifier):
     n_steps: int = param(4000, ge=1)
     batch_size: int = param(64, ge=2)
     unlabelled_ratio: int = param(4, ge=0)
-    propagated_until: float = param(0.5, gt=0, le=1)
+    propagated_worth: float = param(100.0, ge=0)
     learning_rate: float = param(0.03, gt=0)
     weight_decay: float = param(5e-4, ge=0)
     averaging: float = param(0.999, ge=0, lt=1)
@@ -130,10 +131,9 @@ class ConvNetClassifier(NetworkClassifier):
         for step in range(1, self.n_steps + 1):
             rows = next(bought)
             parts = [(weak(images[rows]), labels[rows], label_weights[rows] / len(rows))]
-            trust = 1 - step / (self.propagated_until * self.n_steps)
-            if propagated is not None and trust > 0:
+            if propagated is not None:
                 rows = next(propagated)
-                parts.append((weak(images[rows]), labels[rows], trust * label_weights[rows] / len(rows)))
+                parts.append((weak(images[rows]), labels[rows], label_weights[rows] / self.batch_size))
             note = ""
             if self.unlabelled_ratio:
                 rows = next(everything)
@@ -163,10 +163,11 @@ class ConvNetClassifier(NetworkClassifier):
             is_bought = is_labelled & (torch.as_tensor(groups, device=labels.device) == everything)
         if not is_bought.any():
             is_bought = is_labelled
-        propagated = everything[is_labelled & ~is_bought]
+        bought, propagated = everything[is_bought], everything[is_labelled & ~is_bought]
+        n_propagated = round(self.batch_size * self.propagated_worth / (self.propagated_worth + len(bought)))
         return (
-            _batches(everything[is_bought], self.batch_size),
-            _batches(propagated, self.batch_size) if len(propagated) else None,
+            _batches(bought, self.batch_size),
+            _batches(propagated, n_propagated) if len(propagated) and n_propagated else None,
             _batches(everything, self.batch_size * self.unlabelled_ratio),
         )
 
