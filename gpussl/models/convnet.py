@@ -74,7 +74,7 @@ class ConvNetClassifier(NetworkClassifier):
     n_cells: int = param(14, ge=1)
     channels: list[int] = param([32, 64, 128], ge=1, min_items=1)
     hidden: int = param(256, ge=1)
-    n_steps: int = param(4000, ge=1)
+    n_steps: int = param(6000, ge=1)
     batch_size: int = param(64, ge=2)
     unlabelled_ratio: int = param(4, ge=0)
     propagated_worth: float = param(100.0, ge=0)
