@@ -148,6 +148,8 @@ def check_job(job: Job) -> None:
         _refuse("features", "represented or pixels", "distances to clusters that are others for each size")
     if select not in OF_CLUSTERS and not hasattr(job.select, "n_labels"):
         _refuse("select", "one that takes any number of labels", select)
+    if getattr(job.select, "knows_classes", False):
+        _refuse("select", "one that need not know the classes", select)
     if select in OF_CLUSTERS and not hasattr(job.cluster, "n_clusters"):
         _refuse("cluster", f"one with n_clusters, for select={select}", type(job.cluster).__name__)
     try:

@@ -31,10 +31,13 @@ class Oracle:
 
     def buy(self, indices: Array) -> Array:
         """The true labels of the points at `indices` (m,), as an (m,) int64 array on the same device."""
+        self._bought[backend.of(indices).to_numpy(indices)] = True
+        return self.reveal(indices)
+
+    def reveal(self, indices: Array) -> Array:
+        """The same, not paid for: for a selection that stands for one who knows the classes, never for training."""
         twin = backend.of(indices)
-        wanted = twin.to_numpy(indices)
-        self._bought[wanted] = True
-        return twin.asarray(self._y[wanted])
+        return twin.asarray(self._y[twin.to_numpy(indices)])
 
     def accuracy(self, classes: Array) -> float:
         """Share of all training points whose class (n,) is the true one: for reports, never for training."""

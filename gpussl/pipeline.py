@@ -112,7 +112,8 @@ def _label(run_on: Context, data: Data, clustering: Clustering) -> Labelling:
     job, monitor = run_on.job, run_on.monitor
     with monitor.stage("select", run_on.twin) as stage:
         oracle = Oracle(data.dataset.y_train)
-        chosen = job.select.select(data.X_train, clustering, seeds.derive(job.seed, "select"), oracle.buy)
+        ask = oracle.reveal if getattr(job.select, "knows_classes", False) else oracle.buy
+        chosen = job.select.select(data.X_train, clustering, seeds.derive(job.seed, "select"), ask)
         stage.note = f"{chosen.shape[0]:,} of {clustering.labels.shape[0]:,} points"
     with monitor.stage("label", cpu) as stage:
         oracle.buy(chosen)

@@ -316,6 +316,7 @@ def test_a_wrong_budget_is_refused_when_it_is_read(composed, overrides, message)
         (["propagate=[cluster]"], "propagate: expected with a budget none, for classifiers learn from the bought"),
         (["allocate=true"], "allocate: expected with a budget false, for no test label is opened, found true"),
         (["features=centroid_distances"], "features: expected with a budget represented or pixels, found"),
+        (["select=stratified"], "select: expected with a budget one that need not know the classes, found stratified"),
         (["select=all"], "select: expected with a budget one that takes any number of labels, found all"),
         (["select=typical"], "cluster: expected with a budget one with n_clusters, for select=typical, found NoClust"),
     ],

@@ -9,7 +9,7 @@ from gpussl import arrays, backend, pipeline
 from gpussl.errors import ConfigError
 from gpussl.oracle import Oracle
 from gpussl.rows import ScaledRows
-from gpussl.select import All, ClusterBudget, Coverage, First, NearestToCentroid, Random, Typical
+from gpussl.select import All, ClusterBudget, Coverage, First, NearestToCentroid, Random, Stratified, Typical
 from gpussl.select.coverage import choose_radius, cover, distance_table, radii_to_try
 from gpussl.select.typical import mean_distances
 
@@ -61,7 +61,32 @@ def test_the_first_and_all_are_what_they_say(xp, host, make_clustering):
     assert host(All().select(None, clustering, 0, None)).tolist() == list(range(9))
 
 
-@pytest.mark.parametrize("selection", [Random(4), First(4), Coverage(4)])
+def test_a_stratified_selection_has_as_many_of_each_class_and_goes_by_seed(xp, host, make_clustering):
+    y = np.arange(90) % 3 + 4
+    clustering = make_clustering(xp, [-1] * 90, range(90), 0)
+    first, again, other = (
+        host(Stratified(12).select(None, clustering, seed, Oracle(y).reveal)).tolist() for seed in (1, 1, 2)
+    )
+    assert first == again == sorted(set(first)) != other
+    assert np.bincount(y[first]).tolist() == [0, 0, 0, 0, 4, 4, 4]
+    every = host(Stratified(90).select(None, clustering, 0, Oracle(y).reveal))
+    assert every.tolist() == list(range(90))
+
+
+@pytest.mark.parametrize("n_labels", [7, 12])
+def test_a_stratified_selection_that_cannot_be_is_refused(xp, make_clustering, n_labels):
+    clustering = make_clustering(xp, [-1] * 20, range(20), 0)
+    with pytest.raises(ConfigError, match=f"a multiple .* classes, 3, and at most 3 for each, .* found {n_labels}"):
+        Stratified(n_labels).select(None, clustering, 0, Oracle(np.r_[[0] * 3, [1] * 9, [2] * 8]).reveal)
+
+
+def test_what_knows_the_classes_pays_for_what_it_chooses_alone(job, tmp_path):
+    made = job("select=stratified", "select.n_labels=30", "propagate=[none]", "classifier=[logistic]")
+    found = pipeline.run(made, tmp_path / "run")
+    assert [(r.select, r.n_labels, r.n_train) for r in found] == [("stratified", 30, 30), ("random", 30, 30)]
+
+
+@pytest.mark.parametrize("selection", [Random(4), First(4), Coverage(4), Stratified(4)])
 def test_more_labels_than_points_are_refused(xp, make_clustering, selection):
     with pytest.raises(ConfigError, match=r"select\.n_labels: expected at most .* 3, found 4"):
         selection.select(xp.zeros((3, 2)), make_clustering(xp, [0] * 3, range(3), 1), 0, None)

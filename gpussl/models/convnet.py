@@ -52,8 +52,8 @@ class ConvNetClassifier(NetworkClassifier):
     unlabelled_ratio : int
         Unlabelled images of a step for each labelled one. 0: only labels are learnt from.
     propagated_worth : float
-        How many bought labels all propagated ones are worth. In a step they count p / (p + b) times as much as the bought
-        ones, p being that and b the number of bought labels, as a prior that is worth p observations does.
+        How many bought labels all propagated ones are worth, p. In a step they count p / (p + b) times as much as the
+        bought ones, b the number of those, as a prior does that is worth p observations.
     learning_rate : float
         At the beginning.
     weight_decay : float
