@@ -32,6 +32,7 @@ KINDS = {
     "representation": "gpussl.records:Representation",
     "convnet": "gpussl.models.convnet:ConvNetClassifier",
     "mlp": "gpussl.models.mlp:MLPClassifier",
+    "self_training": "gpussl.models.self_training:SelfTrainingMLPClassifier",
     "study_convnet": "gpussl.models.study_convnet:StudyConvNet",
     "knn": "gpussl.models.knn:KNeighborsClassifier",
     "xgboost": "gpussl.models.xgboost:XGBClassifier",

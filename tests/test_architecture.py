@@ -15,7 +15,7 @@ FOLDERS = ("data/", "represent/", "cluster/", "select/", "models/")
 STAGES += [name for name in FILES if name.startswith(FOLDERS) and "__main__" not in name]
 TORCH = {"tensors.py", "augment.py", "gradients.py"}
 TORCH |= {f"represent/{name}.py" for name in ("autoencoder", "deskew")}
-TORCH |= {f"models/{name}.py" for name in ("network", "mlp", "convnet", "study_convnet")}
+TORCH |= {f"models/{name}.py" for name in ("network", "mlp", "self_training", "convnet", "study_convnet")}
 
 
 def imports(tree):
