@@ -242,5 +242,6 @@ def _explain(error: OmegaConfBaseException, cls: type, settings: dict[str, Any],
     name = key.split(".")[0].split("[")[0]
     fields = {item.name: item for item in dataclasses.fields(cls)}
     if name not in fields:
-        return f"{path}.{key}: expected one of {', '.join(fields)}, found a setting of another name"
+        expected = f"one of {', '.join(fields)}" if fields else "no settings"
+        return f"{path}.{key}: expected {expected}, found a setting of another name; leave it out with ~{path}.{key}"
     return f"{path}.{key}: expected {describe(fields[name])}, found {settings[name]!r}"
