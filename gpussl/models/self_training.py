@@ -1,15 +1,15 @@
 """Self-training: a multilayer perceptron that learns anew from what it says itself of points without labels."""
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from gpussl.models.mlp import MLPClassifier
-from gpussl.models.network import FITTED
 from gpussl.params import check, param
 from gpussl.records import UNLABELLED, OnProgress
 from gpussl.tensors import forward
@@ -19,18 +19,20 @@ from gpussl.tensors import forward
 class SelfTrainingMLPClassifier(MLPClassifier):
     """An MLP as teacher of the next, which learns from the labels and from the teacher's soft labels.
 
-    A soft label is the probability of each class. Those of which the teacher is sure enough join the labels; dropout,
-    which the teacher does without, keeps the student from only repeating it. The same labels are held out all along,
-    and are never joined by soft ones: what did best on them is kept, which may be the first network.
+    A soft label is the probability of each class. Dropout, which the teacher does without when it is asked, keeps the
+    student from only repeating it. Only the first network stops by labels held out; students, which soft labels keep
+    from learning by heart, learn for all epochs, and from those labels too.
 
     Parameters
     ----------
     n_rounds : int
         Students, one after another.
     threshold : float
-        How likely the likeliest class must be for a soft label to count.
+        How likely the likeliest class must be for a soft label to count. With 0, all do. Above, classes that the
+        teacher is seldom sure of are lost to the student.
 
-    All others are `MLPClassifier`'s.
+    All others are `MLPClassifier`'s. `best_epoch_` and `validation_score_` are those of the first network, and
+    `n_iter_` counts the epochs of all.
 
     References
     ----------
@@ -39,8 +41,8 @@ class SelfTrainingMLPClassifier(MLPClassifier):
 
     learns_from_unlabelled: ClassVar[bool] = True
 
-    n_rounds: int = param(2, ge=1)
-    threshold: float = param(0.9, ge=0, le=1)
+    n_rounds: int = param(1, ge=1)
+    threshold: float = param(0.0, ge=0, le=1)
 
     def __post_init__(self) -> None:
         check(self)
@@ -58,34 +60,34 @@ class SelfTrainingMLPClassifier(MLPClassifier):
         is_labelled = labels != UNLABELLED
         labelled, unlabelled = torch.nonzero(is_labelled)[:, 0], torch.nonzero(~is_labelled)[:, 0]
         train, held_out = self.sides(labelled, groups)
+        epochs = self.epochs(features, labels, train, label_weights)
+        self.keep_best(epochs, features, labels, held_out, label_weights, self._told(on_progress, 0))
         targets = nn.functional.one_hot(labels.clamp(min=0), len(self.classes_)).float()
         if label_weights is not None:
             label_weights = torch.where(is_labelled, label_weights, 1.0)
-        joined, best, score = train, self._fitted(), -1.0
-        for number in range(self.n_rounds + 1):
-            self.network_.load_state_dict(untrained)
-            epochs = self.epochs(features, targets, joined, label_weights)
-            self.keep_best(epochs, features, labels, held_out, label_weights, self._told(on_progress, number))
-            if self.validation_score_ >= score:
-                best, score = self._fitted(), self.validation_score_
+        for number in range(1, self.n_rounds + 1):
             soft = forward(self.network_, features[unlabelled]).softmax(dim=1)
             sure = soft.amax(dim=1) >= self.threshold
             if not sure.any():
                 break
-            targets[unlabelled], joined = soft, torch.cat([train, unlabelled[sure]])
-        weights, values = best
-        self.network_.load_state_dict(weights)
-        for name, value in values.items():
-            setattr(self, name, value)
+            targets[unlabelled] = soft
+            self.network_.load_state_dict(untrained)
+            epochs = self.epochs(features, targets, torch.cat([labelled, unlabelled[sure]]), label_weights)
+            self._run_all(epochs, self._told(on_progress, number))
 
-    def _fitted(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """The weights now, and what is known of how they were found."""
-        values = {name: getattr(self, name) for name in FITTED if hasattr(self, name)}
-        return copy.deepcopy(self.network_.state_dict()), values
+    def _run_all(self, epochs: Iterator[nn.Module], on_progress: OnProgress | None) -> None:
+        """Run all epochs, and keep the weights of the last."""
+        for epoch, network in zip(range(1, self.max_epochs + 1), epochs, strict=False):
+            last = network
+            if on_progress is not None:
+                on_progress(epoch, self.max_epochs, "")
+        self.network_.load_state_dict(last.state_dict())
+        self.n_iter_ += self.max_epochs
 
     def _told(self, on_progress: OnProgress | None, number: int) -> OnProgress | None:
         """What is told of the epochs of one network, the first of which has number 0, as epochs of all."""
         if on_progress is None:
             return None
         before, total = number * self.max_epochs, (self.n_rounds + 1) * self.max_epochs
-        return lambda epoch, _, note: on_progress(before + epoch, total, f"network {number + 1}, {note}")
+        name = f"student {number}" if number else "teacher"
+        return lambda epoch, _, note: on_progress(before + epoch, total, f"{name} {note}".rstrip())
