@@ -243,5 +243,6 @@ def _explain(error: OmegaConfBaseException, cls: type, settings: dict[str, Any],
     fields = {item.name: item for item in dataclasses.fields(cls)}
     if name not in fields:
         expected = f"one of {', '.join(fields)}" if fields else "no settings"
-        return f"{path}.{key}: expected {expected}, found a setting of another name; leave it out with ~{path}.{key}"
+        cure = f"leave it out, or '~{path}.{key}' deletes it"
+        return f"{path}.{key}: expected {expected}, found a setting of another name; {cure}"
     return f"{path}.{key}: expected {describe(fields[name])}, found {settings[name]!r}"

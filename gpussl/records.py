@@ -12,9 +12,9 @@ from array_api_compat import array_namespace
 Array = Any  # a NumPy, CuPy or any other array-API array; what it is decides where the work is done
 
 UNLABELLED = -1  # as in scikit-learn's semi-supervised estimators
-Buy = Callable[
-    [Array], Array
-]  # takes the indices (m,) of points and answers their labels (m,), which are paid for then
+# takes the indices (m,) of points and answers their labels (m,), which are paid for then; not so for a selection that
+# stands for somebody who knows the classes
+Buy = Callable[[Array], Array]
 OnProgress = Callable[[int, int, str], None]  # takes steps done, steps there are at most, and a note
 
 
@@ -23,7 +23,7 @@ class Dataset:
     """A data set as it was read, on the host.
 
     Only `oracle` reads `y_train`, and only `evaluate` reads `y_test`: no other stage can learn from a label that was
-    not paid for.
+    not paid for. (One selection, `stratified`, knows the classes before it chooses.)
 
     Attributes
     ----------

@@ -49,7 +49,7 @@ def test_every_experiment_composes_and_builds(composed, experiment):
         ("cluster.n_clusters=2.5", "cluster.n_clusters: expected a whole number of at least 1, found 2.5"),
         (
             "cluster=none +cluster.n_clusters=5",
-            "cluster.n_clusters: expected no settings, found a setting of another name; leave it out with ~cluster",
+            "cluster.n_clusters: expected no settings, found a setting of another name; leave it out, or '~cluster",
         ),
         ("cluster.tol=nan", "cluster.tol: expected a number greater than 0, found nan"),
         (

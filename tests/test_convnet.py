@@ -59,17 +59,18 @@ def test_wrong_propagated_labels_are_outweighed_by_bought_ones():
     own = np.arange(len(labels))
     groups = np.where(bought, own, np.where(propagated, own[bought][0], -1))
     settings = {"n_steps": 150, **SMALL}
-    trusting = ConvNetClassifier(**settings).fit(TRAIN, labels)
-    wary = ConvNetClassifier(propagated_worth=10, **settings).fit(TRAIN, labels, groups)
+    trusting, wary = (
+        ConvNetClassifier(propagated_halved_at=n, **settings).fit(TRAIN, labels, groups) for n in (10_000, 10)
+    )
     assert accuracy(wary) > accuracy(trusting)
 
 
-@pytest.mark.parametrize(("worth", "size"), [(0, None), (1, None), (100, 16), (1000, 29)])
-def test_all_propagated_labels_are_worth_so_many_bought_ones(worth, size):
+@pytest.mark.parametrize(("halved_at", "size"), [(0, None), (1, None), (100, 16), (1000, 29)])
+def test_propagated_labels_count_for_less_the_more_are_bought(halved_at, size):
     """Beside 32 images of a hundred bought labels, 32 p / (p + 100)."""
     labels = torch.arange(300) % 10
     groups = np.where(np.arange(300) < 100, np.arange(300), 0)
-    model = ConvNetClassifier(batch_size=32, unlabelled_ratio=2, propagated_worth=worth)
+    model = ConvNetClassifier(batch_size=32, unlabelled_ratio=2, propagated_halved_at=halved_at)
     bought, propagated, everything = model._streams(labels, groups)
     assert len(next(bought)) == 32
     assert next(bought).max() < 100

@@ -13,7 +13,8 @@ from gpussl import backend, pipeline, prepare, store
 
 CHAINS = {  # without knn, whose model file holds the points themselves
     "pixels": (
-        "classifier=[logistic,mlp,xgboost,xgboost_test_stopped]", "classifier.xgboost.n_estimators=20",
+        "classifier=[logistic,mlp,self_training,xgboost,xgboost_test_stopped]", "classifier.self_training.max_epochs=5",
+        "classifier.xgboost.n_estimators=20",
         "classifier.xgboost_test_stopped.n_estimators=20", "classifier.mlp.max_epochs=20", "cluster.n_clusters=50",
     ),
     "graph": ("propagate=[label_spreading,poisson]", "classifier=[logistic]", "select=coverage", "cluster=none"),

@@ -20,6 +20,7 @@ from gpussl.models.holdout import split_groups
 from gpussl.models.knn import KNeighborsClassifier
 from gpussl.models.logistic import LogisticRegression
 from gpussl.models.mlp import Masks, MLPClassifier, PooledDropout
+from gpussl.models.self_training import SelfTrainingMLPClassifier
 from gpussl.models.study_convnet import StudyConvNet
 from gpussl.models.xgboost import XGBClassifier
 from gpussl.records import Watch
@@ -311,6 +312,7 @@ COUNTING = {  # those that heed weights
     "logistic": lambda: LogisticRegression(),
     "mlp": lambda: MLPClassifier(hidden_layer_sizes=[64, 32], max_epochs=6),
     "xgboost": lambda: XGBClassifier(n_estimators=20, reg_alpha=0.1, max_depth=4, learning_rate=0.3),
+    "self_training": lambda: SelfTrainingMLPClassifier(hidden_layer_sizes=[64, 32], max_epochs=6),
     "convnet": lambda: ConvNetClassifier(channels=[4, 8], n_steps=12, batch_size=32, unlabelled_ratio=1),
 }
 OTHERS = {"knn": lambda: KNeighborsClassifier(3), "study_convnet": lambda: StudyConvNet(channels=[2], max_epochs=2)}
@@ -341,13 +343,14 @@ def test_a_point_of_weight_nought_is_not_there(name):
     assert 77 not in whole.classes_
 
 
-def test_to_a_convnet_a_point_of_weight_nought_is_an_unlabelled_one():
-    n = 150
+@pytest.mark.parametrize("name", ["convnet", "self_training"])
+def test_to_what_learns_from_all_points_one_of_weight_nought_is_an_unlabelled_one(name):
+    make, n = COUNTING[name], 150
     weights = np.where(np.arange(n) < 60, np.where(np.arange(n) % 2, 1, 0.5), 0).astype(np.float32)
     y = np.where(weights == 0, -1, NAMES[:n])
-    whole, part = (COUNTING["convnet"]().fit(DIGITS[:n], each, None, weights) for each in (NAMES[:n], y))
+    whole, part = (make().fit(DIGITS[:n], each, None, weights) for each in (NAMES[:n], y))
     assert fitted(whole) == fitted(part)
-    assert fitted(whole) != fitted(COUNTING["convnet"]().fit(DIGITS[:n], y))
+    assert fitted(whole) != fitted(make().fit(DIGITS[:n], y))
 
 
 @pytest.mark.parametrize("classes", [range(10), [3, 8]])

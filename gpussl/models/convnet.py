@@ -51,9 +51,10 @@ class ConvNetClassifier(NetworkClassifier):
         Labelled images of a step: normalisation needs two.
     unlabelled_ratio : int
         Unlabelled images of a step for each labelled one. 0: only labels are learnt from.
-    propagated_worth : float
-        How many bought labels all propagated ones are worth, p. In a step they count p / (p + b) times as much as the
-        bought ones, b the number of those, as a prior does that is worth p observations.
+    propagated_halved_at : float
+        The number of bought labels, p, at which propagated ones count half as much as those in a step. With b bought
+        labels they count p / (p + b) times as much: so many fewer images of a step have them, in whole images, and
+        none where that is less than half of one. 0: only bought labels count.
     learning_rate : float
         At the beginning.
     weight_decay : float
@@ -77,7 +78,7 @@ class ConvNetClassifier(NetworkClassifier):
     n_steps: int = param(6000, ge=1)
     batch_size: int = param(64, ge=2)
     unlabelled_ratio: int = param(4, ge=0)
-    propagated_worth: float = param(100.0, ge=0)
+    propagated_halved_at: float = param(100.0, ge=0)
     learning_rate: float = param(0.03, gt=0)
     weight_decay: float = param(5e-4, ge=0)
     averaging: float = param(0.999, ge=0, lt=1)
@@ -164,7 +165,8 @@ class ConvNetClassifier(NetworkClassifier):
         if not is_bought.any():
             is_bought = is_labelled
         bought, propagated = everything[is_bought], everything[is_labelled & ~is_bought]
-        n_propagated = round(self.batch_size * self.propagated_worth / (self.propagated_worth + len(bought)))
+        share = self.propagated_halved_at / (self.propagated_halved_at + len(bought))
+        n_propagated = round(self.batch_size * share)
         return (
             _batches(bought, self.batch_size),
             _batches(propagated, n_propagated) if len(propagated) and n_propagated else None,

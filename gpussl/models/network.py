@@ -112,33 +112,27 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         label_weights: Tensor | None,
         on_progress: OnProgress | None,
     ) -> None:
-        """Train `network_` on (n, d) points and their (n,) labels, epoch by epoch until there is no more gain.
+        """Train `network_` on the labelled ones of (n, d) points, epoch by epoch until there is no more gain.
 
         `label_weights` (n,), where they differ, have a mean of 1 over the labelled points.
         """
-        train, held_out = self.sides(torch.arange(len(labels), device=labels.device), groups)
-        epochs = self.epochs(features, labels, train, label_weights)
-        self.keep_best(epochs, features, labels, held_out, label_weights, on_progress)
-
-    def sides(self, labelled: Tensor, groups: np.ndarray | None) -> tuple[Tensor, Tensor]:
-        """Of the labelled points (m,), those to learn from and those held out; `groups` (n,) are of all points."""
+        labelled = torch.nonzero(labels != UNLABELLED)[:, 0]
         places = labelled.cpu().numpy()
         sides = self.split(places if groups is None else groups[places])
         train, held_out = (labelled[torch.as_tensor(side, device=labelled.device)] for side in sides)
-        return train, held_out
+        counts = None if label_weights is None else label_weights[held_out]
+        epochs = self.epochs(features, labels, train, label_weights)
+        self._keep_best(epochs, features[held_out], labels[held_out], counts, on_progress)
 
-    def keep_best(
+    def _keep_best(
         self,
         epochs: Iterator[nn.Module],
         features: Tensor,
         labels: Tensor,
-        held_out: Tensor,
         label_weights: Tensor | None,
         on_progress: OnProgress | None,
     ) -> None:
-        """Run epochs until there is no gain on the held-out points (m,), and keep the best one's weights."""
-        label_weights = None if label_weights is None else label_weights[held_out]
-        features, labels = features[held_out], labels[held_out]
+        """Run epochs until there is no gain on the held-out points, and put the best one's weights into `network_`."""
         self.best_epoch_, self.validation_score_, best_weights = 0, -1.0, {}
         for epoch, network in enumerate(epochs, start=1):
             is_right = (forward(network, features).argmax(dim=1) == labels).float()

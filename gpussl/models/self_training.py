@@ -21,7 +21,9 @@ class SelfTrainingMLPClassifier(MLPClassifier):
 
     A soft label is the probability of each class. Dropout, which the teacher does without when it is asked, keeps the
     student from only repeating it. Only the first network stops by labels held out; students, which soft labels keep
-    from learning by heart, learn for all epochs, and from those labels too.
+    from learning by heart, learn for all epochs, and from those labels too. A student begins at the weights that its
+    teacher began at; a soft label counts as much as a label does at the mean. Where every point has a label there is
+    nothing to teach, and the first network is all.
 
     Parameters
     ----------
@@ -59,14 +61,12 @@ class SelfTrainingMLPClassifier(MLPClassifier):
         untrained = copy.deepcopy(self.network_.state_dict())
         is_labelled = labels != UNLABELLED
         labelled, unlabelled = torch.nonzero(is_labelled)[:, 0], torch.nonzero(~is_labelled)[:, 0]
-        train, held_out = self.sides(labelled, groups)
-        epochs = self.epochs(features, labels, train, label_weights)
-        self.keep_best(epochs, features, labels, held_out, label_weights, self._told(on_progress, 0))
+        super().learn(features, labels, groups, label_weights, self._told(on_progress, 0))
         targets = nn.functional.one_hot(labels.clamp(min=0), len(self.classes_)).float()
         if label_weights is not None:
             label_weights = torch.where(is_labelled, label_weights, 1.0)
         for number in range(1, self.n_rounds + 1):
-            soft = forward(self.network_, features[unlabelled]).softmax(dim=1)
+            soft = forward(self.network_, features)[unlabelled].softmax(dim=1)
             sure = soft.amax(dim=1) >= self.threshold
             if not sure.any():
                 break

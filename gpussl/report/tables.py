@@ -20,6 +20,7 @@ SELECTED = {
     "random": "random labels",
     "first": "first labels",
     "all": "all labels",
+    "stratified": "as many of each class",
     "typical": "the clusters' most typical",
     "coverage": "labels that cover most",
     "cluster_budget": "more labels for mixed clusters",
@@ -34,6 +35,9 @@ HEADER = ("training labels", "classifier", "bought", "used", "right", "test accu
 
 def title(select: str, propagation: str, percentile: float | None) -> str:
     """How training labels came about, for people."""
+    if select == "stratified":  # whose labels nobody finds without knowing the classes
+        spread = "" if propagation == "none" else f", {PROPAGATED.get(propagation, propagation)}"
+        return f"{SELECTED[select]}{spread} (classes known)"
     if propagation == "none":
         return SELECTED.get(select, select)
     if propagation == "nearest" and percentile is not None:
