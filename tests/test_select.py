@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from skactiveml.pool import ProbCover, TypiClust
 
 from gpussl import arrays, backend, pipeline
+from gpussl.data import Digits
 from gpussl.errors import ConfigError
 from gpussl.oracle import Oracle
 from gpussl.rows import ScaledRows
@@ -13,6 +15,7 @@ from gpussl.select import All, ClusterBudget, Coverage, First, NearestToCentroid
 from gpussl.select.coverage import choose_radius, cover, distance_table, radii_to_try
 from gpussl.select.typical import mean_distances
 
+DIGITS = Digits().load()
 N_CLUSTERS = 6  # of which hypothesis leaves some empty
 # whole distances, so that ties are common; -1 is in no cluster
 points = st.lists(st.tuples(st.integers(-1, N_CLUSTERS - 1), st.integers(0, 4)), min_size=1, max_size=40)
@@ -139,6 +142,24 @@ def test_the_typical_stands_where_the_cluster_is_dense_and_not_in_its_middle(xp,
     assert select(Typical(), xp, X, clustering)[0][0] < 60
 
 
+class Known:
+    """A clustering as scikit-activeml wants one: the clusters it is given."""
+
+    def __init__(self, labels, n_clusters):
+        self.labels = labels
+
+    def fit_predict(self, X):
+        return self.labels
+
+
+def test_the_typical_are_those_of_scikit_activeml(xp, make_clustering):
+    X, labels = DIGITS.X_train / 16, DIGITS.y_train
+    reference = TypiClust(cluster_algo=Known, cluster_algo_dict={"labels": labels}, k=20, random_state=0)
+    expected = reference.query(X, np.full(len(X), np.nan), batch_size=10)
+    found, _ = select(Typical(20), xp, X, make_clustering(xp, labels, labels * 0, 10))
+    assert found.tolist() == sorted(expected)
+
+
 def test_of_equal_points_the_first_is_typical(xp, make_clustering):
     X = np.full((7, 2), 0.25)
     assert select(Typical(), xp, X, make_clustering(xp, [0, 1] * 3 + [-1], [0] * 7, 3))[0].tolist() == [0, 1]
@@ -166,6 +187,17 @@ def test_each_ball_covers_the_most_that_is_left(xp, small_blocks, seed, n, radiu
         expected.append(best)
         covered |= balls[best]
     assert cover(xp.asarray(table), radius, n_balls) == (expected, len(covered))
+
+
+@pytest.mark.filterwarnings("ignore:The maximum purity")  # it is asked for no radius
+def test_each_ball_is_one_that_scikit_activeml_would_choose(xp):
+    X, radius, y = DIGITS.X_train[:400] / 16, 1.5, np.full(400, np.nan)
+    chosen, _ = cover(distance_table(xp.asarray(X)), radius**2, 20)
+    reference = ProbCover(deltas=[radius], random_state=0)
+    for place in chosen:
+        _, utilities = reference.query(X, y, return_utilities=True)
+        assert utilities[0, place] == np.nanmax(utilities)
+        y[place] = 0
 
 
 @given(seed=seeds, n=st.integers(2, 60), share=st.sampled_from([0.3, 0.5, 0.9, 1.0]), data=st.data())
