@@ -6,26 +6,11 @@ import torch
 
 import gpussl
 from gpussl import store
-from gpussl.data import Digits
 from gpussl.errors import ConfigError
 from gpussl.models.convnet import ConvNetClassifier, _Thresholds
-from gpussl.represent import scale
+from tests.digits import DIGITS, TEST, TRAIN, accuracy, some_labels
 
-DIGITS = Digits().load()
-TRAIN, TEST = scale(DIGITS.X_train, DIGITS.X_test, DIGITS.max_value)
 SMALL = {"channels": [16, 32], "batch_size": 32, "averaging": 0.98}
-
-
-def some_labels(n):
-    """(1297,): the labels of n training images drawn at random, and -1 for the others."""
-    drawn = np.random.default_rng(0).choice(len(TRAIN), n, replace=False)
-    labels = np.full(len(TRAIN), -1)
-    labels[drawn] = DIGITS.y_train[drawn]
-    return labels
-
-
-def accuracy(model):
-    return np.mean(model.predict(TEST) == DIGITS.y_test)
 
 
 @pytest.fixture(scope="module")

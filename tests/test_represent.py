@@ -9,13 +9,12 @@ import pytest
 from gpussl import pipeline
 from gpussl.data import Digits
 from gpussl.errors import ConfigError
-from gpussl.represent import PCA, UMAP, scale
+from gpussl.represent import PCA, UMAP
 from gpussl.represent.autoencoder import Autoencoder
 from gpussl.represent.deskew import Deskew
 from gpussl.represent.hog import HOG
+from tests.digits import DIGITS, TEST, TRAIN
 
-DIGITS = Digits().load()
-TRAIN, TEST = scale(DIGITS.X_train, DIGITS.X_test, DIGITS.max_value)
 STEPS = {
     "umap": UMAP(n_components=4),
     "autoencoder": Autoencoder(n_components=8, hidden_layer_sizes=[64], max_epochs=8, batch_size=64),

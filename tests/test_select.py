@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 from skactiveml.pool import ProbCover, TypiClust
 
 from gpussl import arrays, backend, pipeline
-from gpussl.data import Digits
 from gpussl.errors import ConfigError
 from gpussl.oracle import Oracle
+from gpussl.report.tables import title
 from gpussl.rows import ScaledRows
 from gpussl.select import All, ClusterBudget, Coverage, First, NearestToCentroid, Random, Stratified, Typical
 from gpussl.select.coverage import choose_radius, cover, distance_table, radii_to_try
 from gpussl.select.typical import mean_distances
+from tests.digits import DIGITS
 
-DIGITS = Digits().load()
 N_CLUSTERS = 6  # of which hypothesis leaves some empty
 # whole distances, so that ties are common; -1 is in no cluster
 points = st.lists(st.tuples(st.integers(-1, N_CLUSTERS - 1), st.integers(0, 4)), min_size=1, max_size=40)
@@ -87,6 +87,14 @@ def test_what_knows_the_classes_pays_for_what_it_chooses_alone(job, tmp_path):
     made = job("select=stratified", "select.n_labels=30", "propagate=[none]", "classifier=[logistic]")
     found = pipeline.run(made, tmp_path / "run")
     assert [(r.select, r.n_labels, r.n_train) for r in found] == [("stratified", 30, 30), ("random", 30, 30)]
+
+
+@pytest.mark.parametrize(
+    ("propagation", "percentile", "more"),
+    [("none", None, ""), ("label_spreading", None, ", along the graph"), ("nearest", 25.0, ", nearest 25 %")],
+)
+def test_every_row_says_that_the_classes_were_known(propagation, percentile, more):
+    assert title("stratified", propagation, percentile) == f"as many of each class (classes known){more}"
 
 
 @pytest.mark.parametrize("selection", [Random(4), First(4), Coverage(4), Stratified(4)])

@@ -6,28 +6,13 @@ import torch
 
 import gpussl
 from gpussl import pipeline, store
-from gpussl.data import Digits
 from gpussl.models import self_training
 from gpussl.models.mlp import MLPClassifier
 from gpussl.models.self_training import SelfTrainingMLPClassifier
-from gpussl.represent import scale
 from gpussl.tensors import forward
+from tests.digits import DIGITS, TEST, TRAIN, some_labels
 
-DIGITS = Digits().load()
-TRAIN, TEST = scale(DIGITS.X_train, DIGITS.X_test, DIGITS.max_value)
 SMALL = {"hidden_layer_sizes": [64], "max_epochs": 8, "learning_rate": 0.01}
-
-
-def some_labels(n, seed=0):
-    """(1297,): the labels of n training images drawn at random, and -1 for the others."""
-    drawn = np.random.default_rng(seed).choice(len(TRAIN), n, replace=False)
-    labels = np.full(len(TRAIN), -1)
-    labels[drawn] = DIGITS.y_train[drawn]
-    return labels
-
-
-def accuracy(model):
-    return np.mean(model.predict(TEST) == DIGITS.y_test)
 
 
 @pytest.mark.parametrize("settings", [{"threshold": 1.0}, {"n_rounds": 2}])

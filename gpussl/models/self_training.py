@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import ClassVar
 
 import numpy as np
@@ -77,7 +78,7 @@ class SelfTrainingMLPClassifier(MLPClassifier):
 
     def _run_all(self, epochs: Iterator[nn.Module], on_progress: OnProgress | None) -> None:
         """Run all epochs, and keep the weights of the last."""
-        for epoch, network in zip(range(1, self.max_epochs + 1), epochs, strict=False):
+        for epoch, network in enumerate(islice(epochs, self.max_epochs), start=1):
             last = network
             if on_progress is not None:
                 on_progress(epoch, self.max_epochs, "")

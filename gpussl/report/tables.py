@@ -20,7 +20,7 @@ SELECTED = {
     "random": "random labels",
     "first": "first labels",
     "all": "all labels",
-    "stratified": "as many of each class",
+    "stratified": "as many of each class (classes known)",  # nobody finds them otherwise, so every row says it
     "typical": "the clusters' most typical",
     "coverage": "labels that cover most",
     "cluster_budget": "more labels for mixed clusters",
@@ -35,11 +35,10 @@ HEADER = ("training labels", "classifier", "bought", "used", "right", "test accu
 
 def title(select: str, propagation: str, percentile: float | None) -> str:
     """How training labels came about, for people."""
-    if select == "stratified":  # whose labels nobody finds without knowing the classes
-        spread = "" if propagation == "none" else f", {PROPAGATED.get(propagation, propagation)}"
-        return f"{SELECTED[select]}{spread} (classes known)"
     if propagation == "none":
         return SELECTED.get(select, select)
+    if select == "stratified":
+        return f"{SELECTED[select]}, {title('', propagation, percentile)}"
     if propagation == "nearest" and percentile is not None:
         return f"nearest {percentile:g} %"
     if propagation == "best_allocation":
