@@ -245,7 +245,7 @@ def loop_epochs_of_512(X, y, *test):
 class PlainMLP:
     """Our network in the loop that PyTorch's guides show: a DataLoader, Adam, float32, a tenth held out.
 
-    It works where its data are, and takes its batches from there: no batch is copied to a GPU.
+    It works where its data are.
     """
 
     def __init__(self, max_epochs, batch_size=128, patience=4):
@@ -264,7 +264,7 @@ class PlainMLP:
         optimizer, best, since = torch.optim.Adam(self.network.parameters()), 0.0, 0
         for _ in range(self.max_epochs):
             self.network.train()
-            for features, labels in DataLoader(train, batch_size=self.batch_size, shuffle=True, drop_last=True):
+            for features, labels in self.batches(train, shuffle=True, drop_last=True):
                 optimizer.zero_grad()
                 nn.functional.cross_entropy(self.network(features), labels).backward()
                 optimizer.step()
@@ -272,12 +272,15 @@ class PlainMLP:
             with torch.no_grad():
                 right = sum(
                     int((self.network(features).argmax(1) == labels).sum())
-                    for features, labels in DataLoader(held_out, batch_size=self.batch_size)
+                    for features, labels in self.batches(held_out)
                 )
             best, since = (right, 0) if right > best else (best, since + 1)
             if since >= self.patience:
                 break
         return self
+
+    def batches(self, data, **settings):
+        return DataLoader(data, batch_size=self.batch_size, **settings)
 
     def predict(self, X):
         self.network.eval()

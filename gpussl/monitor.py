@@ -68,6 +68,7 @@ class Monitor:
         """Measure the block as one stage that runs on a backend twin."""
         stage = Stage(name, twin.device_name())
         self._task = self._progress.add_task(name, total=None, note="")
+        twin.release()  # what the stage before has left free, so that the peak is this one's
         start = time.perf_counter()
         with _peak_memory(twin.memory) as peak:
             yield stage

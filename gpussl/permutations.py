@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace, device
@@ -96,9 +97,13 @@ def score_allocations(table: Array, n_points: int | None = None) -> Allocations:
     ranking = []
     wide = table if table.shape[0] <= table.shape[1] else table.T  # each row gets a column of its own
     for first, scores in _blocks(xp.astype(wide, dtype)):
-        if counts is not None:
-            counts += twin.to_numpy(twin.bincount(xp.reshape(scores, (-1,)), total + 1))
-        ranking = _best_few(ranking, first, scores, wide.shape)
+        if counts is None:
+            bar = _bar_of_rows(scores)
+        else:
+            of_block = twin.to_numpy(twin.bincount(xp.reshape(scores, (-1,)), total + 1))
+            counts += of_block
+            bar = _bar_of_counts(of_block)
+        ranking = _best_few(ranking, first, scores, wide.shape, bar)
     if wide is not table:
         ranking = [(score, _inverse(columns, table.shape[0])) for score, columns in ranking]
     return Allocations(ranking[0][1], ranking[0][0], n_points, "enumeration", ranking, counts)
@@ -123,23 +128,28 @@ def _inverse(columns: tuple[int, ...], n: int) -> tuple[int, ...]:
 def _blocks(table: Array) -> Iterator[tuple[int, Array]]:
     """The scores of all allocations in blocks (choices for the upper rows, for the lower), with the first's number."""
     xp = array_namespace(table)
-    upper, lower = _plan(*table.shape)
+    upper, lower = _plan_beside(xp, device(table), *table.shape)
     flat = xp.reshape(table, (-1,))
     per_split = upper.shape[1] * lower.shape[1]
     step = max(1, BLOCK_SCORES // per_split)
     for start in range(0, upper.shape[0], step):
-        sums = [_half_sums(flat, half[start : start + step]) for half in (upper, lower)]
+        splits = slice(start, min(start + step, upper.shape[0]))
+        sums = [_half_sums(flat, half[splits, ...]) for half in (upper, lower)]
         yield start * per_split, xp.reshape(sums[0][:, :, None] + sums[1][:, None, :], (-1, lower.shape[1]))
 
 
-def _half_sums(flat: Array, entries: np.ndarray) -> Array:
+def _half_sums(flat: Array, entries: Array) -> Array:
     """(s, p, h) positions in the flat table -> (s, p) sums over the h of them."""
     xp = array_namespace(flat)
-    total = xp.zeros(entries.shape[:2], dtype=flat.dtype, device=device(flat))
-    for i in range(entries.shape[2]):
-        positions = xp.asarray(entries[:, :, i].ravel(), device=device(flat))
-        total = total + xp.reshape(xp.take(flat, positions), entries.shape[:2])
-    return total
+    taken = xp.reshape(xp.take(flat, xp.reshape(entries, (-1,))), entries.shape)
+    return xp.sum(taken, axis=2, dtype=flat.dtype)
+
+
+@cache
+def _plan_beside(xp: Any, where: Any, n_rows: int, n_columns: int) -> tuple[Array, Array]:
+    """`_plan` on a device, to which it is copied once."""
+    upper, lower = _plan(n_rows, n_columns)
+    return xp.asarray(upper, device=where), xp.asarray(lower, device=where)
 
 
 @cache
@@ -166,14 +176,27 @@ def _positions(columns: np.ndarray, rows: range, n_columns: int) -> np.ndarray:
     return columns[:, orders] + n_columns * np.array(rows, dtype=np.int64)
 
 
-def _best_few(ranked: list[Ranked], first: int, scores: Array, shape: tuple[int, int]) -> list[Ranked]:
-    """The best of those ranked before and of a block of scores, of which number `first` is the first."""
-    xp, to_numpy = array_namespace(scores), backend.of(scores).to_numpy
+def _bar_of_counts(counts: np.ndarray) -> int:
+    """The highest score that at least `N_RANKED` allocations reach, or the lowest there is."""
+    reached = np.cumsum(counts[::-1])[::-1]
+    return int(np.flatnonzero(reached >= min(N_RANKED, reached[0]))[-1])
+
+
+def _bar_of_rows(scores: Array) -> int:
+    """A score that at least `N_RANKED` of (r, c) scores reach, for as many rows do; or the lowest there is."""
+    xp = array_namespace(scores)
     of_rows = xp.sort(xp.max(scores, axis=1), descending=True)
-    if len(ranked) == N_RANKED and int(of_rows[0]) <= ranked[-1][0]:
-        return ranked
-    # as many rows have a score of at least this, so nothing below it is among the best few
-    bar = int(of_rows[N_RANKED - 1]) if of_rows.shape[0] >= N_RANKED else int(xp.min(scores))
+    return int(of_rows[N_RANKED - 1]) if of_rows.shape[0] >= N_RANKED else int(xp.min(scores))
+
+
+def _best_few(ranked: list[Ranked], first: int, scores: Array, shape: tuple[int, int], bar: int) -> list[Ranked]:
+    """The best of those ranked before and of a block of scores, of which number `first` is the first.
+
+    `bar` is a score below which none is among the best few of the block.
+    """
+    xp, to_numpy = array_namespace(scores), backend.of(scores).to_numpy
+    if len(ranked) == N_RANKED:
+        bar = max(bar, ranked[-1][0] + 1)  # of those equally good, the first
     flat = xp.reshape(scores, (-1,))
     passing = xp.nonzero(flat >= bar)[0]
     values, numbers = to_numpy(xp.take(flat, passing)), to_numpy(passing)

@@ -1,12 +1,16 @@
 """Tensors: from arrays to PyTorch's, where they are, and what all networks do with them."""
 
 import contextlib
+import copy
+import functools
+import gc
 import math
 from collections.abc import Callable, Iterator
 
 import torch
 from array_api_compat import array_namespace
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from gpussl import backend, seeds
 from gpussl.errors import ConfigError, DeviceError
@@ -14,6 +18,7 @@ from gpussl.records import Array
 
 BLOCK_ROWS = 1024  # of one forward pass when nothing is learnt: a convolution makes 100,000 values of each
 BLOCK_PIXELS = 2**19  # of images that are changed or looked at at once: eight directions of each are 16 MiB
+WARM_UPS = 3  # calls before a graph is captured, in which libraries ask for what they keep
 
 
 def as_tensor(X: Array) -> Tensor:
@@ -39,6 +44,14 @@ def multiplies_bfloat16(device: str) -> bool:
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
+def batch_multiple(device: str) -> int:
+    """The number that the size of a batch should be a multiple of, where it may be any.
+
+    On a GPU each size that has not been before is planned anew by cuDNN, for longer than the step takes.
+    """
+    return 32 if device == "cuda" else 1
+
+
 def fast_products(device: str) -> torch.autocast:
     """A context in which a kind of device multiplies in the precision that is faster; weights and sums are float32."""
     return torch.autocast(device, torch.bfloat16, multiplies_bfloat16(device))
@@ -47,9 +60,92 @@ def fast_products(device: str) -> torch.autocast:
 @contextlib.contextmanager
 def seeded(like: Tensor, seed: int) -> Iterator[None]:
     """A context in which a seed makes PyTorch's random numbers, where a tensor is, and no others are disturbed."""
+    if like.is_cuda:
+        _wake_backward(like.device)
     with torch.random.fork_rng(devices=[like.device] if like.is_cuda else []):
         torch.manual_seed(seeds.derive(seed, "torch"))
         yield
+
+
+@functools.cache
+def _wake_backward(device: torch.device) -> None:
+    """Give the thread of the backward pass a CUDA context: cuBLAS warns where it is the first there to need one."""
+    x = torch.ones(1, device=device, requires_grad=True)
+    (x * x).sum().backward()
+
+
+def captured(work: Callable[[Tensor], None], argument: Tensor, network: nn.Module) -> Callable[[Tensor], None]:
+    """`work`, for arguments like one that is given: on a GPU as one graph of kernels, which is started as a whole.
+
+    There a step of a small network is over before the host has started its kernels one by one. `work` must always do
+    the same to tensors that stay where they are. The network's weights and buffers are as they were before.
+    """
+    if not argument.is_cuda:
+        return work
+    before, static = copy.deepcopy(network.state_dict()), argument.clone()
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(WARM_UPS):
+            work(static)
+    torch.cuda.current_stream().wait_stream(stream)
+    network.load_state_dict(before)  # in place
+    graph = torch.cuda.CUDAGraph()
+    with _no_garbage_collected(), torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        work(static)
+
+    def replay(argument: Tensor) -> None:
+        static.copy_(argument)
+        graph.replay()
+
+    return replay
+
+
+@contextlib.contextmanager
+def _no_garbage_collected() -> Iterator[None]:
+    """A context in which no array dies of old age: CUDA may not be asked to free memory while a graph is captured."""
+    gc.collect()
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+class RunningAverage:
+    """The running average of a network's weights and buffers.
+
+    The first are taken as they are. The decay begins lower than it is to be, so that the average spans about the last
+    tenth of the steps until then.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Of which `module` is a copy, with averages.
+    decay : float
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.module, self.decay, self.n_steps = copy.deepcopy(network), decay, 0
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """Take in what the weights are after one more step."""
+        self.n_steps += 1
+        own, new = _floating(self.module), _floating(network)
+        if self.n_steps == 1:
+            for average, value in zip(own, new, strict=True):
+                average.copy_(value)
+        else:
+            decay = min(self.decay, (1 + self.n_steps) / (10 + self.n_steps))
+            get_ema_multi_avg_fn(decay)(own, new, None)
+
+
+def _floating(network: nn.Module) -> list[Tensor]:
+    """The weights and buffers of a network, less counters."""
+    return [tensor for tensor in (*network.parameters(), *network.buffers()) if tensor.is_floating_point()]
 
 
 def forward(network: nn.Module, features: Tensor) -> Tensor:

@@ -25,7 +25,6 @@ from gpussl import backend
 from gpussl.backend import cpu
 from gpussl.cluster import HDBSCAN
 from gpussl.errors import DeviceError
-from gpussl.models.knn import KNeighborsClassifier
 from gpussl.models.logistic import LogisticRegression
 
 BACKEND = Path(backend.__file__).parent
@@ -39,7 +38,7 @@ HOMES = {
     "NearestNeighbors": "neighbors",
 }
 SKLEARN = {name: getattr(getattr(sklearn, home), name) for name, home in HOMES.items()}
-HOMES["UMAP"] = "manifold"
+HOMES |= {"UMAP": "manifold", "QN": "solvers"}
 FITTED = {
     "KMeans": ("cluster_centers_", "labels_", "inertia_", "n_iter_"),
     "HDBSCAN": ("labels_",),
@@ -79,14 +78,13 @@ def spy(name, calls):
 def test_both_twins_take_the_arguments_gpussl_gives(monkeypatch):
     X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
     calls = []
-    estimators = ["LogisticRegression", "HDBSCAN", "KNeighborsClassifier"]
+    estimators = ["LogisticRegression", "HDBSCAN"]
     assert set(estimators) == {name for name in CUML if hasattr(cpu, name)}
     for name in estimators:
         monkeypatch.setattr(cpu, name, spy(name, calls))
     y = (X[:, 0] > 0).astype(np.int64)
     LogisticRegression().fit(X, y)
     HDBSCAN(min_cluster_size=5).fit(X, seed=0)
-    KNeighborsClassifier().fit(X, y).predict(X)
     assert calls == estimators
 
 
@@ -97,24 +95,69 @@ def test_scikit_learn_has_the_fitted_attributes_that_are_read(name):
     assert all(hasattr(fitted, attribute) for attribute in FITTED[name])
 
 
+class FakeCupy(types.ModuleType):
+    """NumPy under CuPy's name, with what only CuPy has."""
+
+    def __init__(self):
+        super().__init__("cupy")
+        self.synchronized, self.released, self.allocators = [], [], []
+        device = types.SimpleNamespace(id=0, synchronize=lambda: self.synchronized.append(True))
+        pool = types.SimpleNamespace(malloc="the pool's", free_all_blocks=lambda: self.released.append(True))
+        self.is_available, self.asnumpy = (lambda: True), np.asarray
+        self.get_default_memory_pool = lambda: pool
+        self.ElementwiseKernel = lambda *_: lambda x, counts: np.add.at(counts, x, 1)
+        self.RawKernel = lambda *_: greedy_seeds
+        self.cuda = types.SimpleNamespace(
+            Device=lambda: device,
+            set_allocator=self.allocators.append,
+            runtime=types.SimpleNamespace(
+                memGetInfo=lambda: (30, 100), getDeviceProperties=lambda index: {"name": b"A GPU"}
+            ),
+        )
+
+    def __getattr__(self, name):
+        return getattr(np, name)
+
+
+def greedy_seeds(grid, block, arguments):
+    """What the CUDA kernel of that name is to do, a point after another."""
+    table, weights, draws, chosen, m, n_clusters, n_trials = arguments
+    assert (grid, block, table.shape, draws.shape) == ((1,), (1024,), (m, m), (n_clusters, n_trials))
+    nearest = np.ones(m, dtype=np.float32)
+    for step in range(n_clusters):
+        mass = np.cumsum((nearest * weights).astype(np.float64))
+        trials = [int(np.argmax(mass >= draw * mass[-1])) for draw in draws[step]]
+        left = [table[trial] if step == 0 else np.minimum(table[trial], nearest) for trial in trials]
+        best = int(np.argmin([(row * weights).sum(dtype=np.float64) for row in left]))
+        chosen[step], nearest = trials[best], left[best]
+
+
+class FakeQN:
+    """cuML's solver, by scikit-learn's."""
+
+    def __init__(self, **given):
+        assert set(given) <= set(CUML["QN"])
+        assert (given["loss"], given["delta"]) == ("logistic", 0.0)  # which no small change of the loss stops
+        C, max_iter, tol = 1 / given["l2_strength"], given["max_iter"], given["tol"]
+        self._estimator = sklearn.linear_model.LogisticRegression(C=C, max_iter=max_iter, tol=tol)
+
+    def fit(self, X, y, sample_weight=None):
+        fitted = self._estimator.fit(X, y, sample_weight)
+        self.coef_, self.intercept_, self.n_iter_ = fitted.coef_, fitted.intercept_, fitted.n_iter_[0]
+
+
 @pytest.fixture
 def fake_gpu(monkeypatch):
     """The GPU twin itself, on NumPy: what it does with CuPy's and cuML's names, without either."""
-    cupy = types.ModuleType("cupy")
-    device = types.SimpleNamespace(id=0, synchronize=lambda: cupy.synchronized.append(True))
-    cupy.synchronized = []
-    cupy.is_available, cupy.asarray, cupy.asnumpy = (lambda: True), np.asarray, np.asarray
-    cupy.cuda = types.SimpleNamespace(
-        Device=lambda: device,
-        runtime=types.SimpleNamespace(
-            memGetInfo=lambda: (30, 100), getDeviceProperties=lambda index: {"name": b"A GPU"}
-        ),
-    )
-    cupy.bincount, cupy.stack = np.bincount, np.stack
-    modules = {name: types.ModuleType(name) for name in ("cuml", "cupyx", "cupyx.scipy")} | {"cupy": cupy}
+    cupy = FakeCupy()
+    modules = {name: types.ModuleType(name) for name in ("cuml", "cupyx", "cupyx.scipy", "rmm")} | {"cupy": cupy}
     modules["cupyx.scipy"].sparse = scipy.sparse
+    modules["rmm"].mr = types.SimpleNamespace(
+        CudaAsyncMemoryResource=lambda: "CUDA's pool", set_current_device_resource=cupy.allocators.append
+    )
     for name, home in HOMES.items():
         setattr(modules.setdefault(f"cuml.{home}", types.ModuleType(home)), name, SKLEARN.get(name))
+    modules["cuml.solvers"].QN = FakeQN
     for name, module in modules.items():
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.delitem(sys.modules, "gpussl.backend.gpu", raising=False)
@@ -131,6 +174,9 @@ def test_the_gpu_twin_uses_cupys_names(fake_gpu):
     assert gpu.device_name() == "cuda (A GPU)"
     gpu.synchronize()
     assert fake_gpu.synchronized == [True]
+    gpu.release()
+    assert fake_gpu.released == [True]
+    assert fake_gpu.allocators == ["CUDA's pool", "the pool's"]
     np.testing.assert_array_equal(gpu.to_numpy(gpu.asarray([1, 2])), [1, 2])
     np.testing.assert_array_equal(gpu.bincount(np.array([0, 2, 2]), 4), [1, 0, 2, 0])
     assert gpu.DEVICE == "cuda"
@@ -138,29 +184,97 @@ def test_the_gpu_twin_uses_cupys_names(fake_gpu):
 
 
 def test_the_gpu_twins_kmeans_is_the_best_of_the_starts(fake_gpu):
+    class Absolute(sklearn.cluster.KMeans):
+        """cuML's k-means, whose `tol` is what the squared shifts are compared with."""
+
+        def fit(self, X):
+            self.tol = self.tol / X.var(axis=0).mean()
+            return super().fit(X)
+
     calls, said = [], []
-    sys.modules["cuml.cluster"].KMeans = spy("KMeans", calls)
+    construct = spy("KMeans", calls)
+    sys.modules["cuml.cluster"].KMeans = lambda **given: construct(**given) and Absolute(**given)
     gpu = importlib.import_module("gpussl.backend.gpu")
-    X = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
+    X = 50 + 0.1 * np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
     starts = np.stack([X[3 * i : 3 * i + 8] for i in range(5)])
-    of_gpu = gpu.kmeans(X, starts, 100, 1e-4, lambda *step: said.append(step))
-    of_cpu = cpu.kmeans(X, starts, 100, 1e-4)
-    np.testing.assert_allclose(of_gpu[0], of_cpu[0], atol=1e-5)
-    np.testing.assert_array_equal(of_gpu[1], of_cpu[1])
-    assert of_gpu[2] == of_cpu[2]
-    assert calls == ["KMeans"] * 5
-    assert [step[:2] for step in said] == [(number, 5) for number in range(1, 6)]
+    for tol in (1e-4, 1e-2):
+        of_gpu = gpu.kmeans(X, starts, 100, tol, lambda *step: said.append(step))
+        of_cpu = cpu.kmeans(X, starts, 100, tol)
+        np.testing.assert_allclose(of_gpu[0], of_cpu[0], atol=1e-5)
+        np.testing.assert_array_equal(of_gpu[1], of_cpu[1])
+        assert of_gpu[2] == of_cpu[2]
+    assert calls == ["KMeans"] * 10
+    assert [step[:2] for step in said] == [(number, 5) for number in range(1, 6)] * 2
 
 
-def test_the_gpu_twins_neighbours_are_the_cpus_to_full_precision(fake_gpu):
-    calls = []
-    sys.modules["cuml.neighbors"].NearestNeighbors = spy("NearestNeighbors", calls)
+class NearestInSinglePrecision:
+    """Neighbours as cuML finds them: by norms and products, which lose the digits of small distances."""
+
+    def __init__(self, **given):
+        assert set(given) <= set(CUML["NearestNeighbors"])
+        self.n_neighbors = given["n_neighbors"]
+
+    def fit(self, X):
+        self._X = X
+        return self
+
+    def kneighbors(self, queries):
+        squared = (queries**2).sum(axis=1)[:, None] - 2 * queries @ self._X.T + (self._X**2).sum(axis=1)
+        found = np.argsort(squared, axis=1)[:, : self.n_neighbors]
+        return np.sqrt(np.maximum(np.take_along_axis(squared, found, axis=1), 0)), found
+
+
+def clumps(n, d, far, spread, seed=0):
+    """Points whose distances are small beside their coordinates, some of them more than once."""
+    rng = np.random.default_rng(seed)
+    X = far + spread * rng.normal(size=(n, d)).astype(np.float32)
+    X[n // 2 :] += 10
+    X[: n // 20] = X[0]
+    return X
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("d", "far", "spread"), [(30, 0, 1), (30, 50, 1e-3), (3, 50, 1e-3)])
+def test_the_gpu_twins_neighbours_are_those_of_double_precision(fake_gpu, d, far, spread, dtype):
+    sys.modules["cuml.neighbors"].NearestNeighbors = NearestInSinglePrecision
     gpu = importlib.import_module("gpussl.backend.gpu")
-    X = np.random.default_rng(0).normal(size=(90, 4))
-    of_gpu, of_cpu = (twin.nearest_neighbors(X, X[:20], 5) for twin in (gpu, cpu))
-    np.testing.assert_array_equal(of_gpu[0], of_cpu[0])
-    np.testing.assert_allclose(of_gpu[1], of_cpu[1])
-    assert calls == ["NearestNeighbors"]
+    X = clumps(400, d, far, spread).astype(dtype)
+    squared = ((X[:90, None].astype(np.float64) - X[None].astype(np.float64)) ** 2).sum(axis=2)
+    expected = np.sort(squared, axis=1)[:, :5]
+    for points, queries in ((X, X[:90]), (X[:7], X[:90])):
+        indices, distances = gpu.nearest_neighbors(points, queries, 5)
+        found = np.take_along_axis(squared, indices, axis=1)
+        wanted = expected if len(points) == 400 else np.sort(squared[:, :7], axis=1)[:, :5]
+        np.testing.assert_allclose(found, wanted, rtol=1e-12)
+        np.testing.assert_allclose(distances**2, wanted, rtol=1e-12)
+
+
+def test_the_gpu_twins_seeds_are_those_of_the_loop(fake_gpu):
+    gpu = importlib.import_module("gpussl.backend.gpu")
+    rng = np.random.default_rng(0)
+    points = rng.integers(0, 9, (300, 5)).astype(np.float32)  # so that sums are exact
+    weights, draws = rng.integers(1, 5, 300).astype(np.float32), rng.random((60, 6))
+    for dtype in (np.float32, np.float64):  # the second is not for the kernel
+        found, expected = (
+            twin.greedy_kmeans_plusplus(points.astype(dtype), weights.astype(dtype), draws) for twin in (gpu, cpu)
+        )
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_the_gpu_twins_logistic_regression_minimises_what_the_cpus_does(fake_gpu):
+    gpu = importlib.import_module("gpussl.backend.gpu")
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 4))
+    y = 3 + (X[:, 0] + 0.5 * rng.normal(size=200) > 0) + (X[:, 1] > 1)
+    weights = rng.random(200) + 0.1
+    for given in (None, weights, 100 * weights):
+        of_gpu, of_cpu = (
+            twin.LogisticRegression(C=0.2, max_iter=1000, tol=1e-6).fit(X, y, sample_weight=given)
+            for twin in (gpu, cpu)
+        )
+        np.testing.assert_allclose(of_gpu.coef_, of_cpu.coef_, atol=1e-3)
+        np.testing.assert_allclose(of_gpu.intercept_, of_cpu.intercept_, atol=1e-3)
+        np.testing.assert_array_equal(of_gpu.classes_, [3, 4, 5])
 
 
 def test_the_gpu_twins_umap_has_fitted_and_placed_points(fake_gpu):
@@ -240,10 +354,9 @@ def test_cupy_has_what_is_asked_of_it():
 
 @pytest.mark.gpu
 def test_cumls_signatures_are_the_ones_recorded_here():
-    from gpussl.backend import gpu
-
     for name, parameters in CUML.items():
-        assert set(inspect.signature(getattr(gpu, name).__init__).parameters) - {"self"} == set(parameters)
+        estimator = getattr(importlib.import_module(f"cuml.{HOMES[name]}"), name)
+        assert set(inspect.signature(estimator.__init__).parameters) - {"self"} == set(parameters)
 
 
 def constructors(wheel):

@@ -39,7 +39,7 @@ def test_the_start_is_the_same_on_every_namespace(xp, host):
 def test_the_start_is_the_same_without_a_table_of_distances(monkeypatch):
     X = np.random.default_rng(0).normal(size=(300, 4))
     with_table = kmeans_parallel(X, 25, np.random.default_rng(1))
-    monkeypatch.setattr("gpussl.cluster.start._table_pays", lambda m, n_clusters: False)
+    monkeypatch.setattr("gpussl.backend.seeding.table_pays", lambda m, n_clusters: False)
     np.testing.assert_array_equal(kmeans_parallel(X, 25, np.random.default_rng(1)), with_table)
 
 

@@ -10,16 +10,17 @@ from scipy import sparse
 from sklearn.cluster import HDBSCAN
 from sklearn.neighbors import KDTree
 
+from gpussl.backend import seeding
 from gpussl.backend.lloyd import lloyd
 from gpussl.backend.logistic import LogisticRegression
-from gpussl.backend.neighbors import KNeighborsClassifier, search
+from gpussl.backend.neighbors import search
 from gpussl.errors import ConfigError
 from gpussl.records import Array, OnProgress
 
 __all__ = [
-    "DEVICE", "HDBSCAN", "HDBSCAN_COUNTS_ITSELF", "READS_IN_BLOCKS", "KNeighborsClassifier", "LogisticRegression",
-    "asarray", "bincount", "device_name", "kmeans", "memory", "nearest_neighbors", "sparse", "synchronize", "to_numpy",
-    "umap",
+    "DEVICE", "HDBSCAN", "HDBSCAN_COUNTS_ITSELF", "READS_IN_BLOCKS", "LogisticRegression",
+    "asarray", "bincount", "device_name", "greedy_kmeans_plusplus", "kmeans", "memory", "nearest_neighbors", "release",
+    "sparse", "synchronize", "to_numpy", "umap",
 ]  # fmt: skip
 
 DEVICE = "cpu"  # as PyTorch and XGBoost call it
@@ -38,9 +39,17 @@ def to_numpy(X: Array) -> np.ndarray:
     return np.asarray(X)
 
 
-def bincount(x: Array, minlength: int) -> np.ndarray:
-    """How often each whole number from 0 occurs in `x` (n,): at least `minlength` counts."""
-    return np.bincount(np.asarray(x), minlength=minlength)
+def bincount(x: Array, n: int) -> np.ndarray:
+    """How often each of the whole numbers from 0 to n - 1 occurs in `x` (m,), which has no others: (n,) int64."""
+    return np.bincount(np.asarray(x), minlength=n)
+
+
+def greedy_kmeans_plusplus(points: Array, weights: Array, draws: Array) -> Array:
+    """Indices (k,) of weighted points (m, d), each the best of t drawn by weight times squared distance to the others.
+
+    The best leaves the smallest weighted sum of squared distances. `draws` (k, t) are random numbers from 0 to 1.
+    """
+    return seeding.greedy_seeds(points, weights, draws)
 
 
 def kmeans(
@@ -48,7 +57,8 @@ def kmeans(
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Lloyd's algorithm on (n, d) points from each of (m, k, d) starts, and where that with the least inertia ends.
 
-    That is its centroids (k, d), the cluster of each point (n,), and the iterations.
+    That is its centroids (k, d), the cluster of each point (n,), and the iterations. `tol` is a share of the mean
+    variance of the features.
     """
     centroids, labels, _, n_iter = lloyd(X, starts, max_iter, tol, on_progress)
     return centroids, labels, n_iter
@@ -91,6 +101,10 @@ def umap(
 
 def synchronize() -> None:
     """Wait until the device has done all it was asked to."""
+
+
+def release() -> None:
+    """Give back memory that is kept for arrays to come: here none is."""
 
 
 def memory() -> int:

@@ -7,27 +7,69 @@ learns so at once and not in the middle of a fit.
 import cupy
 import numpy as np
 
-from gpussl.arrays import paired_distances
+from gpussl.arrays import mean_row, squared_distances, squared_norms
+from gpussl.backend import kernels, seeding
+from gpussl.backend.ranking import rank, search_in_double
 from gpussl.records import Array, OnProgress
 
 if not cupy.is_available():
     raise ImportError("CuPy sees no CUDA device")
 
+import rmm
 from cuml.cluster import HDBSCAN, KMeans  # importing cuML needs a GPU
-from cuml.linear_model import LogisticRegression
 from cuml.manifold import UMAP
-from cuml.neighbors import KNeighborsClassifier, NearestNeighbors
+from cuml.neighbors import NearestNeighbors
+from cuml.solvers import QN
 from cupyx.scipy import sparse
 
+# Importing cuML gives CuPy an allocator that asks CUDA for each array. CuPy's own pool takes half the time of it where
+# arrays are many and small; what cuML asks for itself comes from CUDA's pool.
+rmm.mr.set_current_device_resource(rmm.mr.CudaAsyncMemoryResource())
+cupy.cuda.set_allocator(cupy.get_default_memory_pool().malloc)
+
 __all__ = [
-    "DEVICE", "HDBSCAN", "HDBSCAN_COUNTS_ITSELF", "READS_IN_BLOCKS", "KNeighborsClassifier", "LogisticRegression",
-    "asarray", "bincount", "device_name", "kmeans", "memory", "nearest_neighbors", "sparse", "synchronize", "to_numpy",
-    "umap",
+    "DEVICE", "HDBSCAN", "HDBSCAN_COUNTS_ITSELF", "READS_IN_BLOCKS", "LogisticRegression",
+    "asarray", "bincount", "device_name", "greedy_kmeans_plusplus", "kmeans", "memory", "nearest_neighbors", "release",
+    "sparse", "synchronize", "to_numpy", "umap",
 ]  # fmt: skip
 
 DEVICE = "cuda"  # as PyTorch and XGBoost call it
 HDBSCAN_COUNTS_ITSELF = False  # whether a point is one of its own min_samples neighbours
 READS_IN_BLOCKS = False  # whether `kmeans` takes points that are made of rows on disk as they are asked for
+SPARE = 8  # neighbours more than are asked for, all of which are compared in double
+ROUNDING = 16  # an error of a squared distance at most, in units of the last digit of the largest squared norms
+
+_count = cupy.ElementwiseKernel("S x", "raw int64 counts", "atomicAdd((unsigned long long*)&counts[x], 1ull)", "count")
+_greedy_seeds = cupy.RawKernel(kernels.GREEDY_SEEDS, "greedy_seeds")
+
+
+class LogisticRegression:
+    """Logistic regression with an L2 penalty by cuML's L-BFGS, which minimises what the CPU's does.
+
+    It stops when no slope of the mean log-loss is more than `tol` times that loss. cuML's own estimator stops too when
+    the loss falls by less than a hundredth of `tol`, which for the CPU's is no reason.
+    """
+
+    def __init__(self, *, C: float = 1.0, max_iter: int = 100, tol: float = 1e-4) -> None:
+        self.C, self.max_iter, self.tol = C, max_iter, tol
+
+    def fit(self, X: Array, y: Array, sample_weight: Array | None = None) -> "LogisticRegression":
+        """Fit to (n, d) points and (n,) labels of k classes: `coef_` (k, d), or (1, d) for two; `intercept_` likewise.
+
+        Parameters
+        ----------
+        sample_weight : (n,) float array, optional
+            What each point's log-loss is multiplied by.
+        """
+        n, strength = X.shape[0], 1 / self.C
+        if sample_weight is not None:  # with a mean of 1 they are the same weights, whatever the penalty is divided by
+            share = n / float(cupy.sum(sample_weight, dtype=cupy.float64))
+            sample_weight, strength = (sample_weight * share).astype(X.dtype), strength * share
+        self.classes_ = to_numpy(cupy.unique(y))
+        solver = QN(loss="logistic", l2_strength=strength, max_iter=self.max_iter, tol=self.tol, delta=0.0)
+        solver.fit(X, y, sample_weight)
+        self.coef_, self.intercept_, self.n_iter_ = solver.coef_, solver.intercept_, int(solver.n_iter_)
+        return self
 
 
 def asarray(X: Array) -> Array:
@@ -40,9 +82,27 @@ def to_numpy(X: Array) -> np.ndarray:
     return cupy.asnumpy(X)
 
 
-def bincount(x: Array, minlength: int) -> Array:
-    """How often each whole number from 0 occurs in `x` (n,): at least `minlength` counts."""
-    return cupy.bincount(x, minlength=minlength)
+def bincount(x: Array, n: int) -> Array:
+    """How often each of the whole numbers from 0 to n - 1 occurs in `x` (m,), which has no others: (n,) int64."""
+    counts = cupy.zeros(n, dtype=cupy.int64)
+    _count(x, counts)  # CuPy's own asks first whether any number is another, and waits for the answer
+    return counts
+
+
+def greedy_kmeans_plusplus(points: Array, weights: Array, draws: Array) -> Array:
+    """Indices (k,) of weighted points (m, d), each the best of t drawn by weight times squared distance to the others.
+
+    The best leaves the smallest weighted sum of squared distances. `draws` (k, t) are random numbers from 0 to 1.
+    """
+    m, (n_clusters, n_trials) = points.shape[0], draws.shape
+    fits = m <= kernels.MAX_POINTS and n_trials <= kernels.MAX_TRIALS and points.dtype == cupy.float32
+    if not (fits and seeding.table_pays(m, n_clusters)):
+        return seeding.greedy_seeds(points, weights, draws)
+    norms = squared_norms(points)
+    table, chosen = squared_distances(points, points, norms, norms), cupy.empty(n_clusters, dtype=cupy.int64)
+    sizes = np.int32(m), np.int32(n_clusters), np.int32(n_trials)
+    _greedy_seeds((1,), (1024,), (table, weights, draws, chosen, *sizes))
+    return chosen
 
 
 def kmeans(
@@ -50,27 +110,46 @@ def kmeans(
 ) -> tuple[Array, Array, int]:
     """Lloyd's algorithm on (n, d) points from each of (m, k, d) starts, and where that with the least inertia ends.
 
-    That is its centroids (k, d), the cluster of each point (n,), and the iterations.
+    That is its centroids (k, d), the cluster of each point (n,), and the iterations. `tol` is a share of the mean
+    variance of the features, as on the CPU; cuML, which takes it absolutely, stops too when the inertia falls by a
+    smaller share than that.
     """
+    mean = mean_row(X).astype(X.dtype)
+    X = X - mean
+    tolerance = tol * float(squared_norms(X).mean(dtype=cupy.float64)) / X.shape[1]
     best: KMeans | None = None
     for number in range(len(starts)):
-        fitted = KMeans(n_clusters=starts.shape[1], init=starts[number], n_init=1, max_iter=max_iter, tol=tol).fit(X)
+        start = starts[number] - mean
+        fitted = KMeans(n_clusters=len(start), init=start, n_init=1, max_iter=max_iter, tol=tolerance).fit(X)
         if best is None or float(fitted.inertia_) < float(best.inertia_):
             best = fitted
         if on_progress is not None:
             on_progress(number + 1, len(starts), f"least inertia {float(best.inertia_):,.0f}")
     assert best is not None  # noqa: S101 - for the type checker: there is a start
-    return best.cluster_centers_, best.labels_, int(best.n_iter_)
+    return best.cluster_centers_ + mean, best.labels_, int(best.n_iter_)
 
 
 def nearest_neighbors(X: Array, queries: Array, k: int) -> tuple[Array, Array]:
     """The k nearest of (n, d) points to each of (m, d) queries, the nearest first: indices and distances, each (m, k).
 
-    A query that is one of the points is found like any other.
+    A query that is one of the points is found like any other; ties come in any order. cuML's distances come of norms
+    and products in single precision, so it is asked for a few more, which are compared in double; where one may have
+    escaped it even so, all points are.
     """
-    _, indices = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(X).kneighbors(queries)
-    # cuML's own distances come of norms and products, which lose the digits of small ones
-    return indices, cupy.stack([paired_distances(queries, X, indices[:, j]) for j in range(k)], axis=1)
+    n, mean = X.shape[0], mean_row(X).astype(X.dtype)
+    points = X - mean
+    shifted = points if queries is X else queries - mean
+    n_asked = min(k + SPARE, n)
+    found, candidates = NearestNeighbors(n_neighbors=n_asked, algorithm="brute").fit(points).kneighbors(shifted)
+    indices, squared = rank(X, queries, candidates, n_asked)
+    if n_asked < n:
+        found = cupy.sort(found, axis=1).astype(cupy.float64) ** 2
+        norms = squared_norms(points).max() + squared_norms(shifted)
+        error = cupy.maximum(ROUNDING * cupy.finfo(X.dtype).eps * norms, 4 * cupy.abs(found - squared).max())
+        doubtful = cupy.flatnonzero(~(squared[:, k - 1] < found[:, -1] - error))
+        if len(doubtful):
+            indices[doubtful, :k], squared[doubtful, :k] = search_in_double(X, queries[doubtful], k)
+    return indices[:, :k], cupy.sqrt(squared[:, :k])
 
 
 def umap(
@@ -84,6 +163,11 @@ def umap(
 def synchronize() -> None:
     """Wait until the device has done all it was asked to."""
     cupy.cuda.Device().synchronize()
+
+
+def release() -> None:
+    """Give back memory that is kept for arrays to come, so that cuML, PyTorch and XGBoost find it free."""
+    cupy.get_default_memory_pool().free_all_blocks()
 
 
 def memory() -> int:

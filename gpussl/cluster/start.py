@@ -3,6 +3,7 @@
 import numpy as np
 from array_api_compat import array_namespace, device
 
+from gpussl import backend
 from gpussl.arrays import (
     arange_like,
     group_bounds,
@@ -11,6 +12,7 @@ from gpussl.arrays import (
     squared_distances,
     squared_norms,
 )
+from gpussl.backend.seeding import n_trials, table_pays
 from gpussl.records import Array
 
 TABLE_ROWS = 8192  # candidates between which all distances are kept: 256 MiB in single precision
@@ -43,27 +45,19 @@ def kmeans_parallel(
     for group, share in _groups(indices.shape[0], n_clusters, rng):
         members = xp.asarray(group, device=device(X))
         points = xp.take(candidates, members, axis=0)
-        chosen.append(xp.take(members, _greedy_kmeans_plusplus(points, xp.take(weights, members), share, rng)))
+        draws = xp.asarray(rng.random((share, n_trials(share))), device=device(X))
+        found = backend.of(X).greedy_kmeans_plusplus(points, xp.take(weights, members), draws)
+        chosen.append(xp.take(members, found))
     return xp.take(candidates, xp.concat(chosen), axis=0)
 
 
 def _groups(m: int, n_clusters: int, rng: np.random.Generator) -> list[tuple[np.ndarray, int]]:
     """Random groups of m candidates, no more than may have a table, and how many clusters each is to give."""
     n_groups = -(-m // TABLE_ROWS)
-    if n_groups == 1 or not _table_pays(m, n_clusters):
+    if n_groups == 1 or not table_pays(m, n_clusters):
         return [(np.arange(m), n_clusters)]
     shares = [len(part) for part in np.array_split(np.arange(n_clusters), n_groups)]
     return list(zip(np.array_split(rng.permutation(m), n_groups), shares, strict=True))
-
-
-def _n_trials(n_clusters: int) -> int:
-    """Tries for each cluster, as many as scikit-learn has."""
-    return 2 + int(np.log(n_clusters))
-
-
-def _table_pays(m: int, n_clusters: int) -> bool:
-    """Whether the distances between all of m candidates are no more than those that the tries for clusters ask for."""
-    return m <= n_clusters * _n_trials(n_clusters)
 
 
 def _draw_candidates(
@@ -111,29 +105,3 @@ def _update_nearest(
         new_distances.append(xp.where(closer, closest, distances[rows]))
         new_nearest.append(xp.where(closer, xp.argmin(block, axis=1) + offset, nearest[rows]))
     return xp.concat(new_distances), xp.concat(new_nearest)
-
-
-def _greedy_kmeans_plusplus(points: Array, weights: Array, n_clusters: int, rng: np.random.Generator) -> Array:
-    """Indices (n_clusters,) of weighted points (m, d), each the best of a few drawn by squared distance.
-
-    "Best" leaves the smallest weighted sum of squared distances, of 2 + log(n_clusters) tries, as scikit-learn does.
-    """
-    xp, m = array_namespace(points), points.shape[0]
-    norms = squared_norms(points)
-    n_trials = _n_trials(n_clusters)
-    table = squared_distances(points, points, norms, norms) if _table_pays(m, n_clusters) else None
-    draws = xp.asarray(rng.random((n_clusters, n_trials)), device=device(points))
-    chosen, distances = [], xp.ones_like(weights)  # the first is drawn by weight alone
-    for step in range(n_clusters):
-        mass = xp.cumulative_sum(xp.astype(distances * weights, xp.float64))
-        trials = xp.minimum(xp.searchsorted(mass, draws[step, :] * mass[-1]), m - 1)
-        if table is not None:
-            to_trials = xp.take(table, trials, axis=0)
-        else:
-            to_trials = squared_distances(xp.take(points, trials, axis=0), points, xp.take(norms, trials), norms)
-        if step > 0:
-            to_trials = xp.minimum(to_trials, distances[None, :])
-        best = xp.reshape(xp.argmin(to_trials @ weights), (1,))
-        chosen.append(xp.take(trials, best))
-        distances = xp.take(to_trials, best, axis=0)[0, :]
-    return xp.concat(chosen)

@@ -9,14 +9,13 @@ from typing import ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from gpussl.augment import STRONG, WEAK, looks_the_same_mirrored
 from gpussl.gradients import OrientedGradients
 from gpussl.models.network import NetworkClassifier
 from gpussl.params import check, param
 from gpussl.records import UNLABELLED, OnProgress
-from gpussl.tensors import as_images, fast_products, image_shape_of
+from gpussl.tensors import RunningAverage, as_images, batch_multiple, fast_products, image_shape_of
 
 REPORT_STEPS = 25  # between two words to the progress bar
 N_ORIENTATIONS, BLUR = 8, 0.375  # of the gradients
@@ -118,7 +117,7 @@ class ConvNetClassifier(NetworkClassifier):
         images = as_images(features, self.image_shape)
         mirror = looks_the_same_mirrored(images)
         weak, strong = replace(WEAK, mirror=mirror), replace(STRONG, mirror=mirror)
-        learner, average = copy.deepcopy(self.network_).train(), AveragedModel(self.network_, use_buffers=True)
+        learner, average = copy.deepcopy(self.network_).train(), RunningAverage(self.network_, self.averaging)
         optimizer = torch.optim.SGD(
             learner.parameters(), self.learning_rate, momentum=0.9, weight_decay=self.weight_decay, nesterov=True
         )
@@ -139,15 +138,14 @@ class ConvNetClassifier(NetworkClassifier):
             if self.unlabelled_ratio:
                 rows = next(everything)
                 seen, is_sure = thresholds.decide(_scores(learner, weak(images[rows])).softmax(dim=1))
-                sure = seen[is_sure]  # the others need not be seen changed
-                parts.append(
-                    (strong(images[rows[is_sure]]), sure, torch.full(sure.shape, 1 / len(rows)).to(sure.device))
-                )
-                note = f"sure of {len(sure) / len(rows):.0%}"
+                n_sure = int(is_sure.sum())
+                n_changed = min(n_sure + -n_sure % batch_multiple(images.device.type), len(rows))
+                changed = torch.argsort(~is_sure, stable=True)[:n_changed]  # the others need not be seen changed
+                parts.append((strong(images[rows[changed]]), seen[changed], is_sure[changed] / len(rows)))
+                note = f"sure of {n_sure / len(rows):.0%}"
             _step(learner, optimizer, parts)
             schedule.step()
-            average.multi_avg_fn = get_ema_multi_avg_fn(min(self.averaging, (1 + step) / (10 + step)))
-            average.update_parameters(learner)
+            average.update(learner)
             if on_progress is not None and (step % REPORT_STEPS == 0 or step == self.n_steps):
                 on_progress(step, self.n_steps, note)
         self.network_.load_state_dict(average.module.state_dict())

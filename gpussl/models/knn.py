@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from gpussl import backend
@@ -45,12 +46,14 @@ class KNeighborsClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def predict(self, X: Array) -> Array:
-        """(n, d) -> (n,) classes, where `X` is."""
-        twin = backend.of(X)
-        neighbors = min(self.n_neighbors, self.y_.shape[0])
-        # without a tree: in hundreds of dimensions it looks at nearly all points anyway, and cuML has none
-        estimator = twin.KNeighborsClassifier(n_neighbors=neighbors, algorithm="brute")
-        return twin.asarray(estimator.fit(twin.asarray(self.X_), twin.asarray(self.y_)).predict(X))
+        """(n, d) -> (n,) classes, where `X` is; of those equally frequent, the first."""
+        xp, twin = array_namespace(X), backend.of(X)
+        points, labels = twin.asarray(self.X_), twin.asarray(self.y_)
+        found, _ = twin.nearest_neighbors(points, X, min(self.n_neighbors, points.shape[0]))
+        classes = xp.unique_values(labels)
+        voted = xp.reshape(xp.take(labels, xp.reshape(found, (-1,))), found.shape)
+        votes = [xp.count_nonzero(voted == classes[j], axis=1) for j in range(classes.shape[0])]
+        return xp.take(classes, xp.argmax(xp.stack(votes, axis=1), axis=1))
 
     def pack(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The arrays and the other values that `unpack` makes the fitted model of."""

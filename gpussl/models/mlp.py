@@ -1,17 +1,15 @@
 """A multilayer perceptron in PyTorch that trains where its data are."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from gpussl.models.network import NetworkClassifier
 from gpussl.params import check, param
-from gpussl.tensors import multiplies_bfloat16
+from gpussl.tensors import RunningAverage, captured, multiplies_bfloat16
 
 POOL, WINDOWS = 2**22, 100  # the size of a pool of masks, and how many are taken of it until a new one is drawn
 
@@ -96,29 +94,28 @@ class MLPClassifier(NetworkClassifier):
     ) -> Iterator[nn.Module]:
         """Train epoch by epoch; what is yielded has the averaged weights."""
         kind = features.device.type
-        average = AveragedModel(self.network_, use_buffers=True)
-        learner = copy.deepcopy(self.network_).train()
+        average, learner = RunningAverage(self.network_, self.averaging), copy.deepcopy(self.network_).train()
         optimizer, schedule = self._optimizer(learner, len(train))
         products = torch.autocast(kind, torch.bfloat16, self.settled_precision(kind) == "bfloat16", cache_enabled=False)
-        with products:
-            forward = _captured(learner, features[train[: self.batch_size]])
-        step = 0
+
+        def find_slopes(batch: Tensor) -> None:
+            optimizer.zero_grad(set_to_none=True)
+            with products:
+                outputs = learner(features[batch])
+            if label_weights is None:
+                loss = nn.functional.cross_entropy(outputs.float(), labels[batch])
+            else:
+                losses = nn.functional.cross_entropy(outputs.float(), labels[batch], reduction="none")
+                loss = (losses * label_weights[batch]).mean()
+            loss.backward()
+
+        find_slopes_at_once = captured(find_slopes, train[: self.batch_size], learner)
         while True:
             for batch in self._epoch_batches(train):
-                with products:
-                    outputs = forward(features[batch])
-                if label_weights is None:
-                    loss = nn.functional.cross_entropy(outputs.float(), labels[batch])
-                else:
-                    losses = nn.functional.cross_entropy(outputs.float(), labels[batch], reduction="none")
-                    loss = (losses * label_weights[batch]).mean()
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
+                find_slopes_at_once(batch)
                 optimizer.step()
                 schedule.step()
-                step += 1
-                average.multi_avg_fn = get_ema_multi_avg_fn(min(self.averaging, (1 + step) / (10 + step)))
-                average.update_parameters(learner)
+                average.update(learner)
             yield average.module
 
     def _optimizer(
@@ -144,19 +141,6 @@ class MLPClassifier(NetworkClassifier):
         for _ in range(n_passes):
             shuffled = indices[torch.randperm(len(indices), device=indices.device)]
             yield from shuffled[: n_batches * batch_size].split(batch_size)
-
-
-def _captured(network: nn.Module, batch: Tensor) -> Callable[..., Any]:
-    """The network for batches of one shape: on a GPU as one graph of kernels each way, forward and back.
-
-    There a step of so small a network is over before the host has started its kernels one by one.
-    """
-    if not batch.is_cuda:
-        return network
-    before = copy.deepcopy(network.state_dict())
-    captured = torch.cuda.make_graphed_callables(network, (batch,))
-    network.load_state_dict(before)  # in place: to warm up, the batch went through the normalisations three times
-    return captured
 
 
 class Masks:

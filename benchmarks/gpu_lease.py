@@ -1,0 +1,610 @@
+"""What a few minutes on a GPU are to prove: each stage beside its CPU twin, the tests that need a GPU, and the times.
+
+    python benchmarks/gpu_lease.py 1 --seconds 200    what needs no data but scikit-learn's digits
+    python benchmarks/gpu_lease.py 2 --seconds 280    Fashion-MNIST and MNIST
+
+Steps run one after another, what matters most first, each for as long as it may. One that fails is written down and
+the next begins; one that hangs, or leaves CUDA broken, ends the process, and another goes on after it. $OUT has a line
+a step in results-PART.jsonl and tracebacks in log-PART.txt. LEASE_DEVICE=cpu does all of it on a CPU, with small data.
+"""
+
+import argparse
+import contextlib
+import csv
+import faulthandler
+import functools
+import importlib
+import importlib.metadata
+import inspect
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+import numpy as np
+
+OUT = Path(os.environ.get("OUT", "outputs/gpu_lease"))
+SCRATCH = Path(os.environ.get("LEASE_TMP", tempfile.gettempdir())) / "lease-runs"
+DEVICE = os.environ.get("LEASE_DEVICE", "cuda")
+IS_SMALL = DEVICE == "cpu"  # where the steps themselves are tried
+N_CLUSTERS, N_SYNTHETIC = (20, 600) if IS_SMALL else (2000, 20000)
+LIBRARIES = (
+    "numpy", "scipy", "scikit-learn", "pandas", "torch", "cupy-cuda13x", "cuml-cu13", "xgboost", "numba", "numba-cuda",
+    "cuda-bindings",
+)  # fmt: skip
+BROKEN = ("cudaError", "CUDA error", "illegal memory", "misaligned")
+STEPS = {}  # name -> (part, seconds it may take, seconds it takes, function)
+
+
+def step(part, limit, expected):
+    """Makes a function a step. What it returns is recorded; `ok` is true in it unless it says otherwise."""
+
+    def register(function):
+        STEPS[function.__name__] = part, limit, expected, function
+        return function
+
+    return register
+
+
+@functools.cache
+def twins():
+    """The GPU's twin, and the CPU's."""
+    from gpussl import backend
+    from gpussl.backend import cpu
+
+    return backend.select(DEVICE)[0], cpu
+
+
+@functools.cache
+def digits():
+    """1,297 training and 500 test points with their classes, on the host."""
+    from sklearn.datasets import load_digits
+
+    X, y = load_digits(return_X_y=True)
+    X, y = (X / 16).astype(np.float32), y.astype(np.int64)
+    return X[:1297], y[:1297], X[1297:], y[1297:]
+
+
+@functools.cache
+def fashion():
+    """Training and test images of Fashion-MNIST with their classes, on the device."""
+    return tuple(map(twins()[0].asarray, digits() if IS_SMALL else peers().fashion_mnist()))
+
+
+@functools.cache
+def peers():
+    folder = Path.cwd() / "benchmarks"
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    return importlib.import_module("peers")
+
+
+def blobs(n, d, n_groups):
+    rng = np.random.default_rng(0)
+    centers = rng.normal(size=(n_groups, d))
+    return (centers[rng.integers(n_groups, size=n)] + 0.7 * rng.normal(size=(n, d))).astype(np.float32)
+
+
+def timed(function, repeats=3):
+    """Median seconds of a function on the device, after a first call."""
+    twin, seconds = twins()[0], []
+    for _ in range(repeats + 1):
+        twin.synchronize()
+        start = time.perf_counter()
+        function()
+        twin.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return round(statistics.median(seconds[1:]), 5)
+
+
+def on_both(function, *arrays):
+    """What a function makes of arrays on the GPU and on the CPU, as lists of NumPy arrays, and its seconds on each."""
+    found, seconds = [], {}
+    for name, twin in zip(("gpu", "cpu"), twins(), strict=True):
+        there = [twin.asarray(X) for X in arrays]
+        function(*there)  # makes the kernels
+        twin.synchronize()
+        start = time.perf_counter()
+        made = function(*there)
+        twin.synchronize()
+        seconds[f"{name}_seconds"] = round(time.perf_counter() - start, 4)
+        found.append([twin.to_numpy(X) for X in (made if isinstance(made, tuple) else (made,))])
+    return *found, seconds
+
+
+def share(a, b):
+    return round(float(np.mean(np.asarray(a) == np.asarray(b))), 5)
+
+
+def each(**parts):
+    """What each part answers, or its error: one that fails does not keep the others from being tried."""
+    found, is_ok = {}, True
+    for name, function in parts.items():
+        try:
+            found[name] = function()
+        except Exception as error:
+            traceback.print_exc()
+            is_ok, found[name] = False, f"FAILED {type(error).__name__}: {str(error)[:300]}"
+        with (OUT / "parts.jsonl").open("a") as file:  # whatever becomes of the next
+            file.write(json.dumps({name: found[name]}, default=str) + "\n")
+    return found | {"ok": is_ok}
+
+
+# Part 1: no data but digits
+
+
+@step(1, 90, 10)
+def versions():
+    found = {}
+    for name in LIBRARIES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    if shutil.which("nvidia-smi"):
+        query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+        found["gpu"] = subprocess.run(query, capture_output=True, text=True).stdout.strip()
+    gpu = twins()[0]
+    cuml = sys.modules.get("cuml")
+    return found | {"twin": gpu.device_name(), "cuml": getattr(cuml, "__version__", None), "memory": gpu.memory()}
+
+
+@step(1, 150, 60)
+def tests():
+    """The project's tests that need a GPU; warnings of libraries newer than the pinned ones end none of them."""
+    chosen = ["tests/test_permutations.py"] if IS_SMALL else ["-m", "gpu", "-n", "14", "--dist", "worksteal"]
+    options = ["-v", "-p", "no:cacheprovider", "-o", "filterwarnings=", "--junitxml", str(OUT / "pytest.xml")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+    with (OUT / "pytest.txt").open("w") as log, contextlib.suppress(subprocess.TimeoutExpired):
+        command = [sys.executable, "-m", "pytest", *chosen, *options]
+        subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, timeout=STEPS["tests"][1] - 10, env=environment)
+    lines = (OUT / "pytest.txt").read_text().splitlines()
+    failed = sorted({word for line in lines if "FAILED" in line for word in line.split() if "::" in word})
+    return {
+        "said": lines[-1] if lines else "",
+        "passed": sum("PASSED" in line for line in lines),
+        "failed": failed,
+        "ok": bool(lines) and " passed" in lines[-1] and "failed" not in lines[-1] and "error" not in lines[-1],
+    }
+
+
+@step(1, 60, 8)
+def clusterings():
+    """k-means from one start on both devices, twice on the GPU."""
+    from gpussl.cluster import KMeans, kmeans_parallel
+
+    X, k = blobs(N_SYNTHETIC, 100, 60), max(20, N_SYNTHETIC // 100)
+    starts = on_both(lambda X: kmeans_parallel(X, k, np.random.default_rng(0)), X)
+    made = [KMeans(k).fit(twin.asarray(X), 0) for twin in (*twins(), twins()[0])]
+    labels = [twin.to_numpy(fitted.labels) for twin, fitted in zip((*twins(), twins()[0]), made, strict=True)]
+    return {
+        "same_start": bool(np.array_equal(starts[0][0], starts[1][0])),
+        "inertia_over_the_cpus": made[0].inertia / made[1].inertia,
+        "iterations": [fitted.n_iter for fitted in made],
+        "labels_that_agree": share(labels[0], labels[1]),
+        "labels_of_two_runs": share(labels[0], labels[2]),
+        "ok": abs(made[0].inertia / made[1].inertia - 1) < 0.005,
+    }
+
+
+@step(1, 60, 5)
+def neighbors():
+    """Neighbours of both twins; in clumps, small distances lie between large coordinates."""
+    found, X = {}, blobs(N_SYNTHETIC // 4, 50, 60)
+    for name, points in {"blobs": X, "clumps": (X[:, :12] * 1e-3 + 50).astype(np.float32)}.items():
+        indices = []
+        for twin in twins():
+            made = twin.nearest_neighbors(twin.asarray(points), twin.asarray(points[:500]), 11)
+            indices.append(twin.to_numpy(made[0]))
+        same = [len(set(a) & set(b)) for a, b in zip(indices[0].tolist(), indices[1].tolist(), strict=True)]
+        found[name] = sum(same) / indices[0].size
+    return found | {"ok": min(found.values()) > 0.999}
+
+
+@step(1, 90, 20)
+def classifiers():
+    from gpussl.models.convnet import ConvNetClassifier
+    from gpussl.models.knn import KNeighborsClassifier
+    from gpussl.models.logistic import LogisticRegression
+    from gpussl.models.mlp import MLPClassifier
+    from gpussl.models.self_training import SelfTrainingMLPClassifier
+    from gpussl.models.xgboost import XGBClassifier
+
+    X, y, X_test, y_test = digits()
+    few = np.where(np.arange(len(y)) < 300, y, -1)
+    epochs, steps = (2, 4) if IS_SMALL else (20, 60)
+
+    def accuracies(model, y=y):
+        of_gpu, of_cpu, seconds = on_both(lambda X, y, Q: model.fit(X, y).predict(Q), X, y, X_test)
+        return {"accuracy": [share(of[0], y_test) for of in (of_gpu, of_cpu)]} | seconds
+
+    def weighted():
+        """Points of weight 2 count as two points."""
+        X, y = (twins()[0].asarray(part[:200]) for part in digits()[:2])
+        weights = twins()[0].asarray(np.where(np.arange(200) < 100, 2.0, 1.0).astype(np.float32))
+        twice = twins()[0].asarray(np.r_[np.arange(200), np.arange(100)])
+        fits = [LogisticRegression(tol=1e-6, max_iter=1000).fit(X, y, weights=weights)]
+        fits += [LogisticRegression(tol=1e-6, max_iter=1000).fit(X[twice], y[twice])]
+        return float(abs(fits[0].coef_ - fits[1].coef_).max())
+
+    return each(
+        logistic=lambda: accuracies(LogisticRegression()),
+        logistic_weighted=weighted,
+        knn=lambda: accuracies(KNeighborsClassifier()),
+        xgboost=lambda: accuracies(XGBClassifier(n_estimators=30)),
+        mlp=lambda: accuracies(MLPClassifier(max_epochs=epochs)),
+        self_training=lambda: accuracies(SelfTrainingMLPClassifier(max_epochs=epochs), few),
+        convnet=lambda: accuracies(ConvNetClassifier(n_steps=steps, channels=[16, 16], hidden=32), few),
+    )
+
+
+@step(1, 60, 10)
+def stages():
+    """Choices, mixtures, representations, the graph."""
+    from sklearn.metrics import adjusted_rand_score
+
+    from gpussl.cluster import HDBSCAN, GaussianMixture, KMeans
+    from gpussl.graph import label_spreading, neighbor_graph, poisson_learning, shares
+    from gpussl.represent.autoencoder import Autoencoder
+    from gpussl.represent.deskew import Deskew
+    from gpussl.represent.hog import HOG
+    from gpussl.represent.pca import PCA
+    from gpussl.select import ClusterBudget, Coverage, NearestToCentroid, Typical
+
+    X, y, X_test, _ = digits()
+    start = KMeans(20).fit(X, 0)
+
+    def chosen(selection):
+        """From the CPU's clusters, on both."""
+
+        def choose(X, y, *fields):
+            clustering = type(start)(*fields[:3], start.inertia, start.n_iter)
+            return selection.select(X, clustering, 0, lambda points: y[points])
+
+        of_gpu, of_cpu, _ = on_both(choose, X, y, start.centroids, start.labels, start.distances)
+        return f"{len(set(of_gpu[0].tolist()) & set(of_cpu[0].tolist()))} of {len(of_cpu[0])}"
+
+    def made(representation):
+        of_gpu, of_cpu, seconds = on_both(lambda *parts: representation.fit_transform(*parts, 0), X, X_test)
+        apart = [float(np.abs(np.abs(a) - np.abs(b)).max()) for a, b in zip(of_gpu, of_cpu, strict=True)]
+        return {"largest_difference": max(apart)} | seconds
+
+    def agree(clusterer):
+        of_gpu, of_cpu, seconds = on_both(lambda X: clusterer.fit(PCA(10).fit_transform(X, X, 0)[0], 0).labels, X)
+        return {"adjusted_rand": round(adjusted_rand_score(of_gpu[0], of_cpu[0]), 4)} | seconds
+
+    def spread(X, indices, targets):
+        graph = neighbor_graph(X, 10)
+        return shares(label_spreading(graph, indices, targets, 0.99)), poisson_learning(graph, indices, targets)
+
+    def graph():
+        labelled = np.arange(0, 1000, 20)
+        of_gpu, of_cpu, seconds = on_both(spread, X, labelled, np.eye(10)[y[labelled]])
+        apart = [float(np.abs(a - b).max()) for a, b in zip(of_gpu, of_cpu, strict=True)]
+        return {"largest_differences": apart, "classes": share(of_gpu[0].argmax(1), of_cpu[0].argmax(1))} | seconds
+
+    return each(
+        graph=graph,
+        nearest=lambda: chosen(NearestToCentroid()),
+        typical=lambda: chosen(Typical()),
+        coverage=lambda: chosen(Coverage(n_labels=30)),
+        cluster_budget=lambda: chosen(ClusterBudget(n_labels=50)),
+        mixture=lambda: agree(GaussianMixture(10)),
+        hdbscan=lambda: agree(HDBSCAN(min_cluster_size=20)),
+        pca=lambda: made(PCA(10)),
+        deskew=lambda: made(Deskew()),
+        hog=lambda: made(HOG(n_cells=4)),
+        autoencoder=lambda: made(Autoencoder(hidden_layer_sizes=[32], max_epochs=2)),
+    )
+
+
+@step(1, 45, 6)
+def allocations():
+    """All of 10!, 11! and 12!, from a table on the device; the same on both."""
+    from gpussl.permutations import contingency, score_allocations
+
+    gpu, cpu = twins()
+    rng, found = np.random.default_rng(0), {}
+    for shape in ((8, 10), (10, 8), (10, 10)):
+        table = rng.integers(0, 99, shape)
+        made = [score_allocations(twin.asarray(table)) for twin in (gpu, cpu)]
+        found[f"{shape} agree"] = made[0].ranking == made[1].ranking and bool((made[0].counts == made[1].counts).all())
+    for k in (7,) if IS_SMALL else (10, 11, 12):
+        classes = rng.integers(0, k, 10_000)
+        clusters = np.where(rng.random(10_000) < 0.5, classes, rng.integers(0, k, 10_000))
+        table = contingency(gpu.asarray(clusters), gpu.asarray(classes), k, k)
+        found[f"{k}!"] = timed(functools.partial(score_allocations, table), 9)
+    return found | {"ok": all(value for name, value in found.items() if "agree" in name)}
+
+
+@step(1, 45, 8)
+def capture_while_sampled():
+    """A graph of kernels is captured while a thread asks for the memory in use, as in every stage."""
+    from gpussl import monitor
+    from gpussl.models.mlp import MLPClassifier
+
+    gpu = twins()[0]
+    X, y, X_test, y_test = map(gpu.asarray, digits())
+    seconds, monitor.SAMPLE_SECONDS = monitor.SAMPLE_SECONDS, 0.0002
+    with monitor._peak_memory(gpu.memory) as peak:
+        for seed in range(2 if IS_SMALL else 8):
+            model = MLPClassifier(max_epochs=4, hidden_layer_sizes=[64] * 6, random_state=seed).fit(X, y)
+    monitor.SAMPLE_SECONDS = seconds
+    return {"accuracy": float((model.predict(X_test) == y_test).mean()), "peak": peak()}
+
+
+# Part 2: Fashion-MNIST and MNIST
+
+
+def job(name, *overrides):
+    """A whole process of gpussl: its seconds, its accuracies and its stages."""
+    folder = SCRATCH / name
+    shutil.rmtree(folder, ignore_errors=True)
+    command = [sys.executable, "-m", "gpussl", *overrides, f"device={DEVICE}", "cache=null", f"hydra.run.dir={folder}"]
+    if IS_SMALL:
+        command += ["data=digits", "cluster.n_clusters=20"]
+        command += ["classifier.mlp.max_epochs=1"] if name == "main" else []
+    start = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True)
+    seconds = time.perf_counter() - start
+    if done.returncode:
+        raise RuntimeError(f"exit code {done.returncode}: {done.stderr[-1500:]}")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    with (folder / "results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    stages = {stage["name"]: [round(stage["seconds"], 2), stage["peak_memory_bytes"]] for stage in manifest["stages"]}
+    names = [f"{row['select']} {row['propagation']} {row['classifier']}" for row in rows]
+    return {
+        "seconds": round(seconds, 1),
+        "seconds_after_load": round(sum(item[0] for name, item in stages.items() if name != "load"), 2),
+        "accuracy": dict(zip(names, (float(row["test_accuracy"]) for row in rows), strict=True)),
+        "stages": stages,
+    }
+
+
+@step(2, 120, 30)
+def main_job():
+    return job("main", "+experiment=fashion_propagation")
+
+
+@step(2, 60, 15)
+def kmeans():
+    """To convergence, and its parts."""
+    from gpussl.cluster import KMeans, kmeans_parallel, start
+
+    X, gpu = fashion()[0], twins()[0]
+    fitted = KMeans(N_CLUSTERS).fit(X, 0)
+    points = kmeans_parallel(X, N_CLUSTERS, np.random.default_rng(0))
+    return {
+        "inertia": fitted.inertia,
+        "iterations": fitted.n_iter,
+        "seconds": timed(lambda: KMeans(N_CLUSTERS).fit(X, 0)),
+        "candidates": timed(lambda: start._draw_candidates(X, N_CLUSTERS, np.random.default_rng(0), 0.5, 5)),
+        "start": timed(lambda: kmeans_parallel(X, N_CLUSTERS, np.random.default_rng(0))),
+        "lloyd": timed(lambda: gpu.kmeans(X, points[None, ...], 300, 1e-4)),
+        "labels_of_two_runs": share(*(gpu.to_numpy(KMeans(N_CLUSTERS).fit(X, 0).labels) for _ in range(2))),
+    }
+
+
+@step(2, 60, 12)
+def mlp_epochs():
+    """Seconds of an epoch: of four, less one, so that what a fit costs once is left out."""
+    from gpussl.models import mlp
+
+    X, y, X_test, y_test = fashion()
+
+    def epochs(n, **settings):
+        settings |= {"hidden_layer_sizes": [16] * 6} if IS_SMALL else {}
+        return mlp.MLPClassifier(max_epochs=n, patience=99, **settings).fit(X, y)
+
+    def per_epoch(**settings):
+        return round((timed(lambda: epochs(4, **settings)) - timed(lambda: epochs(1, **settings))) / 3, 4)
+
+    found = {"auto": per_epoch(), "float32": per_epoch(precision="float32")}
+    captured, mlp.captured = mlp.captured, lambda work, argument, network: work
+    found["without_a_graph"] = per_epoch()
+    mlp.captured = captured
+    found["a_fit_of_one"] = timed(lambda: epochs(1))
+    return found | {"accuracy_of_4": float((epochs(4).predict(X_test) == y_test).mean())}
+
+
+@step(2, 90, 20)
+def convnet():
+    """Seconds of a step."""
+    from gpussl.models.convnet import ConvNetClassifier
+
+    X, y, X_test, y_test = fashion()
+    few = twins()[0].asarray(np.where(np.arange(len(y)) < 500, twins()[0].to_numpy(y), -1))
+    n = 4 if IS_SMALL else 300
+    settings = {"channels": [8], "hidden": 16} if IS_SMALL else {}
+
+    def steps(n):
+        return ConvNetClassifier(n_steps=n, **settings).fit(X, few)
+
+    steps(n)
+    start = time.perf_counter()
+    model = steps(2 * n)
+    return {
+        "seconds_a_step": round((time.perf_counter() - start) / (2 * n), 5),
+        "accuracy": float((model.predict(X_test) == y_test).mean()),
+    }
+
+
+@step(2, 150, 60)
+def rows():
+    """The rows of `speed.py` in this process: ours and the peer's seconds and quality, one warm call and two others."""
+    modules = peers(), importlib.import_module("peers" if IS_SMALL else "peers_cuda")
+    names = ("kmeans-cuml", "knn-cuml", "logistic-2000-cuml", "logistic-60000-cuml", "permutations-cupy", "starts-cuml")
+    gpu = twins()[0]
+
+    def measure(name):
+        comparison, answers = modules[1].COMPARISONS[name], {}
+        data = [gpu.asarray(part) for part in comparison.data()]
+        for side in ("ours", "peer"):
+            work, seconds = getattr(comparison, side), []
+            work(*(part[: comparison.warm_up] for part in data))
+            for _ in range(1 if name in ("mlp-loop", "permutations-cupy") else 2):
+                gpu.synchronize()
+                start = time.perf_counter()
+                quality = work(*data)
+                gpu.synchronize()
+                seconds.append(time.perf_counter() - start)
+            answers[side] = [round(min(seconds), 4), float(quality() if callable(quality) else quality)]
+        return answers
+
+    known = [name for name in (*names, "mlp-loop") if name in modules[1].COMPARISONS and not IS_SMALL]
+    return each(**{name: functools.partial(measure, name) for name in known})
+
+
+@step(2, 60, 15)
+def copies():
+    """Bytes that gpussl copies between host and device in the main job, by stage; what cuML copies is not seen."""
+    import torch
+    from hydra import compose, initialize_config_dir
+
+    from gpussl import config, monitor, pipeline
+
+    gpu = twins()[0]
+    counted, stage = {}, ["before"]
+
+    def count(owner, name, way):
+        function = getattr(owner, name)
+
+        def counting(X, *args, **kwargs):
+            found = function(X, *args, **kwargs)
+            moved = isinstance(X, np.ndarray) != isinstance(found, np.ndarray) or isinstance(X, torch.Tensor)
+            if moved or IS_SMALL:
+                key = f"{stage[0]}: {way}"
+                counted[key] = counted.get(key, 0) + int(getattr(X, "nbytes", 0))
+            return found
+
+        setattr(owner, name, counting)
+        return functools.partial(setattr, owner, name, function)
+
+    undo = [count(gpu, "asarray", "there"), count(gpu, "to_numpy", "back"), count(torch.Tensor, "cpu", "back")]
+    begin = monitor.Monitor.stage
+
+    def named(self, name, twin):
+        stage[0] = name
+        return begin(self, name, twin)
+
+    monitor.Monitor.stage = named
+    try:
+        config.register()
+        overrides = ["+experiment=fashion_propagation", f"device={DEVICE}", "cache=null"]
+        overrides += ["data=digits", "cluster.n_clusters=20", "classifier=[logistic]"] if IS_SMALL else []
+        with initialize_config_dir(str(config.folder()), version_base="1.3"):
+            wanted = config.build(compose("config", overrides))
+        shutil.rmtree(SCRATCH / "copies", ignore_errors=True)
+        pipeline.run(wanted, SCRATCH / "copies")
+    finally:
+        monitor.Monitor.stage = begin
+        for restore in undo:
+            restore()
+    return {"bytes": counted}
+
+
+@step(2, 100, 60)
+def without_labels():
+    small = ("represent=[pixels]", "classifier.convnet.n_steps=4", "classifier.convnet.channels=[8]")
+    return job("without_labels", "+experiment=mnist_without_labels", *(small if IS_SMALL else ()))
+
+
+@step(2, 100, 60)
+def few_labels():
+    small = ("represent=[pixels]", "classifier.convnet.n_steps=4", "classifier.convnet.channels=[8]")
+    return job("few_labels", "+experiment=fashion_few_labels", *(small if IS_SMALL else ()))
+
+
+@step(2, 90, 30)
+def label_curve():
+    """Boosted trees by the study's number of labels: what a fit takes."""
+    from gpussl.models.xgboost import XGBClassifier
+
+    X, y, X_test, y_test = fashion()
+
+    def fit(n):
+        start = time.perf_counter()
+        model = XGBClassifier(n_estimators=20 if IS_SMALL else 10000).fit(X[:n], y[:n])
+        twins()[0].synchronize()
+        seconds = round(time.perf_counter() - start, 2)
+        return [seconds, model.n_iter_, float((model.predict(X_test) == y_test).mean())]
+
+    return each(**{f"labels_{n}": functools.partial(fit, n) for n in ((100,) if IS_SMALL else (600, 6000, 60000))})
+
+
+# The process that runs the steps, and the one that sees to it that all of them are
+
+
+def run_steps(part, names, deadline):
+    for name in names:
+        _, limit, expected, function = STEPS[name]
+        left = deadline - time.time()
+        if left < expected:
+            write(part, {"step": name, "ok": None, "skipped": f"{left:.0f} s left, {expected} expected"})
+            continue
+        write(part, {"step": name, "begun": True})
+        faulthandler.dump_traceback_later(min(limit, left + 5), exit=True)
+        start = time.perf_counter()
+        try:
+            found = {"ok": True} | function()
+        except Exception as error:
+            traceback.print_exc()
+            found = {"ok": False, "error": f"{type(error).__name__}: {str(error)[:1500]}"}
+        faulthandler.cancel_dump_traceback_later()
+        write(part, {"step": name, "seconds": round(time.perf_counter() - start, 1)} | found)
+        if not found["ok"] and any(sign in str(found) for sign in BROKEN):
+            os._exit(3)  # nothing more can be had of CUDA in this process
+
+
+def write(part, line):
+    text = json.dumps(line, default=str)
+    with (OUT / f"results-{part}.jsonl").open("a") as file:
+        file.write(text + "\n")
+    if "begun" not in line:
+        print("LEASE", text[:1500], file=sys.__stdout__, flush=True)
+
+
+def unfinished(part, names):
+    """The steps that have not ended yet; one that was begun and has not is said to have failed."""
+    path = OUT / f"results-{part}.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    ended = {line["step"] for line in lines if "begun" not in line}
+    for name in {line["step"] for line in lines} - ended:
+        write(part, {"step": name, "ok": False, "error": "the process ended: see the log"})
+        ended.add(name)
+    return [name for name in names if name not in ended]
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=inspect.getdoc(sys.modules[__name__]).split("\n")[0])
+    parser.add_argument("part", type=int, choices=(1, 2))
+    parser.add_argument("--seconds", type=float, default=300, help="in which steps may begin")
+    parser.add_argument("--only", nargs="*", help="steps, in place of all of the part")
+    parser.add_argument("--until", type=float, help=argparse.SUPPRESS)  # of the process that runs steps
+    given = parser.parse_args(arguments)
+    OUT.mkdir(parents=True, exist_ok=True)
+    names = given.only or [name for name, (part, *_) in STEPS.items() if part == given.part]
+    if given.until is not None:
+        with (OUT / f"log-{given.part}.txt").open("a") as log:
+            os.dup2(log.fileno(), 2)
+            with contextlib.redirect_stdout(log):
+                run_steps(given.part, names, given.until)
+        return
+    until = time.time() + given.seconds
+    while names:
+        command = [sys.executable, __file__, str(given.part), "--until", str(until), "--only", *names]
+        code = subprocess.run(command).returncode
+        left = unfinished(given.part, names)
+        if left == names:  # it could not even begin
+            write(given.part, {"step": names[0], "ok": False, "error": f"exit code {code}: see the log"})
+            left = names[1:]
+        names = left
+
+
+if __name__ == "__main__":
+    main()

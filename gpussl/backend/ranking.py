@@ -1,0 +1,42 @@
+"""Nearest neighbours told apart to the last digit: candidates compared in double precision, over the array API."""
+
+from array_api_compat import array_namespace
+
+from gpussl.arrays import BLOCK_BYTES, mean_row, row_blocks, squared_distances, squared_norms
+from gpussl.records import Array
+
+
+def rank(X: Array, queries: Array, candidates: Array, k: int, block_bytes: int = BLOCK_BYTES) -> tuple[Array, Array]:
+    """The k nearest to each of (m, d) queries of its candidates (m, c), rows of `X` (n, d), ties by index.
+
+    Differences of `block_bytes` are held at once.
+
+    Returns
+    -------
+    indices : (m, k) int array
+    squared : (m, k) float64 array
+        Their squared distances, ascending.
+    """
+    xp, c = array_namespace(X, queries), candidates.shape[1]
+    ranked, ascending = [], []
+    for rows in row_blocks(queries.shape[0], 8 * c * queries.shape[1], block_bytes):
+        names = xp.sort(candidates[rows, :], axis=1)
+        points = xp.reshape(xp.take(X, xp.reshape(names, (-1,)), axis=0), (names.shape[0], c, -1))
+        differences = xp.astype(points, xp.float64) - xp.astype(queries[rows, :], xp.float64)[:, None, :]
+        squared = xp.sum(differences * differences, axis=2)
+        order = xp.argsort(squared, axis=1, stable=True)[:, :k]
+        ranked.append(xp.take_along_axis(names, order, axis=1))
+        ascending.append(xp.take_along_axis(squared, order, axis=1))
+    return xp.concat(ranked), xp.concat(ascending)
+
+
+def search_in_double(X: Array, queries: Array, k: int) -> tuple[Array, Array]:
+    """The k nearest of (n, d) points to each of (m, d) queries, by double precision throughout; as `rank` has them."""
+    xp, mean = array_namespace(X, queries), mean_row(X)
+    points = xp.astype(X, xp.float64) - mean
+    norms, found = squared_norms(points), []
+    for rows in row_blocks(queries.shape[0], 16 * X.shape[0]):
+        block = xp.astype(queries[rows, :], xp.float64) - mean
+        squared = squared_distances(block, points, squared_norms(block), norms)
+        found.append(xp.argsort(squared, axis=1, stable=True)[:, :k])
+    return rank(X, queries, xp.concat(found), k)
