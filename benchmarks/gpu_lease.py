@@ -5,7 +5,8 @@
 
 Steps run one after another, what matters most first, each for as long as it may. One that fails is written down and
 the next begins; one that hangs, or leaves CUDA broken, ends the process, and another goes on after it. $OUT has a line
-a step in results-PART.jsonl and tracebacks in log-PART.txt. LEASE_DEVICE=cpu does all of it on a CPU, with small data.
+a step in results-PART.jsonl and tracebacks in log-PART.txt. LEASE_DEVICE=cpu does all of it on a CPU, with small data;
+LEASE_ONLY names steps, in place of all of the part, and LEASE_TESTS tests, as pytest's -k does.
 """
 
 import argparse
@@ -151,25 +152,6 @@ def versions():
     gpu = twins()[0]
     cuml = sys.modules.get("cuml")
     return found | {"twin": gpu.device_name(), "cuml": getattr(cuml, "__version__", None), "memory": gpu.memory()}
-
-
-@step(1, 150, 60)
-def tests():
-    """The project's tests that need a GPU; warnings of libraries newer than the pinned ones end none of them."""
-    chosen = ["tests/test_permutations.py"] if IS_SMALL else ["-m", "gpu", "-n", "14", "--dist", "worksteal"]
-    options = ["-v", "-p", "no:cacheprovider", "-o", "filterwarnings=", "--junitxml", str(OUT / "pytest.xml")]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-    with (OUT / "pytest.txt").open("w") as log, contextlib.suppress(subprocess.TimeoutExpired):
-        command = [sys.executable, "-m", "pytest", *chosen, *options]
-        subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, timeout=STEPS["tests"][1] - 10, env=environment)
-    lines = (OUT / "pytest.txt").read_text().splitlines()
-    failed = sorted({word for line in lines if "FAILED" in line for word in line.split() if "::" in word})
-    return {
-        "said": lines[-1] if lines else "",
-        "passed": sum("PASSED" in line for line in lines),
-        "failed": failed,
-        "ok": bool(lines) and " passed" in lines[-1] and "failed" not in lines[-1] and "error" not in lines[-1],
-    }
 
 
 @step(1, 60, 8)
@@ -337,6 +319,58 @@ def capture_while_sampled():
     return {"accuracy": float((model.predict(X_test) == y_test).mean()), "peak": peak()}
 
 
+@step(1, 150, 60)
+def tests():
+    """The project's tests that need a GPU; warnings of libraries newer than the pinned ones end none of them."""
+    chosen = ["tests/test_permutations.py"] if IS_SMALL else ["-m", "gpu", "-n", "14", "--dist", "worksteal"]
+    chosen += ["-k", os.environ["LEASE_TESTS"]] if "LEASE_TESTS" in os.environ else []
+    options = ["-v", "-p", "no:cacheprovider", "-o", "filterwarnings=", "--junitxml", str(OUT / "pytest.xml")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+    with (OUT / "pytest.txt").open("w") as log, contextlib.suppress(subprocess.TimeoutExpired):
+        command = [sys.executable, "-m", "pytest", *chosen, *options]
+        subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, timeout=STEPS["tests"][1] - 10, env=environment)
+    lines = (OUT / "pytest.txt").read_text().splitlines()
+    failed = sorted({word for line in lines if "FAILED" in line for word in line.split() if "::" in word})
+    return {
+        "said": lines[-1] if lines else "",
+        "passed": sum("PASSED" in line for line in lines),
+        "failed": failed,
+        "ok": bool(lines) and " passed" in lines[-1] and "failed" not in lines[-1] and "error" not in lines[-1],
+    }
+
+
+@step(1, 90, 25)
+def cold_start():
+    """Where the first seconds of a process go."""
+    script = """
+import json, time
+marks, start = {}, time.perf_counter()
+def mark(name):
+    global start
+    marks[name], start = round(time.perf_counter() - start, 2), time.perf_counter()
+import numpy as np, torch; mark("import torch")
+import torch._dynamo; mark("import what PyTorch's first optimizer imports")
+from gpussl import backend; twin = backend.select(DEVICE)[0]; mark("import the twin")
+X = twin.asarray(np.random.default_rng(0).random((4096, 64), dtype=np.float32)); twin.synchronize(); mark("first array")
+X @ X.T; twin.synchronize(); mark("first product")
+from gpussl.cluster import KMeans, kmeans_parallel; mark("import gpussl.cluster")
+points = kmeans_parallel(X, 200, np.random.default_rng(0)); twin.synchronize(); mark("first start of k-means")
+twin.kmeans(X, points[None, ...], 10, 1e-4); twin.synchronize(); mark("first k-means")
+KMeans(200).fit(X, 0); twin.synchronize(); mark("second k-means")
+from gpussl.models.mlp import MLPClassifier; mark("import gpussl.models")
+y = twin.asarray(np.arange(4096) % 10)
+for name in ("first", "second"):
+    MLPClassifier(max_epochs=1).fit(X, y); twin.synchronize(); mark(f"{name} MLP")
+print(json.dumps(marks))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script.replace("DEVICE", repr(DEVICE))], capture_output=True, text=True
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr[-1500:])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 # Part 2: Fashion-MNIST and MNIST
 
 
@@ -382,7 +416,7 @@ def kmeans():
     return {
         "inertia": fitted.inertia,
         "iterations": fitted.n_iter,
-        "seconds": timed(lambda: KMeans(N_CLUSTERS).fit(X, 0)),
+        "to_convergence": timed(lambda: KMeans(N_CLUSTERS).fit(X, 0)),
         "candidates": timed(lambda: start._draw_candidates(X, N_CLUSTERS, np.random.default_rng(0), 0.5, 5)),
         "start": timed(lambda: kmeans_parallel(X, N_CLUSTERS, np.random.default_rng(0))),
         "lloyd": timed(lambda: gpu.kmeans(X, points[None, ...], 300, 1e-4)),
@@ -438,7 +472,7 @@ def convnet():
 def rows():
     """The rows of `speed.py` in this process: ours and the peer's seconds and quality, one warm call and two others."""
     modules = peers(), importlib.import_module("peers" if IS_SMALL else "peers_cuda")
-    names = ("kmeans-cuml", "knn-cuml", "logistic-2000-cuml", "logistic-60000-cuml", "permutations-cupy", "starts-cuml")
+    names = ("kmeans-cuml", "knn-cuml", "logistic-2000-cuml", "logistic-60000-cuml", "permutations-cupy")
     gpu = twins()[0]
 
     def measure(name):
@@ -520,12 +554,18 @@ def few_labels():
     return job("few_labels", "+experiment=fashion_few_labels", *(small if IS_SMALL else ()))
 
 
+@step(2, 60, 15)
+def capped():
+    """The main job's clusters and linear models under a limit."""
+    return job("capped", "+experiment=fashion_propagation", "memory_limit=2GB", "classifier=[logistic]")
+
+
 @step(2, 90, 30)
 def label_curve():
     """Boosted trees by the study's number of labels: what a fit takes."""
     from gpussl.models.xgboost import XGBClassifier
 
-    X, y, X_test, y_test = fashion()
+    X, y, X_test, y_test = fashion() if IS_SMALL else map(twins()[0].asarray, peers().mnist())
 
     def fit(n):
         start = time.perf_counter()
@@ -584,7 +624,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=inspect.getdoc(sys.modules[__name__]).split("\n")[0])
     parser.add_argument("part", type=int, choices=(1, 2))
     parser.add_argument("--seconds", type=float, default=300, help="in which steps may begin")
-    parser.add_argument("--only", nargs="*", help="steps, in place of all of the part")
+    parser.add_argument("--only", nargs="*", default=os.environ.get("LEASE_ONLY", "").split())
     parser.add_argument("--until", type=float, help=argparse.SUPPRESS)  # of the process that runs steps
     given = parser.parse_args(arguments)
     OUT.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from gpussl import config, console, store
-from gpussl.errors import GpusslError
+from gpussl.errors import DeviceError, GpusslError
 from gpussl.report import FAILED
 
 INTERRUPTED = 130  # the exit code of a shell's program that Ctrl-C ended
@@ -37,6 +37,7 @@ def main(cfg: DictConfig) -> None:
         console.say(f"gpussl: interrupted; {folder} is not complete")
         sys.exit(INTERRUPTED)
     except Exception as error:
+        error = _told(error)
         if not in_sweep and not isinstance(error, (GpusslError, OSError)):
             raise
         console.say(f"gpussl: error: {error}")
@@ -46,6 +47,17 @@ def main(cfg: DictConfig) -> None:
             traceback.print_exception(error)
         # the other jobs go on; what failed is named when they are gathered
         store.write_text(folder / FAILED, f"{type(error).__name__}: {error}\n")
+
+
+def _told(error: Exception) -> Exception:
+    """The error itself; where an allocator found no memory, one that says what to do."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # CuPy's, PyTorch's
+        said = str(error).strip().splitlines() or ["out of memory"]
+        return DeviceError(
+            f"memory: expected enough for this run, found no more ({said[0]}); take fewer points or clusters, free "
+            "some, raise memory_limit, or add device=cpu"
+        )
+    return error
 
 
 if __name__ == "__main__":

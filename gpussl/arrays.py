@@ -76,9 +76,12 @@ def smallest_of_each_group(groups: Array, values: Array, n_groups: int) -> tuple
     return xp.take(order, xp.clip(start, 0, groups.shape[0] - 1)), size > 0
 
 
-def row_blocks(n_rows: int, row_bytes: int, block_bytes: int = BLOCK_BYTES) -> Iterator[slice]:
-    """Slices that cover `n_rows` rows in blocks of about `block_bytes`; an empty one where there are no rows."""
-    step = max(1, block_bytes // max(1, row_bytes))
+def row_blocks(n_rows: int, row_bytes: int, block_bytes: int | None = None) -> Iterator[slice]:
+    """Slices that cover `n_rows` rows in blocks of about `block_bytes`, or `BLOCK_BYTES`.
+
+    There is one, an empty one, where there are no rows.
+    """
+    step = max(1, (block_bytes or BLOCK_BYTES) // max(1, row_bytes))
     for start in range(0, max(1, n_rows), step):
         yield slice(start, min(start + step, n_rows))
 

@@ -1,6 +1,6 @@
 """Limits: what `memory_limit` does not allow is refused before the costly stages, wherever that can be known."""
 
-from types import ModuleType
+import math
 
 from array_api_compat import array_namespace
 
@@ -12,13 +12,21 @@ from gpussl.propagate import GraphPropagation
 from gpussl.records import UNLABELLED, Array, Dataset, TrainingSet
 from gpussl.rows import SHARE, in_gigabytes, is_mapped, refuse_beyond
 
+DEVICE_SHARE = 5  # times the points as float32 that a run takes on a GPU: k-means has them, and them less their mean
 
-def check_device(job: Job, twin: ModuleType) -> None:
-    """Raise ConfigError if there is a limit and the device does not work on rows that stay on disk."""
-    if job.memory_limit is not None and not twin.READS_IN_BLOCKS:
+
+def check_device(dataset: Dataset, room: int | None) -> None:
+    """Raise ConfigError if the data will not fit on a device with room for so many bytes, before they are put there.
+
+    None: points that do not fit stay on disk.
+    """
+    n, d = len(dataset.X_train) + len(dataset.X_test), math.prod(dataset.X_train.shape[1:])
+    needed = DEVICE_SHARE * 4 * n * d
+    if room is not None and needed > room:
         raise ConfigError(
-            f"memory_limit: expected it on the CPU, found {twin.device_name()} by device={job.device}; leave it out, "
-            "or add device=cpu"
+            f"data: expected room for at least {in_gigabytes(needed)} on the GPU, for {n:,} points of {d:,} features, "
+            f"found {room / 1e9:.1f}GB; take fewer points, free some or raise memory_limit, or add device=cpu and a "
+            "memory_limit there"
         )
 
 

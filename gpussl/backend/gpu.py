@@ -30,7 +30,7 @@ cupy.cuda.set_allocator(cupy.get_default_memory_pool().malloc)
 __all__ = [
     "DEVICE", "HDBSCAN", "HDBSCAN_COUNTS_ITSELF", "READS_IN_BLOCKS", "LogisticRegression",
     "asarray", "bincount", "device_name", "greedy_kmeans_plusplus", "kmeans", "memory", "nearest_neighbors", "release",
-    "sparse", "synchronize", "to_numpy", "umap",
+    "room", "sparse", "synchronize", "to_numpy", "umap",
 ]  # fmt: skip
 
 DEVICE = "cuda"  # as PyTorch and XGBoost call it
@@ -168,6 +168,17 @@ def synchronize() -> None:
 def release() -> None:
     """Give back memory that is kept for arrays to come, so that cuML, PyTorch and XGBoost find it free."""
     cupy.get_default_memory_pool().free_all_blocks()
+
+
+def room(memory_limit: int | None) -> int | None:
+    """Bytes that arrays may take on the device: what is free, and no more than a limit, which is kept from now on.
+
+    None, where points that do not fit stay on disk.
+    """
+    pool = cupy.get_default_memory_pool()
+    pool.set_limit(size=memory_limit or 0)  # 0: none
+    free = cupy.cuda.runtime.memGetInfo()[0] + pool.free_bytes()
+    return free if memory_limit is None else min(free, memory_limit)
 
 
 def memory() -> int:

@@ -2,14 +2,14 @@
 
 from array_api_compat import array_namespace
 
-from gpussl.arrays import BLOCK_BYTES, mean_row, row_blocks, squared_distances, squared_norms
+from gpussl.arrays import mean_row, row_blocks, squared_distances, squared_norms
 from gpussl.records import Array
 
 
-def rank(X: Array, queries: Array, candidates: Array, k: int, block_bytes: int = BLOCK_BYTES) -> tuple[Array, Array]:
+def rank(X: Array, queries: Array, candidates: Array, k: int, block_bytes: int | None = None) -> tuple[Array, Array]:
     """The k nearest to each of (m, d) queries of its candidates (m, c), rows of `X` (n, d), ties by index.
 
-    Differences of `block_bytes` are held at once.
+    Differences of `block_bytes` are held at once, or as many as `row_blocks` has them.
 
     Returns
     -------

@@ -1,0 +1,125 @@
+"""What networks share: averages of weights, steps as graphs, blocks."""
+
+import copy
+import gc
+import types
+
+import pytest
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from gpussl import tensors
+from gpussl.tensors import RunningAverage, captured
+
+
+def small_network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(5, 7), nn.BatchNorm1d(7), nn.ReLU(), nn.Linear(7, 3))
+
+
+def test_the_running_average_is_pytorchs_with_a_decay_that_rises():
+    learner = small_network().train()
+    average, expected = RunningAverage(learner, 0.8), AveragedModel(learner, use_buffers=True)
+    for step in range(1, 60):
+        with torch.no_grad():
+            learner(torch.randn(9, 5))  # moves the buffers
+            for weight in learner.parameters():
+                weight += torch.randn_like(weight)
+        average.update(learner)
+        expected.multi_avg_fn = get_ema_multi_avg_fn(min(0.8, (1 + step) / (10 + step)))
+        expected.update_parameters(learner)
+    for name, value in expected.module.state_dict().items():
+        if value.is_floating_point():
+            torch.testing.assert_close(average.module.state_dict()[name], value, rtol=0, atol=0)
+
+
+class FakeGraphs:
+    """CUDA's streams and graphs on a CPU: what is captured is done again at each replay."""
+
+    def __init__(self, monkeypatch):
+        self.settings, self.was_collecting, self.recorded = None, None, []
+        stream = types.SimpleNamespace(wait_stream=lambda other: None)
+        context = lambda *_: self  # noqa: E731
+        for name, value in {
+            "Stream": lambda: stream, "current_stream": lambda: stream, "stream": context, "CUDAGraph": lambda: self,
+            "graph": self.capture,
+        }.items():  # fmt: skip
+            monkeypatch.setattr(torch.cuda, name, value)
+
+    def capture(self, graph, **settings):
+        self.settings, self.was_collecting = settings, gc.isenabled()
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    def replay(self):
+        self.recorded.append("replay")
+
+
+class CudaTensor(torch.Tensor):
+    is_cuda = True
+
+
+def test_a_step_is_captured_and_leaves_the_network_as_it_was(monkeypatch):
+    graphs, network = FakeGraphs(monkeypatch), small_network().train()
+    before, seen = copy.deepcopy(network.state_dict()), []
+    argument = torch.randn(9, 5).as_subclass(CudaTensor)
+
+    def work(batch):
+        seen.append(batch)
+        network(batch)  # moves the buffers
+
+    replay = captured(work, argument, network)
+    for name, value in before.items():
+        if name != "1.num_batches_tracked":
+            expected = value if "running" not in name else None
+            assert expected is None or torch.equal(network.state_dict()[name], expected)
+    assert len(seen) == tensors.WARM_UPS + 1
+    assert graphs.settings == {"capture_error_mode": "thread_local"}  # another thread may ask for memory meanwhile
+    assert (graphs.was_collecting, gc.isenabled()) == (False, True)
+    other = torch.randn(9, 5)
+    replay(other)
+    assert graphs.recorded == ["replay"]
+    torch.testing.assert_close(seen[-1].as_subclass(torch.Tensor), other)  # where the graph reads it
+
+
+def test_what_fails_while_it_is_captured_leaves_garbage_to_be_collected(monkeypatch):
+    FakeGraphs(monkeypatch)
+
+    def work(batch):
+        if not gc.isenabled():
+            raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        captured(work, torch.zeros(3, 5).as_subclass(CudaTensor), small_network())
+    assert gc.isenabled()
+
+
+def test_on_a_cpu_a_step_is_what_it_is():
+    work = print
+    assert captured(work, torch.zeros(3), small_network()) is work
+
+
+@pytest.mark.gpu
+def test_a_captured_step_finds_the_slopes_of_each_batch():
+    network = small_network().cuda().train()
+    batches = torch.randn(4, 9, 5, device="cuda")
+
+    def find_slopes(batch):
+        network.zero_grad(set_to_none=True)
+        network(batch).square().mean().backward()
+
+    replay = captured(find_slopes, batches[0], network)
+    for batch in batches:
+        replay(batch)
+        found = [weight.grad.clone() for weight in network.parameters()]
+        plain = copy.deepcopy(network)
+        plain.zero_grad(set_to_none=True)
+        plain(batch).square().mean().backward()
+        for slope, weight in zip(found, plain.parameters(), strict=True):
+            torch.testing.assert_close(slope, weight.grad)
