@@ -87,10 +87,11 @@ def score_allocations(table: Array, n_points: int | None = None) -> Allocations:
         What accuracies are shares of, where points in no cluster are to count as wrong; the table's sum otherwise.
     """
     xp, twin = array_namespace(table), backend.of(table)
-    total = int(xp.sum(table))
+    on_host = twin.to_numpy(table)
+    total = int(on_host.sum())
     n_points = total if n_points is None else n_points
     if max(table.shape) > MAX_ENUMERATED:
-        ranking = [assignment(twin.to_numpy(table))]
+        ranking = [assignment(on_host)]
         return Allocations(ranking[0][1], ranking[0][0], n_points, "assignment", ranking)
     dtype = xp.int32 if total < 2**31 else xp.int64
     counts = np.zeros(total + 1, dtype=np.int64) if total < 2**24 else None  # finer than anyone could look at

@@ -6,6 +6,7 @@ import functools
 import gc
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from array_api_compat import array_namespace
@@ -54,7 +55,7 @@ def batch_multiple(device: str) -> int:
 
 def fast_products(device: str) -> torch.autocast:
     """A context in which a kind of device multiplies in the precision that is faster; weights and sums are float32."""
-    return torch.autocast(device, torch.bfloat16, multiplies_bfloat16(device))
+    return torch.autocast(device, torch.bfloat16, multiplies_bfloat16(device), cache_enabled=False)  # for `Captured`
 
 
 @contextlib.contextmanager
@@ -74,31 +75,52 @@ def _wake_backward(device: torch.device) -> None:
     (x * x).sum().backward()
 
 
-def captured(work: Callable[[Tensor], None], argument: Tensor, network: nn.Module) -> Callable[[Tensor], None]:
-    """`work`, for arguments like one that is given: on a GPU as one graph of kernels, which is started as a whole.
+class Captured:
+    """A function of tensors, on a GPU as graphs of kernels that are started as a whole: one for each of their shapes.
 
-    There a step of a small network is over before the host has started its kernels one by one. `work` must always do
-    the same to tensors that stay where they are. The network's weights and buffers are as they were before.
+    There a step of a small network is over before the host has started its kernels one by one.
+
+    Parameters
+    ----------
+    work : callable
+        It must always do the same to tensors that stay where they are: its arguments, which are copied to one place,
+        and whatever else it reads or writes. What it answers is overwritten by the next call.
+    network : torch.nn.Module
+        What it changes besides gradients: left as it was by the calls that capturing takes.
     """
-    if not argument.is_cuda:
-        return work
-    before, static = copy.deepcopy(network.state_dict()), argument.clone()
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(WARM_UPS):
-            work(static)
-    torch.cuda.current_stream().wait_stream(stream)
-    network.load_state_dict(before)  # in place
-    graph = torch.cuda.CUDAGraph()
-    with _no_garbage_collected(), torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        work(static)
 
-    def replay(argument: Tensor) -> None:
-        static.copy_(argument)
-        graph.replay()
+    def __init__(self, work: Callable[..., Any], network: nn.Module) -> None:
+        self.work, self.network = work, network
+        self._replays: dict[tuple[torch.Size, ...], Callable[..., Any]] = {}
 
-    return replay
+    def __call__(self, *arguments: Tensor) -> Any:
+        if not arguments[0].is_cuda:
+            return self.work(*arguments)
+        shapes = tuple(argument.shape for argument in arguments)
+        if shapes not in self._replays:
+            self._replays[shapes] = self._capture(arguments)
+        return self._replays[shapes](*arguments)
+
+    def _capture(self, arguments: tuple[Tensor, ...]) -> Callable[..., Any]:
+        before, static = copy.deepcopy(self.network.state_dict()), [argument.clone() for argument in arguments]
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UPS):
+                self.work(*static)
+        torch.cuda.current_stream().wait_stream(stream)
+        self.network.load_state_dict(before)  # in place
+        graph = torch.cuda.CUDAGraph()
+        with _no_garbage_collected(), torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            answer = self.work(*static)
+
+        def replay(*arguments: Tensor) -> Any:
+            for place, argument in zip(static, arguments, strict=True):
+                place.copy_(argument)
+            graph.replay()
+            return answer
+
+        return replay
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from gpussl import tensors
-from gpussl.tensors import RunningAverage, captured
+from gpussl.tensors import Captured, RunningAverage
 
 
 def small_network():
@@ -65,27 +65,28 @@ class CudaTensor(torch.Tensor):
     is_cuda = True
 
 
-def test_a_step_is_captured_and_leaves_the_network_as_it_was(monkeypatch):
+def test_a_step_is_captured_once_for_each_shape_and_leaves_the_network_as_it_was(monkeypatch):
     graphs, network = FakeGraphs(monkeypatch), small_network().train()
-    before, seen = copy.deepcopy(network.state_dict()), []
-    argument = torch.randn(9, 5).as_subclass(CudaTensor)
+    mean_before, means, seen = network[1].running_mean.clone(), [], []
 
-    def work(batch):
+    def work(batch, factor):
         seen.append(batch)
-        network(batch)  # moves the buffers
+        means.append(network[1].running_mean.clone())
+        return network(batch) * factor  # moves the buffers
 
-    replay = captured(work, argument, network)
-    for name, value in before.items():
-        if name != "1.num_batches_tracked":
-            expected = value if "running" not in name else None
-            assert expected is None or torch.equal(network.state_dict()[name], expected)
+    step, one = Captured(work, network), torch.ones(1)
+    first, second, other = (torch.randn(n, 5).as_subclass(CudaTensor) for n in (9, 9, 4))
+    answer = step(first, one)
     assert len(seen) == tensors.WARM_UPS + 1
+    assert torch.equal(means[-1], mean_before)  # when the graph was captured
+    assert not torch.equal(means[1], mean_before)
     assert graphs.settings == {"capture_error_mode": "thread_local"}  # another thread may ask for memory meanwhile
     assert (graphs.was_collecting, gc.isenabled()) == (False, True)
-    other = torch.randn(9, 5)
-    replay(other)
-    assert graphs.recorded == ["replay"]
-    torch.testing.assert_close(seen[-1].as_subclass(torch.Tensor), other)  # where the graph reads it
+    assert step(second, one) is answer  # which the graph overwrites
+    torch.testing.assert_close(seen[-1].as_subclass(torch.Tensor), second.as_subclass(torch.Tensor))  # read from there
+    assert step(other, one) is not answer
+    assert graphs.recorded == ["replay"] * 3
+    assert len(seen) == 2 * (tensors.WARM_UPS + 1)
 
 
 def test_what_fails_while_it_is_captured_leaves_garbage_to_be_collected(monkeypatch):
@@ -96,30 +97,32 @@ def test_what_fails_while_it_is_captured_leaves_garbage_to_be_collected(monkeypa
             raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError, match="out of memory"):
-        captured(work, torch.zeros(3, 5).as_subclass(CudaTensor), small_network())
+        Captured(work, small_network())(torch.zeros(3, 5).as_subclass(CudaTensor))
     assert gc.isenabled()
 
 
 def test_on_a_cpu_a_step_is_what_it_is():
-    work = print
-    assert captured(work, torch.zeros(3), small_network()) is work
+    assert Captured(lambda batch: batch + 1, small_network())(torch.zeros(3)).tolist() == [1, 1, 1]
 
 
 @pytest.mark.gpu
-def test_a_captured_step_finds_the_slopes_of_each_batch():
+def test_a_captured_step_finds_the_slopes_of_batches_of_each_size():
     network = small_network().cuda().train()
-    batches = torch.randn(4, 9, 5, device="cuda")
+    for weight in network.parameters():
+        weight.grad = torch.zeros_like(weight)
 
     def find_slopes(batch):
-        network.zero_grad(set_to_none=True)
+        for weight in network.parameters():
+            weight.grad.zero_()
         network(batch).square().mean().backward()
 
-    replay = captured(find_slopes, batches[0], network)
-    for batch in batches:
-        replay(batch)
-        found = [weight.grad.clone() for weight in network.parameters()]
+    step = Captured(find_slopes, network)
+    for n in (9, 4, 9, 6, 4):
+        batch = torch.randn(n, 5, device="cuda")
         plain = copy.deepcopy(network)
         plain.zero_grad(set_to_none=True)
         plain(batch).square().mean().backward()
-        for slope, weight in zip(found, plain.parameters(), strict=True):
-            torch.testing.assert_close(slope, weight.grad)
+        step(batch)
+        for found, expected in zip(network.parameters(), plain.parameters(), strict=True):
+            torch.testing.assert_close(found.grad, expected.grad)
+        torch.testing.assert_close(network[1].running_mean, plain[1].running_mean)

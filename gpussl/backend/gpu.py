@@ -4,11 +4,15 @@ The only file that imports them. Importing it raises ImportError where there is 
 learns so at once and not in the middle of a fit.
 """
 
+import contextlib
+from collections.abc import Iterator
+
 import cupy
 import numpy as np
 
 from gpussl.arrays import mean_row, squared_distances, squared_norms
-from gpussl.backend import kernels, seeding
+from gpussl.backend import kernels, logistic, seeding
+from gpussl.backend.blocks import row_slices
 from gpussl.backend.ranking import rank, search_in_double
 from gpussl.records import Array, OnProgress
 
@@ -19,7 +23,6 @@ import rmm
 from cuml.cluster import HDBSCAN, KMeans  # importing cuML needs a GPU
 from cuml.manifold import UMAP
 from cuml.neighbors import NearestNeighbors
-from cuml.solvers import QN
 from cupyx.scipy import sparse
 
 # Importing cuML gives CuPy an allocator that asks CUDA for each array. CuPy's own pool takes half the time of it where
@@ -36,40 +39,34 @@ __all__ = [
 DEVICE = "cuda"  # as PyTorch and XGBoost call it
 HDBSCAN_COUNTS_ITSELF = False  # whether a point is one of its own min_samples neighbours
 READS_IN_BLOCKS = False  # whether `kmeans` takes points that are made of rows on disk as they are asked for
-SPARE = 8  # neighbours more than are asked for, all of which are compared in double
+SPARE = 4  # neighbours more than are asked for, all of which are compared in double
+RANKED_BYTES = 2**28  # of the differences that are compared at once, or less where less is free
+BLOCKS_IN_FREE = 16  # such blocks that fit into what is free: a few arrays are as large for a moment
+SUMMED_ROWS = 2**14  # whose slopes are summed in single precision: more would lose digits
 ROUNDING = 16  # an error of a squared distance at most, in units of the last digit of the largest squared norms
 
 _count = cupy.ElementwiseKernel("S x", "raw int64 counts", "atomicAdd((unsigned long long*)&counts[x], 1ull)", "count")
 _greedy_seeds = cupy.RawKernel(kernels.GREEDY_SEEDS, "greedy_seeds")
 
 
-class LogisticRegression:
-    """Logistic regression with an L2 penalty by cuML's L-BFGS, which minimises what the CPU's does.
+class LogisticRegression(logistic.LogisticRegression):
+    """The CPU's, with the sums made on the GPU. cuML's own heeds no weights where there are more than two classes."""
 
-    It stops when no slope of the mean log-loss is more than `tol` times that loss. cuML's own estimator stops too when
-    the loss falls by less than a hundredth of `tol`, which for the CPU's is no reason.
-    """
+    @staticmethod
+    def _to_host(X: Array) -> np.ndarray:
+        return to_numpy(X)
 
-    def __init__(self, *, C: float = 1.0, max_iter: int = 100, tol: float = 1e-4) -> None:
-        self.C, self.max_iter, self.tol = C, max_iter, tol
+    @contextlib.contextmanager
+    def _adding(self, X: Array, y: Array, sample_weight: Array | None) -> Iterator[logistic.Add]:
+        def add(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+            there, loss, slopes = asarray(parameters), 0.0, 0.0
+            for rows in row_slices(X.shape[0], SUMMED_ROWS):
+                counted = None if sample_weight is None else sample_weight[rows]
+                of_rows = logistic.loss_and_slopes(X[rows], y[rows], counted, there)
+                loss, slopes = loss + of_rows[0], slopes + of_rows[1]
+            return float(loss), to_numpy(slopes)
 
-    def fit(self, X: Array, y: Array, sample_weight: Array | None = None) -> "LogisticRegression":
-        """Fit to (n, d) points and (n,) labels of k classes: `coef_` (k, d), or (1, d) for two; `intercept_` likewise.
-
-        Parameters
-        ----------
-        sample_weight : (n,) float array, optional
-            What each point's log-loss is multiplied by.
-        """
-        n, strength = X.shape[0], 1 / self.C
-        if sample_weight is not None:  # with a mean of 1 they are the same weights, whatever the penalty is divided by
-            share = n / float(cupy.sum(sample_weight, dtype=cupy.float64))
-            sample_weight, strength = (sample_weight * share).astype(X.dtype), strength * share
-        self.classes_ = to_numpy(cupy.unique(y))
-        solver = QN(loss="logistic", l2_strength=strength, max_iter=self.max_iter, tol=self.tol, delta=0.0)
-        solver.fit(X, y, sample_weight)
-        self.coef_, self.intercept_, self.n_iter_ = solver.coef_, solver.intercept_, int(solver.n_iter_)
-        return self
+        yield add
 
 
 def asarray(X: Array) -> Array:
@@ -141,7 +138,8 @@ def nearest_neighbors(X: Array, queries: Array, k: int) -> tuple[Array, Array]:
     shifted = points if queries is X else queries - mean
     n_asked = min(k + SPARE, n)
     found, candidates = NearestNeighbors(n_neighbors=n_asked, algorithm="brute").fit(points).kneighbors(shifted)
-    indices, squared = rank(X, queries, candidates, n_asked)
+    block_bytes = max(1, min(RANKED_BYTES, _free() // BLOCKS_IN_FREE))
+    indices, squared = rank(X, queries, candidates, n_asked, block_bytes)
     if n_asked < n:
         found = cupy.sort(found, axis=1).astype(cupy.float64) ** 2
         norms = squared_norms(points).max() + squared_norms(shifted)
@@ -175,10 +173,15 @@ def room(memory_limit: int | None) -> int | None:
 
     None, where points that do not fit stay on disk.
     """
+    cupy.get_default_memory_pool().set_limit(size=memory_limit or 0)  # 0: none
+    return _free()
+
+
+def _free() -> int:
+    """Bytes that arrays to come may take, by the device and by the limit."""
     pool = cupy.get_default_memory_pool()
-    pool.set_limit(size=memory_limit or 0)  # 0: none
-    free = cupy.cuda.runtime.memGetInfo()[0] + pool.free_bytes()
-    return free if memory_limit is None else min(free, memory_limit)
+    free, limit = cupy.cuda.runtime.memGetInfo()[0] + pool.free_bytes(), pool.get_limit()
+    return min(free, limit - pool.used_bytes()) if limit else free
 
 
 def memory() -> int:

@@ -15,7 +15,7 @@ from gpussl.gradients import OrientedGradients
 from gpussl.models.network import NetworkClassifier
 from gpussl.params import check, param
 from gpussl.records import UNLABELLED, OnProgress
-from gpussl.tensors import RunningAverage, as_images, batch_multiple, fast_products, image_shape_of
+from gpussl.tensors import Captured, RunningAverage, as_images, batch_multiple, fast_products, image_shape_of
 
 REPORT_STEPS = 25  # between two words to the progress bar
 N_ORIENTATIONS, BLUR = 8, 0.375  # of the gradients
@@ -122,28 +122,42 @@ class ConvNetClassifier(NetworkClassifier):
             learner.parameters(), self.learning_rate, momentum=0.9, weight_decay=self.weight_decay, nesterov=True
         )
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.n_steps)
-        bought, propagated, everything = self._streams(labels, groups)
+        *labelled, everything = self._streams(labels, groups)
         label_weights = torch.ones(len(labels), device=labels.device) if label_weights is None else label_weights
         label_weights = (
             label_weights / label_weights[labels != UNLABELLED].max()
         )  # a bought label, the surest, counts in full
-        thresholds = _Thresholds(len(self.classes_), labels.device)
+        thresholds = _Thresholds(len(self.classes_)).to(labels.device)
+        for weight in learner.parameters():
+            weight.grad = torch.zeros_like(weight)  # one for batches of all sizes
+
+        def look(rows: Tensor) -> tuple[Tensor, Tensor]:
+            with torch.no_grad():
+                scores = _forward(learner, weak(images[rows]))
+                return thresholds.decide(scores.softmax(dim=1))
+
+        def find_slopes(hardly: Tensor, much: Tensor, targets: Tensor, weights: Tensor) -> None:
+            optimizer.zero_grad(set_to_none=False)
+            changed = torch.cat([weak(images[hardly]), strong(images[much])])
+            losses = nn.functional.cross_entropy(_forward(learner, changed), targets, reduction="none")
+            (losses * weights).sum().backward()
+
+        look_at = Captured(look, nn.ModuleList([learner, thresholds]))
+        learn_from = Captured(find_slopes, learner)
         for step in range(1, self.n_steps + 1):
-            rows = next(bought)
-            parts = [(weak(images[rows]), labels[rows], label_weights[rows] / len(rows))]
-            if propagated is not None:
-                rows = next(propagated)
-                parts.append((weak(images[rows]), labels[rows], label_weights[rows] / self.batch_size))
-            note = ""
+            hardly, much, note = torch.cat([next(stream) for stream in labelled]), labels[:0], ""
+            targets, weights = labels[hardly], label_weights[hardly] / self.batch_size
             if self.unlabelled_ratio:
                 rows = next(everything)
-                seen, is_sure = thresholds.decide(_scores(learner, weak(images[rows])).softmax(dim=1))
+                seen, is_sure = look_at(rows)
                 n_sure = int(is_sure.sum())
                 n_changed = min(n_sure + -n_sure % batch_multiple(images.device.type), len(rows))
-                changed = torch.argsort(~is_sure, stable=True)[:n_changed]  # the others need not be seen changed
-                parts.append((strong(images[rows[changed]]), seen[changed], is_sure[changed] / len(rows)))
+                chosen = torch.argsort(~is_sure, stable=True)[:n_changed]  # the others need not be seen changed
+                much, targets = rows[chosen], torch.cat([targets, seen[chosen]])
+                weights = torch.cat([weights, is_sure[chosen] / len(rows)])
                 note = f"sure of {n_sure / len(rows):.0%}"
-            _step(learner, optimizer, parts)
+            learn_from(hardly, much, targets, weights)
+            optimizer.step()
             schedule.step()
             average.update(learner)
             if on_progress is not None and (step % REPORT_STEPS == 0 or step == self.n_steps):
@@ -151,10 +165,8 @@ class ConvNetClassifier(NetworkClassifier):
         self.network_.load_state_dict(average.module.state_dict())
         self.n_iter_ = self.n_steps
 
-    def _streams(
-        self, labels: Tensor, groups: np.ndarray | None
-    ) -> tuple[Iterator[Tensor], Iterator[Tensor] | None, Iterator[Tensor]]:
-        """Batches of points whose labels were bought, whose labels were propagated if there are any, and of all."""
+    def _streams(self, labels: Tensor, groups: np.ndarray | None) -> list[Iterator[Tensor]]:
+        """Batches of points whose labels were bought, of those whose were propagated if they count, and of all."""
         everything = torch.arange(len(labels), device=labels.device)
         is_labelled = labels != UNLABELLED
         is_bought = is_labelled
@@ -163,33 +175,37 @@ class ConvNetClassifier(NetworkClassifier):
         if not is_bought.any():
             is_bought = is_labelled
         bought, propagated = everything[is_bought], everything[is_labelled & ~is_bought]
+        streams = [_batches(bought, self.batch_size)]
         share = self.propagated_halved_at / (self.propagated_halved_at + len(bought))
         n_propagated = round(self.batch_size * share)
-        return (
-            _batches(bought, self.batch_size),
-            _batches(propagated, n_propagated) if len(propagated) and n_propagated else None,
-            _batches(everything, self.batch_size * self.unlabelled_ratio),
-        )
+        if len(propagated) and n_propagated:
+            streams.append(_batches(propagated, n_propagated))
+        return [*streams, _batches(everything, self.batch_size * self.unlabelled_ratio)]
 
 
-class _Thresholds:
+class _Thresholds(nn.Module):
     """How sure a network must be of each class: as it is on the average, times the class's share over the largest.
 
     Both are running averages over the batches.
     """
 
-    def __init__(self, n_classes: int, device: torch.device) -> None:
-        self.sureness = torch.tensor(1 / n_classes, device=device)
-        self.shares = torch.full((n_classes,), 1 / n_classes, device=device)
-        self.n_batches = 0
+    sureness: Tensor
+    shares: Tensor
+    n_batches: Tensor
+
+    def __init__(self, n_classes: int) -> None:
+        super().__init__()
+        self.register_buffer("sureness", torch.tensor(1 / n_classes))
+        self.register_buffer("shares", torch.full((n_classes,), 1 / n_classes))
+        self.register_buffer("n_batches", torch.zeros(()))
 
     def decide(self, probabilities: Tensor) -> tuple[Tensor, Tensor]:
         """(n, n_classes) -> the likeliest class of each (n,) and whether it is likely enough (n,)."""
         sureness, seen = probabilities.max(dim=1)
         self.n_batches += 1
-        new = 1 - min(MEMORY, self.n_batches / (9 + self.n_batches))
-        self.sureness = torch.lerp(self.sureness, sureness.mean(), new)
-        self.shares = torch.lerp(self.shares, probabilities.mean(dim=0), new)
+        new = 1 - (self.n_batches / (9 + self.n_batches)).clamp(max=MEMORY)
+        self.sureness.lerp_(sureness.mean(), new)
+        self.shares.lerp_(probabilities.mean(dim=0), new)
         return seen, sureness >= (self.sureness * self.shares / self.shares.max())[seen]
 
 
@@ -198,21 +214,11 @@ def _normalized(layer: nn.Conv2d) -> list[nn.Module]:
     return [layer, nn.BatchNorm2d(layer.out_channels), nn.ReLU()]
 
 
-def _scores(network: nn.Module, images: Tensor) -> Tensor:
-    """(n, 1, height, width) -> (n, n_classes), learning nothing."""
-    with torch.no_grad(), fast_products(images.device.type):
-        return network(images.flatten(1)).float()
-
-
-def _step(learner: nn.Module, optimizer: torch.optim.Optimizer, parts: list[tuple[Tensor, Tensor, Tensor]]) -> None:
-    """One step on parts of images, classes and weights: the weighted sum of their losses."""
-    images, targets, weights = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+def _forward(network: nn.Module, images: Tensor) -> Tensor:
+    """(n, 1, height, width) -> (n, n_classes)."""
     with fast_products(images.device.type):
-        outputs = learner(images.flatten(1))
-    loss = (nn.functional.cross_entropy(outputs.float(), targets, reduction="none") * weights).sum()
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    optimizer.step()
+        outputs = network(images.flatten(1))
+    return outputs.float()
 
 
 def _batches(indices: Tensor, size: int) -> Iterator[Tensor]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gpussl.models.network import NetworkClassifier
 from gpussl.params import check, param
-from gpussl.tensors import RunningAverage, captured, multiplies_bfloat16
+from gpussl.tensors import Captured, RunningAverage, multiplies_bfloat16
 
 POOL, WINDOWS = 2**22, 100  # the size of a pool of masks, and how many are taken of it until a new one is drawn
 
@@ -109,10 +109,10 @@ class MLPClassifier(NetworkClassifier):
                 loss = (losses * label_weights[batch]).mean()
             loss.backward()
 
-        find_slopes_at_once = captured(find_slopes, train[: self.batch_size], learner)
+        learn_from = Captured(find_slopes, learner)
         while True:
             for batch in self._epoch_batches(train):
-                find_slopes_at_once(batch)
+                learn_from(batch)
                 optimizer.step()
                 schedule.step()
                 average.update(learner)
