@@ -16,7 +16,6 @@ import faulthandler
 import functools
 import importlib
 import importlib.metadata
-import inspect
 import json
 import os
 import shutil
@@ -41,6 +40,7 @@ LIBRARIES = (
 )  # fmt: skip
 BROKEN = ("cudaError", "CUDA error", "illegal memory", "misaligned")
 STEPS = {}  # name -> (part, seconds it may take, seconds it takes, function)
+RUNNING = {}  # until: when the steps must have ended
 
 
 def step(part, limit, expected):
@@ -154,40 +154,78 @@ def versions():
     return found | {"twin": gpu.device_name(), "cuml": getattr(cuml, "__version__", None), "memory": gpu.memory()}
 
 
-@step(1, 60, 8)
-def clusterings():
-    """k-means from one start on both devices, twice on the GPU."""
-    from gpussl.cluster import KMeans, kmeans_parallel
-
-    X, k = blobs(N_SYNTHETIC, 100, 60), max(20, N_SYNTHETIC // 100)
-    starts = on_both(lambda X: kmeans_parallel(X, k, np.random.default_rng(0)), X)
-    made = [KMeans(k).fit(twin.asarray(X), 0) for twin in (*twins(), twins()[0])]
-    labels = [twin.to_numpy(fitted.labels) for twin, fitted in zip((*twins(), twins()[0]), made, strict=True)]
+@step(1, 190, 90)
+def tests():
+    """The project's tests that need a GPU; warnings of libraries newer than the pinned ones end none of them."""
+    chosen = ["tests/test_permutations.py"] if IS_SMALL else ["-m", "gpu", "-n", "14", "--dist", "worksteal"]
+    chosen += ["-k", os.environ["LEASE_TESTS"]] if "LEASE_TESTS" in os.environ else []
+    options = ["-v", "-p", "no:cacheprovider", "-o", "filterwarnings=", "--junitxml", str(OUT / "pytest.xml")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+    with (OUT / "pytest.txt").open("w") as log, contextlib.suppress(subprocess.TimeoutExpired):
+        command = [sys.executable, "-m", "pytest", *chosen, *options]
+        subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, timeout=STEPS["tests"][1] - 10, env=environment)
+    lines = (OUT / "pytest.txt").read_text().splitlines()
+    failed = sorted({word for line in lines if "FAILED" in line for word in line.split() if "::" in word})
     return {
-        "same_start": bool(np.array_equal(starts[0][0], starts[1][0])),
-        "inertia_over_the_cpus": made[0].inertia / made[1].inertia,
-        "iterations": [fitted.n_iter for fitted in made],
-        "labels_that_agree": share(labels[0], labels[1]),
-        "labels_of_two_runs": share(labels[0], labels[2]),
-        "ok": abs(made[0].inertia / made[1].inertia - 1) < 0.005,
+        "said": lines[-1] if lines else "",
+        "passed": sum("PASSED" in line for line in lines),
+        "failed": failed,
+        "ok": bool(lines) and " passed" in lines[-1] and "failed" not in lines[-1] and "error" not in lines[-1],
     }
 
 
-@step(1, 60, 5)
-def neighbors():
-    """Neighbours of both twins; in clumps, small distances lie between large coordinates."""
-    found, X = {}, blobs(N_SYNTHETIC // 4, 50, 60)
-    for name, points in {"blobs": X, "clumps": (X[:, :12] * 1e-3 + 50).astype(np.float32)}.items():
-        indices = []
-        for twin in twins():
-            made = twin.nearest_neighbors(twin.asarray(points), twin.asarray(points[:500]), 11)
-            indices.append(twin.to_numpy(made[0]))
-        same = [len(set(a) & set(b)) for a, b in zip(indices[0].tolist(), indices[1].tolist(), strict=True)]
-        found[name] = sum(same) / indices[0].size
-    return found | {"ok": min(found.values()) > 0.999}
+@step(1, 90, 25)
+def cold_start():
+    """Where the first seconds of a process go."""
+    script = """
+import json, time
+marks, start = {}, time.perf_counter()
+def mark(name):
+    global start
+    marks[name], start = round(time.perf_counter() - start, 2), time.perf_counter()
+import numpy as np, torch; mark("import torch")
+import torch._dynamo; mark("import what PyTorch's first optimizer imports")
+from gpussl import backend; twin = backend.select(DEVICE)[0]; mark("import the twin")
+X = twin.asarray(np.random.default_rng(0).random((4096, 64), dtype=np.float32)); twin.synchronize(); mark("first array")
+X @ X.T; twin.synchronize(); mark("first product")
+from gpussl.cluster import KMeans, kmeans_parallel; mark("import gpussl.cluster")
+points = kmeans_parallel(X, 200, np.random.default_rng(0)); twin.synchronize(); mark("first start of k-means")
+twin.kmeans(X, points[None, ...], 10, 1e-4); twin.synchronize(); mark("first k-means")
+KMeans(200).fit(X, 0); twin.synchronize(); mark("second k-means")
+from gpussl.models.mlp import MLPClassifier; mark("import gpussl.models")
+y = twin.asarray(np.arange(4096) % 10)
+for name in ("first", "second"):
+    MLPClassifier(max_epochs=1).fit(X, y); twin.synchronize(); mark(f"{name} MLP")
+print(json.dumps(marks))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script.replace("DEVICE", repr(DEVICE))], capture_output=True, text=True
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr[-1500:])
+    return json.loads(done.stdout.splitlines()[-1])
 
 
-@step(1, 90, 20)
+@step(1, 45, 6)
+def allocations():
+    """All of 10!, 11! and 12!, from a table on the device; the same on both."""
+    from gpussl.permutations import contingency, score_allocations
+
+    gpu, cpu = twins()
+    rng, found = np.random.default_rng(0), {}
+    for shape in ((8, 10), (10, 8), (10, 10)):
+        table = rng.integers(0, 99, shape)
+        made = [score_allocations(twin.asarray(table)) for twin in (gpu, cpu)]
+        found[f"{shape} agree"] = made[0].ranking == made[1].ranking and bool((made[0].counts == made[1].counts).all())
+    for k in (7,) if IS_SMALL else (10, 11, 12):
+        classes = rng.integers(0, k, 10_000)
+        clusters = np.where(rng.random(10_000) < 0.5, classes, rng.integers(0, k, 10_000))
+        table = contingency(gpu.asarray(clusters), gpu.asarray(classes), k, k)
+        found[f"{k}!"] = timed(functools.partial(score_allocations, table), 9)
+    return found | {"ok": all(value for name, value in found.items() if "agree" in name)}
+
+
+@step(1, 90, 45)
 def classifiers():
     from gpussl.models.convnet import ConvNetClassifier
     from gpussl.models.knn import KNeighborsClassifier
@@ -225,7 +263,40 @@ def classifiers():
     )
 
 
-@step(1, 60, 10)
+@step(1, 60, 12)
+def clusterings():
+    """k-means from one start on both devices, twice on the GPU."""
+    from gpussl.cluster import KMeans, kmeans_parallel
+
+    X, k = blobs(N_SYNTHETIC, 100, 60), max(20, N_SYNTHETIC // 100)
+    starts = on_both(lambda X: kmeans_parallel(X, k, np.random.default_rng(0)), X)
+    made = [KMeans(k).fit(twin.asarray(X), 0) for twin in (*twins(), twins()[0])]
+    labels = [twin.to_numpy(fitted.labels) for twin, fitted in zip((*twins(), twins()[0]), made, strict=True)]
+    return {
+        "same_start": bool(np.array_equal(starts[0][0], starts[1][0])),
+        "inertia_over_the_cpus": made[0].inertia / made[1].inertia,
+        "iterations": [fitted.n_iter for fitted in made],
+        "labels_that_agree": share(labels[0], labels[1]),
+        "labels_of_two_runs": share(labels[0], labels[2]),
+        "ok": abs(made[0].inertia / made[1].inertia - 1) < 0.005,
+    }
+
+
+@step(1, 60, 5)
+def neighbors():
+    """Neighbours of both twins; in clumps, small distances lie between large coordinates."""
+    found, X = {}, blobs(N_SYNTHETIC // 4, 50, 60)
+    for name, points in {"blobs": X, "clumps": (X[:, :12] * 1e-3 + 50).astype(np.float32)}.items():
+        indices = []
+        for twin in twins():
+            made = twin.nearest_neighbors(twin.asarray(points), twin.asarray(points[:500]), 11)
+            indices.append(twin.to_numpy(made[0]))
+        same = [len(set(a) & set(b)) for a, b in zip(indices[0].tolist(), indices[1].tolist(), strict=True)]
+        found[name] = sum(same) / indices[0].size
+    return found | {"ok": min(found.values()) > 0.999}
+
+
+@step(1, 60, 20)
 def stages():
     """Choices, mixtures, representations, the graph."""
     from sklearn.metrics import adjusted_rand_score
@@ -285,25 +356,6 @@ def stages():
     )
 
 
-@step(1, 45, 6)
-def allocations():
-    """All of 10!, 11! and 12!, from a table on the device; the same on both."""
-    from gpussl.permutations import contingency, score_allocations
-
-    gpu, cpu = twins()
-    rng, found = np.random.default_rng(0), {}
-    for shape in ((8, 10), (10, 8), (10, 10)):
-        table = rng.integers(0, 99, shape)
-        made = [score_allocations(twin.asarray(table)) for twin in (gpu, cpu)]
-        found[f"{shape} agree"] = made[0].ranking == made[1].ranking and bool((made[0].counts == made[1].counts).all())
-    for k in (7,) if IS_SMALL else (10, 11, 12):
-        classes = rng.integers(0, k, 10_000)
-        clusters = np.where(rng.random(10_000) < 0.5, classes, rng.integers(0, k, 10_000))
-        table = contingency(gpu.asarray(clusters), gpu.asarray(classes), k, k)
-        found[f"{k}!"] = timed(functools.partial(score_allocations, table), 9)
-    return found | {"ok": all(value for name, value in found.items() if "agree" in name)}
-
-
 @step(1, 45, 8)
 def capture_while_sampled():
     """A graph of kernels is captured while a thread asks for the memory in use, as in every stage."""
@@ -318,58 +370,6 @@ def capture_while_sampled():
             model = MLPClassifier(max_epochs=4, hidden_layer_sizes=[64] * 6, random_state=seed).fit(X, y)
     monitor.SAMPLE_SECONDS = seconds
     return {"accuracy": float((model.predict(X_test) == y_test).mean()), "peak": peak()}
-
-
-@step(1, 150, 60)
-def tests():
-    """The project's tests that need a GPU; warnings of libraries newer than the pinned ones end none of them."""
-    chosen = ["tests/test_permutations.py"] if IS_SMALL else ["-m", "gpu", "-n", "14", "--dist", "worksteal"]
-    chosen += ["-k", os.environ["LEASE_TESTS"]] if "LEASE_TESTS" in os.environ else []
-    options = ["-v", "-p", "no:cacheprovider", "-o", "filterwarnings=", "--junitxml", str(OUT / "pytest.xml")]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-    with (OUT / "pytest.txt").open("w") as log, contextlib.suppress(subprocess.TimeoutExpired):
-        command = [sys.executable, "-m", "pytest", *chosen, *options]
-        subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, timeout=STEPS["tests"][1] - 10, env=environment)
-    lines = (OUT / "pytest.txt").read_text().splitlines()
-    failed = sorted({word for line in lines if "FAILED" in line for word in line.split() if "::" in word})
-    return {
-        "said": lines[-1] if lines else "",
-        "passed": sum("PASSED" in line for line in lines),
-        "failed": failed,
-        "ok": bool(lines) and " passed" in lines[-1] and "failed" not in lines[-1] and "error" not in lines[-1],
-    }
-
-
-@step(1, 90, 25)
-def cold_start():
-    """Where the first seconds of a process go."""
-    script = """
-import json, time
-marks, start = {}, time.perf_counter()
-def mark(name):
-    global start
-    marks[name], start = round(time.perf_counter() - start, 2), time.perf_counter()
-import numpy as np, torch; mark("import torch")
-import torch._dynamo; mark("import what PyTorch's first optimizer imports")
-from gpussl import backend; twin = backend.select(DEVICE)[0]; mark("import the twin")
-X = twin.asarray(np.random.default_rng(0).random((4096, 64), dtype=np.float32)); twin.synchronize(); mark("first array")
-X @ X.T; twin.synchronize(); mark("first product")
-from gpussl.cluster import KMeans, kmeans_parallel; mark("import gpussl.cluster")
-points = kmeans_parallel(X, 200, np.random.default_rng(0)); twin.synchronize(); mark("first start of k-means")
-twin.kmeans(X, points[None, ...], 10, 1e-4); twin.synchronize(); mark("first k-means")
-KMeans(200).fit(X, 0); twin.synchronize(); mark("second k-means")
-from gpussl.models.mlp import MLPClassifier; mark("import gpussl.models")
-y = twin.asarray(np.arange(4096) % 10)
-for name in ("first", "second"):
-    MLPClassifier(max_epochs=1).fit(X, y); twin.synchronize(); mark(f"{name} MLP")
-print(json.dumps(marks))
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", script.replace("DEVICE", repr(DEVICE))], capture_output=True, text=True
-    )
-    if done.returncode:
-        raise RuntimeError(done.stderr[-1500:])
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 # Part 2: Fashion-MNIST and MNIST
@@ -402,9 +402,90 @@ def job(name, *overrides):
     }
 
 
+@step(2, 100, 40)
+def few_labels():
+    return job("few_labels", "+experiment=fashion_few_labels")
+
+
+@step(2, 100, 40)
+def without_labels():
+    return job("without_labels", "+experiment=mnist_without_labels", *(["represent=[pca]"] if IS_SMALL else []))
+
+
+@step(2, 60, 15)
+def capped():
+    """The main job's clusters and linear models under a limit."""
+    return job("capped", "+experiment=fashion_propagation", "memory_limit=2GB", "classifier=[logistic]")
+
+
+@step(2, 90, 30)
+def label_curve():
+    """Boosted trees by the study's number of labels: what a fit takes."""
+    from gpussl.models.xgboost import XGBClassifier
+
+    X, y, X_test, y_test = fashion() if IS_SMALL else map(twins()[0].asarray, peers().mnist())
+
+    def fit(n):
+        start = time.perf_counter()
+        model = XGBClassifier(n_estimators=20 if IS_SMALL else 10000).fit(X[:n], y[:n])
+        twins()[0].synchronize()
+        seconds = round(time.perf_counter() - start, 2)
+        return [seconds, model.n_iter_, float((model.predict(X_test) == y_test).mean())]
+
+    return each(**{f"labels_{n}": functools.partial(fit, n) for n in ((100,) if IS_SMALL else (600, 6000, 60000))})
+
+
 @step(2, 120, 30)
 def main_job():
     return job("main", "+experiment=fashion_propagation")
+
+
+@step(2, 150, 50)
+def rows():
+    """The rows of `speed.py` in this process: ours and the peer's seconds and quality, one warm call and two others."""
+    modules = peers(), importlib.import_module("peers" if IS_SMALL else "peers_cuda")
+    names = ("kmeans-cuml", "knn-cuml", "logistic-2000-cuml", "logistic-60000-cuml", "permutations-cupy")
+    gpu = twins()[0]
+
+    def measure(name):
+        comparison, answers = modules[1].COMPARISONS[name], {}
+        data = [gpu.asarray(part) for part in comparison.data()]
+        for side in ("ours", "peer"):
+            work, seconds = getattr(comparison, side), []
+            work(*(part[: comparison.warm_up] for part in data))
+            for _ in range(1 if name in ("mlp-loop", "permutations-cupy") else 2):
+                gpu.synchronize()
+                start = time.perf_counter()
+                quality = work(*data)
+                gpu.synchronize()
+                seconds.append(time.perf_counter() - start)
+            answers[side] = [round(min(seconds), 4), float(quality() if callable(quality) else quality)]
+        return answers
+
+    known = [name for name in (*names, "mlp-loop") if name in modules[1].COMPARISONS and not IS_SMALL]
+    return each(**{name: functools.partial(measure, name) for name in known})
+
+
+@step(2, 300, 40)
+def studies():
+    """Both studies with one seed, sweep by sweep, as far as the time goes: jobs finished, and their seconds."""
+    peers()  # finds the folder
+    until, found = RUNNING["until"] - 5, {}
+    sweeps = [sweep for sweep in importlib.import_module("studies").SWEEPS if not sweep.full]
+    sweeps.sort(key=lambda sweep: sweep.table != "A4")  # boosted trees first: of them least is known
+    for sweep in [sweep for sweep in sweeps if sweep.table == "A3"] if IS_SMALL else sweeps:
+        if time.time() >= until:
+            break
+        folder = SCRATCH / sweep.name
+        shutil.rmtree(folder, ignore_errors=True)
+        command = [sys.executable, "-m", "gpussl", "-m", f"+experiment={sweep.experiment}", *sweep.overrides, "seed=0"]
+        command += [f"device={DEVICE}", f"hydra.sweep.dir={folder}", *(["data=digits"] if IS_SMALL else [])]
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(command, capture_output=True, timeout=max(1, min(until - time.time(), 600)))
+        manifests = [json.loads(path.read_text()) for path in folder.glob("*/manifest.json")]
+        is_whole = (folder / "summary.csv").exists()
+        found[sweep.name] = [is_whole, len(manifests), round(sum(item["seconds"] for item in manifests), 1)]
+    return {"sweeps": found, "ok": any(is_whole for is_whole, *_ in found.values())}
 
 
 @step(2, 60, 15)
@@ -470,32 +551,6 @@ def convnet():
     }
 
 
-@step(2, 150, 60)
-def rows():
-    """The rows of `speed.py` in this process: ours and the peer's seconds and quality, one warm call and two others."""
-    modules = peers(), importlib.import_module("peers" if IS_SMALL else "peers_cuda")
-    names = ("kmeans-cuml", "knn-cuml", "logistic-2000-cuml", "logistic-60000-cuml", "permutations-cupy")
-    gpu = twins()[0]
-
-    def measure(name):
-        comparison, answers = modules[1].COMPARISONS[name], {}
-        data = [gpu.asarray(part) for part in comparison.data()]
-        for side in ("ours", "peer"):
-            work, seconds = getattr(comparison, side), []
-            work(*(part[: comparison.warm_up] for part in data))
-            for _ in range(1 if name in ("mlp-loop", "permutations-cupy") else 2):
-                gpu.synchronize()
-                start = time.perf_counter()
-                quality = work(*data)
-                gpu.synchronize()
-                seconds.append(time.perf_counter() - start)
-            answers[side] = [round(min(seconds), 4), float(quality() if callable(quality) else quality)]
-        return answers
-
-    known = [name for name in (*names, "mlp-loop") if name in modules[1].COMPARISONS and not IS_SMALL]
-    return each(**{name: functools.partial(measure, name) for name in known})
-
-
 @step(2, 60, 15)
 def copies():
     """Bytes that gpussl copies between host and device in the main job, by stage; what cuML copies is not seen."""
@@ -544,43 +599,11 @@ def copies():
     return {"bytes": counted}
 
 
-@step(2, 100, 60)
-def without_labels():
-    return job("without_labels", "+experiment=mnist_without_labels", *(["represent=[pca]"] if IS_SMALL else []))
-
-
-@step(2, 100, 60)
-def few_labels():
-    return job("few_labels", "+experiment=fashion_few_labels")
-
-
-@step(2, 60, 15)
-def capped():
-    """The main job's clusters and linear models under a limit."""
-    return job("capped", "+experiment=fashion_propagation", "memory_limit=2GB", "classifier=[logistic]")
-
-
-@step(2, 90, 30)
-def label_curve():
-    """Boosted trees by the study's number of labels: what a fit takes."""
-    from gpussl.models.xgboost import XGBClassifier
-
-    X, y, X_test, y_test = fashion() if IS_SMALL else map(twins()[0].asarray, peers().mnist())
-
-    def fit(n):
-        start = time.perf_counter()
-        model = XGBClassifier(n_estimators=20 if IS_SMALL else 10000).fit(X[:n], y[:n])
-        twins()[0].synchronize()
-        seconds = round(time.perf_counter() - start, 2)
-        return [seconds, model.n_iter_, float((model.predict(X_test) == y_test).mean())]
-
-    return each(**{f"labels_{n}": functools.partial(fit, n) for n in ((100,) if IS_SMALL else (600, 6000, 60000))})
-
-
 # The process that runs the steps, and the one that sees to it that all of them are
 
 
 def run_steps(part, names, deadline):
+    RUNNING["until"] = deadline
     for name in names:
         _, limit, expected, function = STEPS[name]
         left = deadline - time.time()
@@ -621,7 +644,7 @@ def unfinished(part, names):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=inspect.getdoc(sys.modules[__name__]).split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("part", type=int, choices=(1, 2))
     parser.add_argument("--seconds", type=float, default=300, help="in which steps may begin")
     parser.add_argument("--only", nargs="*", default=os.environ.get("LEASE_ONLY", "").split())
