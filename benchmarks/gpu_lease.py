@@ -40,7 +40,7 @@ LIBRARIES = (
 )  # fmt: skip
 BROKEN = ("cudaError", "CUDA error", "illegal memory", "misaligned")
 STEPS = {}  # name -> (part, seconds it may take, seconds it takes, function)
-RUNNING = {}  # until: when the steps must have ended
+RUNNING = {}  # until: when the steps must have ended; seconds: what a process that a step starts may take
 
 
 def step(part, limit, expected):
@@ -123,6 +123,13 @@ def share(a, b):
     return round(float(np.mean(np.asarray(a) == np.asarray(b))), 5)
 
 
+def require(holds, found):
+    """What was found, if it is as it should be."""
+    if not holds:
+        raise RuntimeError(f"not as on the CPU: {found}")
+    return found
+
+
 def each(**parts):
     """What each part answers, or its error: one that fails does not keep the others from being tried."""
     found, is_ok = {}, True
@@ -163,7 +170,7 @@ def tests():
     environment = os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
     with (OUT / "pytest.txt").open("w") as log, contextlib.suppress(subprocess.TimeoutExpired):
         command = [sys.executable, "-m", "pytest", *chosen, *options]
-        subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, timeout=STEPS["tests"][1] - 10, env=environment)
+        subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, timeout=RUNNING["seconds"], env=environment)
     lines = (OUT / "pytest.txt").read_text().splitlines()
     failed = sorted({word for line in lines if "FAILED" in line for word in line.split() if "::" in word})
     return {
@@ -198,9 +205,8 @@ for name in ("first", "second"):
     MLPClassifier(max_epochs=1).fit(X, y); twin.synchronize(); mark(f"{name} MLP")
 print(json.dumps(marks))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", script.replace("DEVICE", repr(DEVICE))], capture_output=True, text=True
-    )
+    command = [sys.executable, "-c", script.replace("DEVICE", repr(DEVICE))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=RUNNING["seconds"])
     if done.returncode:
         raise RuntimeError(done.stderr[-1500:])
     return json.loads(done.stdout.splitlines()[-1])
@@ -241,7 +247,8 @@ def classifiers():
 
     def accuracies(model, y=y):
         of_gpu, of_cpu, seconds = on_both(lambda X, y, Q: model.fit(X, y).predict(Q), X, y, X_test)
-        return {"accuracy": [share(of[0], y_test) for of in (of_gpu, of_cpu)]} | seconds
+        found = [share(of[0], y_test) for of in (of_gpu, of_cpu)]
+        return require(abs(found[0] - found[1]) < 0.03, {"accuracy": found} | seconds)
 
     def weighted():
         """Points of weight 2 count as two points."""
@@ -250,7 +257,8 @@ def classifiers():
         twice = twins()[0].asarray(np.r_[np.arange(200), np.arange(100)])
         fits = [LogisticRegression(tol=1e-6, max_iter=1000).fit(X, y, weights=weights)]
         fits += [LogisticRegression(tol=1e-6, max_iter=1000).fit(X[twice], y[twice])]
-        return float(abs(fits[0].coef_ - fits[1].coef_).max())
+        largest_difference = float(abs(fits[0].coef_ - fits[1].coef_).max())
+        return require(largest_difference < 0.01, largest_difference)
 
     return each(
         logistic=lambda: accuracies(LogisticRegression()),
@@ -320,16 +328,18 @@ def stages():
             return selection.select(X, clustering, 0, lambda points: y[points])
 
         of_gpu, of_cpu, _ = on_both(choose, X, y, start.centroids, start.labels, start.distances)
-        return f"{len(set(of_gpu[0].tolist()) & set(of_cpu[0].tolist()))} of {len(of_cpu[0])}"
+        n_same, n = len(set(of_gpu[0].tolist()) & set(of_cpu[0].tolist())), len(of_cpu[0])
+        return require(n_same > 0.9 * n, f"{n_same} of {n}")
 
-    def made(representation):
+    def made(representation, at_most=1e-4):
         of_gpu, of_cpu, seconds = on_both(lambda *parts: representation.fit_transform(*parts, 0), X, X_test)
         apart = [float(np.abs(np.abs(a) - np.abs(b)).max()) for a, b in zip(of_gpu, of_cpu, strict=True)]
-        return {"largest_difference": max(apart)} | seconds
+        return require(max(apart) < at_most, {"largest_difference": max(apart)} | seconds)
 
     def agree(clusterer):
         of_gpu, of_cpu, seconds = on_both(lambda X: clusterer.fit(PCA(10).fit_transform(X, X, 0)[0], 0).labels, X)
-        return {"adjusted_rand": round(adjusted_rand_score(of_gpu[0], of_cpu[0]), 4)} | seconds
+        found = round(adjusted_rand_score(of_gpu[0], of_cpu[0]), 4)
+        return require(found > 0.9, {"adjusted_rand": found} | seconds)
 
     def spread(X, indices, targets):
         graph = neighbor_graph(X, 10)
@@ -339,7 +349,8 @@ def stages():
         labelled = np.arange(0, 1000, 20)
         of_gpu, of_cpu, seconds = on_both(spread, X, labelled, np.eye(10)[y[labelled]])
         apart = [float(np.abs(a - b).max()) for a, b in zip(of_gpu, of_cpu, strict=True)]
-        return {"largest_differences": apart, "classes": share(of_gpu[0].argmax(1), of_cpu[0].argmax(1))} | seconds
+        same = share(of_gpu[0].argmax(1), of_cpu[0].argmax(1))
+        return require(max(apart) < 1e-4, {"largest_differences": apart, "classes": same} | seconds)
 
     return each(
         graph=graph,
@@ -352,7 +363,7 @@ def stages():
         pca=lambda: made(PCA(10)),
         deskew=lambda: made(Deskew()),
         hog=lambda: made(HOG(n_cells=4)),
-        autoencoder=lambda: made(Autoencoder(hidden_layer_sizes=[32], max_epochs=2)),
+        autoencoder=lambda: made(Autoencoder(hidden_layer_sizes=[32], max_epochs=2), at_most=0.1),
     )
 
 
@@ -385,7 +396,7 @@ def job(name, *overrides):
         command += ["classifier.mlp.max_epochs=1"] if name == "main" else []
         command += ["classifier.convnet.n_steps=4", "classifier.convnet.channels=[8]"] if "labels" in name else []
     start = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=RUNNING["seconds"])
     seconds = time.perf_counter() - start
     if done.returncode:
         raise RuntimeError(f"exit code {done.returncode}: {done.stderr[-1500:]}")
@@ -444,12 +455,12 @@ def main_job():
 def rows():
     """The rows of `speed.py` in this process: ours and the peer's seconds and quality, one warm call and two others."""
     modules = peers(), importlib.import_module("peers" if IS_SMALL else "peers_cuda")
-    names = ("kmeans-cuml", "knn-cuml", "logistic-2000-cuml", "logistic-60000-cuml", "permutations-cupy")
+    names = ("kmeans-cuml", "knn-cuml", "logistic-2000-cuml", "logistic-60000-cuml", "permutations-cupy", "mlp-loop")
     gpu = twins()[0]
 
     def measure(name):
         comparison, answers = modules[1].COMPARISONS[name], {}
-        data = [gpu.asarray(part) for part in comparison.data()]
+        data = fashion() if IS_SMALL else [gpu.asarray(part) for part in comparison.data()]
         for side in ("ours", "peer"):
             work, seconds = getattr(comparison, side), []
             work(*(part[: comparison.warm_up] for part in data))
@@ -462,8 +473,7 @@ def rows():
             answers[side] = [round(min(seconds), 4), float(quality() if callable(quality) else quality)]
         return answers
 
-    known = [name for name in (*names, "mlp-loop") if name in modules[1].COMPARISONS and not IS_SMALL]
-    return each(**{name: functools.partial(measure, name) for name in known})
+    return each(**{name: functools.partial(measure, name) for name in (("knn-sklearn",) if IS_SMALL else names)})
 
 
 @step(2, 300, 40)
@@ -481,7 +491,7 @@ def studies():
         command = [sys.executable, "-m", "gpussl", "-m", f"+experiment={sweep.experiment}", *sweep.overrides, "seed=0"]
         command += [f"device={DEVICE}", f"hydra.sweep.dir={folder}", *(["data=digits"] if IS_SMALL else [])]
         with contextlib.suppress(subprocess.TimeoutExpired):
-            subprocess.run(command, capture_output=True, timeout=max(1, min(until - time.time(), 600)))
+            subprocess.run(command, capture_output=True, timeout=max(1, min(until - time.time(), RUNNING["seconds"])))
         manifests = [json.loads(path.read_text()) for path in folder.glob("*/manifest.json")]
         is_whole = (folder / "summary.csv").exists()
         found[sweep.name] = [is_whole, len(manifests), round(sum(item["seconds"] for item in manifests), 1)]
@@ -610,6 +620,7 @@ def run_steps(part, names, deadline):
         if left < expected:
             write(part, {"step": name, "ok": None, "skipped": f"{left:.0f} s left, {expected} expected"})
             continue
+        RUNNING["seconds"] = max(1, min(limit, left + 5) - 5)  # it must not outlive its step and go on with the GPU
         write(part, {"step": name, "begun": True})
         faulthandler.dump_traceback_later(min(limit, left + 5), exit=True)
         start = time.perf_counter()
@@ -661,6 +672,7 @@ def main(arguments=None):
                 run_steps(given.part, names, given.until)
         return
     until = time.time() + given.seconds
+    (OUT / f"results-{given.part}.jsonl").unlink(missing_ok=True)  # of an earlier time
     while names:
         command = [sys.executable, __file__, str(given.part), "--until", str(until), "--only", *names]
         code = subprocess.run(command).returncode

@@ -50,13 +50,16 @@ def main(cfg: DictConfig) -> None:
 
 
 def _told(error: Exception) -> Exception:
-    """The error itself; where an allocator found no memory, one that says what to do."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # CuPy's, PyTorch's
-        said = str(error).strip().splitlines() or ["out of memory"]
-        return DeviceError(
-            f"memory: expected enough for this run, found no more ({said[0]}); take fewer points or clusters, free "
-            "some, raise memory_limit, or add device=cpu"
-        )
+    """The error itself; if it comes of an allocator that found no memory, one that says what to do."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, MemoryError) or type(cause).__name__ == "OutOfMemoryError":  # CuPy's, PyTorch's
+            said = str(cause).strip().splitlines() or ["out of memory"]
+            return DeviceError(
+                f"memory: expected enough for this run, found no more ({said[0]}); take fewer points or clusters, "
+                "close what else needs memory, or take device=cpu and a memory_limit, which leaves large data on disk"
+            )
+        cause = cause.__cause__ or cause.__context__
     return error
 
 

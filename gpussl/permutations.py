@@ -180,8 +180,9 @@ def _positions(columns: np.ndarray, rows: range, n_columns: int) -> np.ndarray:
 
 def _bar_of_counts(counts: np.ndarray) -> int:
     """The highest score that at least `N_RANKED` allocations reach, or the lowest there is."""
-    reached = np.cumsum(counts[::-1])[::-1]
-    return int(np.flatnonzero(reached >= min(N_RANKED, reached[0]))[-1])
+    scores = np.flatnonzero(counts)[::-1]
+    reached = np.cumsum(counts[scores])
+    return int(scores[np.argmax(reached >= min(N_RANKED, reached[-1]))])
 
 
 def _bar_of_rows(scores: Array) -> int:

@@ -43,7 +43,9 @@ class Loader:
             _check_sizes(job, self._last[1].dataset)
             return self._last[1], True
         self._last = None  # before there are others: the device may have no room for both
-        dataset, room = job.data.load(), twin.room(job.memory_limit)
+        dataset = job.data.load()
+        twin.release()
+        room = twin.room(job.memory_limit)
         _check_sizes(job, dataset)
         limits.check_device(dataset, room)
         fingerprint = f"{store.digest(dataset.X_train)} {dataset.max_value}"

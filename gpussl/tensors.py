@@ -84,7 +84,9 @@ class Captured:
     ----------
     work : callable
         It must always do the same to tensors that stay where they are: its arguments, which are copied to one place,
-        and whatever else it reads or writes. What it answers is overwritten by the next call.
+        and whatever else it reads or writes. If it makes gradients, those are the last captured graph's: for arguments
+        of several shapes there must be some before, which it sets to nought. What it answers is overwritten by the next
+        call with the same shapes.
     network : torch.nn.Module
         What it changes besides gradients: left as it was by the calls that capturing takes.
     """

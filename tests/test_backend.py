@@ -93,11 +93,12 @@ class FakeCupy(types.ModuleType):
 
     def __init__(self):
         super().__init__("cupy")
+        self.full = False
         self.synchronized, self.released, self.allocators, self.limits = [], [], [], []
         device = types.SimpleNamespace(id=0, synchronize=lambda: self.synchronized.append(True))
         pool = types.SimpleNamespace(
-            malloc="the pool's",
-            free_all_blocks=lambda: self.released.append(True),
+            malloc=self._malloc,
+            free_all_blocks=self._free_all_blocks,
             free_bytes=lambda: 5,
             used_bytes=lambda: 2,
             set_limit=lambda size: self.limits.append(size),
@@ -114,6 +115,15 @@ class FakeCupy(types.ModuleType):
                 memGetInfo=lambda: (30, 100), getDeviceProperties=lambda index: {"name": b"A GPU"}
             ),
         )
+
+    def _malloc(self, size):
+        if self.full:
+            raise MemoryError
+        return f"{size} bytes"
+
+    def _free_all_blocks(self):
+        self.full = False
+        self.released.append(True)
 
     def __getattr__(self, name):
         return getattr(np, name)
@@ -161,7 +171,13 @@ def test_the_gpu_twin_uses_cupys_names(fake_gpu):
     assert fake_gpu.synchronized == [True]
     gpu.release()
     assert fake_gpu.released == [True]
-    assert fake_gpu.allocators == ["CUDA's pool", "the pool's"]
+    assert fake_gpu.allocators[0] == "CUDA's pool"
+    allocate = fake_gpu.allocators[1]
+    assert allocate(3) == "3 bytes"
+    fake_gpu.full = True  # of blocks that are kept for later
+    released = len(fake_gpu.released)
+    assert allocate(3) == "3 bytes"
+    assert len(fake_gpu.released) == released + 1
     assert [gpu.room(None), gpu.room(20), gpu.room(90)] == [35, 18, 35]
     assert fake_gpu.limits == [0, 20, 90]
     np.testing.assert_array_equal(gpu.to_numpy(gpu.asarray([1, 2])), [1, 2])
@@ -202,10 +218,11 @@ class NearestInSinglePrecision:
         self.n_neighbors = given["n_neighbors"]
 
     def fit(self, X):
-        self._X = X
+        self._X = X.astype(np.float32)
         return self
 
     def kneighbors(self, queries):
+        queries = queries.astype(np.float32)
         squared = (queries**2).sum(axis=1)[:, None] - 2 * queries @ self._X.T + (self._X**2).sum(axis=1)
         found = np.argsort(squared, axis=1)[:, : self.n_neighbors]
         return np.sqrt(np.maximum(np.take_along_axis(squared, found, axis=1), 0)), found

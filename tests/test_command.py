@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from gpussl.__main__ import _told
+from gpussl.errors import DeviceError
 from tests.conftest import FAST
 from tests.test_config import EXPERIMENTS
 
@@ -276,3 +278,27 @@ def test_six_percentiles_and_five_seeds_share_five_clusterings(gpussl_command, t
     made = [stage["cached"] for manifest in manifests for stage in manifest["stages"] if stage["name"] == "cluster"]
     assert len(made) == 30
     assert made.count(False) == 5
+
+
+class OutOfMemoryError(RuntimeError):
+    """As PyTorch calls its own."""
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError("no 5 GB\nmore"), MemoryError(), OutOfMemoryError("no 5 GB"), ValueError()]
+)
+def test_out_of_memory_is_told_wherever_it_happened(error):
+    try:
+        try:
+            raise error
+        finally:
+            raise RuntimeError("capture failed")  # as PyTorch does while it clears away
+    except RuntimeError as last:
+        told = _told(last)
+    if isinstance(error, ValueError):
+        assert str(told) == "capture failed"
+    else:
+        said = "no 5 GB" if str(error) else "out of memory"
+        assert str(told).startswith(f"memory: expected enough for this run, found no more ({said}); take fewer points")
+        assert "\n" not in str(told)
+        assert isinstance(told, DeviceError)

@@ -108,3 +108,19 @@ def test_features_that_are_no_image_are_refused():
     with pytest.raises(ConfigError, match="found 63 features and no square"):
         ConvNetClassifier(n_steps=1).fit(TRAIN[:, :63], some_labels(20))
     assert ConvNetClassifier(n_steps=1, image_shape=[9, 7]).fit(TRAIN[:, :63], some_labels(20)).n_features_in_ == 63
+
+
+def test_on_a_gpu_batches_have_few_sizes_and_what_is_not_sure_counts_nothing(monkeypatch):
+    seen, cross_entropy = [], torch.nn.functional.cross_entropy
+
+    def spied(outputs, targets, reduction):
+        losses = cross_entropy(outputs, targets, reduction=reduction)
+        losses.register_hook(lambda slopes: seen.append((len(targets) - 32, int((slopes != 0).sum()) - 32)))
+        return losses
+
+    monkeypatch.setattr("gpussl.models.convnet.batch_multiple", lambda device: 32)
+    monkeypatch.setattr(torch.nn.functional, "cross_entropy", spied)
+    ConvNetClassifier(n_steps=40, batch_size=32, unlabelled_ratio=3, channels=[8], hidden=8).fit(TRAIN, some_labels(60))
+    assert {changed for changed, _ in seen} <= {0, 32, 64, 96}
+    assert all(counting <= changed < counting + 32 for changed, counting in seen)
+    assert any(counting < changed for changed, counting in seen)

@@ -29,8 +29,8 @@ def test_seeds_are_those_of_a_plain_loop(xp, host, m, k):
     points = rng.integers(0, 9, (m, 4)).astype(np.float32)  # so that no sum is rounded
     weights = rng.integers(1, 5, m).astype(np.float32)
     draws = rng.random((k, seeding.n_trials(k)))
-    if m > 4000 and xp.__name__.endswith("strict"):
-        pytest.skip("slow, and as the others")
+    if m > 4000 and not xp.__name__.endswith("cupy"):
+        pytest.skip("slow, and as the others; on a GPU the most that its kernel takes")
     found = backend.of(xp.asarray(points)).greedy_kmeans_plusplus(*map(xp.asarray, (points, weights, draws)))
     if m <= 3000:
         assert host(found).tolist() == plain_seeds(points, weights, draws)

@@ -64,12 +64,12 @@ def kmeans(
     return centroids, labels, n_iter
 
 
-def nearest_neighbors(X: Array, queries: Array, k: int) -> tuple[np.ndarray, np.ndarray]:
+def nearest_neighbors(X: Array, queries: Array, k: int, ties_by_index: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest of (n, d) points to each of (m, d) queries, the nearest first: indices and distances, each (m, k).
 
-    A query that is one of the points is found like any other; ties come in any order.
+    A query that is one of the points is found like any other; ties come in any order, or by index.
     """
-    if X.shape[1] <= TREE_FEATURES:
+    if X.shape[1] <= TREE_FEATURES and not ties_by_index:
         distances, indices = KDTree(X).query(queries, k)
         return indices, distances
     indices, squared = search(X, queries, k)

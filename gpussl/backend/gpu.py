@@ -5,7 +5,9 @@ learns so at once and not in the middle of a fit.
 """
 
 import contextlib
+import sys
 from collections.abc import Iterator
+from typing import Any
 
 import cupy
 import numpy as np
@@ -25,10 +27,21 @@ from cuml.manifold import UMAP
 from cuml.neighbors import NearestNeighbors
 from cupyx.scipy import sparse
 
+
+def _allocate(size: int) -> Any:
+    """Memory from CuPy's pool, in which blocks that are kept for later count against the limit."""
+    pool = cupy.get_default_memory_pool()
+    try:
+        return pool.malloc(size)
+    except MemoryError:
+        pool.free_all_blocks()
+        return pool.malloc(size)
+
+
 # Importing cuML gives CuPy an allocator that asks CUDA for each array. CuPy's own pool takes half the time of it where
 # arrays are many and small; what cuML asks for itself comes from CUDA's pool.
 rmm.mr.set_current_device_resource(rmm.mr.CudaAsyncMemoryResource())
-cupy.cuda.set_allocator(cupy.get_default_memory_pool().malloc)
+cupy.cuda.set_allocator(_allocate)
 
 __all__ = [
     "DEVICE", "HDBSCAN", "HDBSCAN_COUNTS_ITSELF", "READS_IN_BLOCKS", "LogisticRegression",
@@ -92,13 +105,14 @@ def greedy_kmeans_plusplus(points: Array, weights: Array, draws: Array) -> Array
     The best leaves the smallest weighted sum of squared distances. `draws` (k, t) are random numbers from 0 to 1.
     """
     m, (n_clusters, n_trials) = points.shape[0], draws.shape
-    fits = m <= kernels.MAX_POINTS and n_trials <= kernels.MAX_TRIALS and points.dtype == cupy.float32
+    fits = m <= kernels.MAX_POINTS and n_trials <= kernels.MAX_TRIALS and points.dtype == weights.dtype == cupy.float32
     if not (fits and seeding.table_pays(m, n_clusters)):
         return seeding.greedy_seeds(points, weights, draws)
     norms = squared_norms(points)
     table, chosen = squared_distances(points, points, norms, norms), cupy.empty(n_clusters, dtype=cupy.int64)
     sizes = np.int32(m), np.int32(n_clusters), np.int32(n_trials)
-    _greedy_seeds((1,), (1024,), (table, weights, draws, chosen, *sizes))
+    draws = cupy.ascontiguousarray(draws, dtype=cupy.float64)
+    _greedy_seeds((1,), (1024,), (table, cupy.ascontiguousarray(weights), draws, chosen, *sizes))
     return chosen
 
 
@@ -114,6 +128,7 @@ def kmeans(
     mean = mean_row(X).astype(X.dtype)
     X = X - mean
     tolerance = tol * float(squared_norms(X).mean(dtype=cupy.float64)) / X.shape[1]
+    tolerance = max(tolerance, float(np.finfo(np.float32).tiny))  # where all points are one: cuML refuses nought
     best: KMeans | None = None
     for number in range(len(starts)):
         start = starts[number] - mean
@@ -126,12 +141,12 @@ def kmeans(
     return best.cluster_centers_ + mean, best.labels_, int(best.n_iter_)
 
 
-def nearest_neighbors(X: Array, queries: Array, k: int) -> tuple[Array, Array]:
+def nearest_neighbors(X: Array, queries: Array, k: int, ties_by_index: bool = False) -> tuple[Array, Array]:
     """The k nearest of (n, d) points to each of (m, d) queries, the nearest first: indices and distances, each (m, k).
 
-    A query that is one of the points is found like any other; ties come in any order. cuML's distances come of norms
-    and products in single precision, so it is asked for a few more, which are compared in double; where one may have
-    escaped it even so, all points are.
+    A query that is one of the points is found like any other; ties come in any order, or by index. cuML's distances
+    come of norms and products in single precision, so it is asked for a few more, which are compared in double; where
+    one may have escaped it even so, all points are.
     """
     n, mean = X.shape[0], mean_row(X).astype(X.dtype)
     points = X - mean
@@ -143,7 +158,7 @@ def nearest_neighbors(X: Array, queries: Array, k: int) -> tuple[Array, Array]:
     if n_asked < n:
         found = cupy.sort(found, axis=1).astype(cupy.float64) ** 2
         norms = squared_norms(points).max() + squared_norms(shifted)
-        error = cupy.maximum(ROUNDING * cupy.finfo(X.dtype).eps * norms, 4 * cupy.abs(found - squared).max())
+        error = cupy.maximum(ROUNDING * np.finfo(np.float32).eps * norms, 4 * cupy.abs(found - squared).max())
         doubtful = cupy.flatnonzero(~(squared[:, k - 1] < found[:, -1] - error))
         if len(doubtful):
             indices[doubtful, :k], squared[doubtful, :k] = search_in_double(X, queries[doubtful], k)
@@ -164,8 +179,10 @@ def synchronize() -> None:
 
 
 def release() -> None:
-    """Give back memory that is kept for arrays to come, so that cuML, PyTorch and XGBoost find it free."""
+    """Give back memory that is kept for arrays to come, so that other libraries find it free: CuPy's and PyTorch's."""
     cupy.get_default_memory_pool().free_all_blocks()
+    if "torch" in sys.modules:  # it is no part of the twin, and imported only by who needs it
+        sys.modules["torch"].cuda.empty_cache()
 
 
 def room(memory_limit: int | None) -> int | None:

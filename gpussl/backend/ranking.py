@@ -23,7 +23,7 @@ def rank(X: Array, queries: Array, candidates: Array, k: int, block_bytes: int |
         names = xp.sort(candidates[rows, :], axis=1)
         points = xp.reshape(xp.take(X, xp.reshape(names, (-1,)), axis=0), (names.shape[0], c, -1))
         differences = xp.astype(points, xp.float64) - xp.astype(queries[rows, :], xp.float64)[:, None, :]
-        squared = xp.sum(differences * differences, axis=2)
+        squared = xp.vecdot(differences, differences)
         order = xp.argsort(squared, axis=1, stable=True)[:, :k]
         ranked.append(xp.take_along_axis(names, order, axis=1))
         ascending.append(xp.take_along_axis(squared, order, axis=1))

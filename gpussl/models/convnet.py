@@ -136,17 +136,22 @@ class ConvNetClassifier(NetworkClassifier):
                 scores = _forward(learner, weak(images[rows]))
                 return thresholds.decide(scores.softmax(dim=1))
 
-        def find_slopes(hardly: Tensor, much: Tensor, targets: Tensor, weights: Tensor) -> None:
+        def find_slopes(hardly_changed: Tensor, much: Tensor, targets: Tensor, weights: Tensor) -> None:
             optimizer.zero_grad(set_to_none=False)
-            changed = torch.cat([weak(images[hardly]), strong(images[much])])
+            changed = torch.cat([hardly_changed, strong(images[much])])
             losses = nn.functional.cross_entropy(_forward(learner, changed), targets, reduction="none")
             (losses * weights).sum().backward()
 
+        change_hardly = [Captured(lambda rows: weak(images[rows]), learner) for _ in labelled]
         look_at = Captured(look, nn.ModuleList([learner, thresholds]))
         learn_from = Captured(find_slopes, learner)
         for step in range(1, self.n_steps + 1):
-            hardly, much, note = torch.cat([next(stream) for stream in labelled]), labels[:0], ""
-            targets, weights = labels[hardly], label_weights[hardly] / self.batch_size
+            batches = [
+                (rows := next(stream), change(rows)) for stream, change in zip(labelled, change_hardly, strict=True)
+            ]
+            hardly, hardly_changed = (torch.cat(parts) for parts in zip(*batches, strict=True))
+            much, targets, note = labels[:0], labels[hardly], ""
+            weights = label_weights[hardly] / self.batch_size
             if self.unlabelled_ratio:
                 rows = next(everything)
                 seen, is_sure = look_at(rows)
@@ -156,7 +161,7 @@ class ConvNetClassifier(NetworkClassifier):
                 much, targets = rows[chosen], torch.cat([targets, seen[chosen]])
                 weights = torch.cat([weights, is_sure[chosen] / len(rows)])
                 note = f"sure of {n_sure / len(rows):.0%}"
-            learn_from(hardly, much, targets, weights)
+            learn_from(hardly_changed, much, targets, weights)
             optimizer.step()
             schedule.step()
             average.update(learner)
@@ -197,13 +202,13 @@ class _Thresholds(nn.Module):
         super().__init__()
         self.register_buffer("sureness", torch.tensor(1 / n_classes))
         self.register_buffer("shares", torch.full((n_classes,), 1 / n_classes))
-        self.register_buffer("n_batches", torch.zeros(()))
+        self.register_buffer("n_batches", torch.zeros((), dtype=torch.float64))
 
     def decide(self, probabilities: Tensor) -> tuple[Tensor, Tensor]:
         """(n, n_classes) -> the likeliest class of each (n,) and whether it is likely enough (n,)."""
         sureness, seen = probabilities.max(dim=1)
         self.n_batches += 1
-        new = 1 - (self.n_batches / (9 + self.n_batches)).clamp(max=MEMORY)
+        new = (1 - (self.n_batches / (9 + self.n_batches)).clamp(max=MEMORY)).float()
         self.sureness.lerp_(sureness.mean(), new)
         self.shares.lerp_(probabilities.mean(dim=0), new)
         return seen, sureness >= (self.sureness * self.shares / self.shares.max())[seen]

@@ -49,7 +49,7 @@ class KNeighborsClassifier(ClassifierMixin, BaseEstimator):
         """(n, d) -> (n,) classes, where `X` is; of those equally frequent, the first."""
         xp, twin = array_namespace(X), backend.of(X)
         points, labels = twin.asarray(self.X_), twin.asarray(self.y_)
-        found, _ = twin.nearest_neighbors(points, X, min(self.n_neighbors, points.shape[0]))
+        found, _ = twin.nearest_neighbors(points, X, min(self.n_neighbors, points.shape[0]), ties_by_index=True)
         classes = xp.unique_values(labels)
         voted = xp.reshape(xp.take(labels, xp.reshape(found, (-1,))), found.shape)
         votes = [xp.count_nonzero(voted == classes[j], axis=1) for j in range(classes.shape[0])]

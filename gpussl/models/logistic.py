@@ -1,4 +1,4 @@
-"""Multinomial logistic regression, fitted by SciPy's L-BFGS or cuML's quasi-Newton solver."""
+"""Multinomial logistic regression, fitted by SciPy's L-BFGS with the points where they are."""
 
 import warnings
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
     max_iter : int
         Iterations of the solver at most. Stopping there is early stopping, not an error.
     tol : float
-        Stop when the gradient is smaller.
+        Stop when no slope of the mean log-loss, penalty and all, is larger.
 
     Attributes
     ----------
