@@ -35,14 +35,16 @@ def test_a_clustering_agrees_with_itself_however_its_clusters_are_called(make_cl
 
 
 def test_views_have_seeds_of_their_own_and_must_agree(job, tmp_path):
-    small = ("represent=[umap]", "represent.umap.n_components=3", "cluster=gaussian_mixture", "cluster.n_clusters=10")
+    small = ("represent=[autoencoder]", "represent.autoencoder.hidden_layer_sizes=[64]", "cluster=gaussian_mixture")
+    small += ("represent.autoencoder.n_components=8", "represent.autoencoder.max_epochs=30", "cluster.n_clusters=10")
+    small += ("represent.autoencoder.batch_size=64",)
     small += ("classifier=[logistic]", "propagate=[cluster]", "baselines=none")
     (alone,) = pipeline.run(job(*small), tmp_path / "one")
     (both,) = pipeline.run(job(*small, "views=2"), tmp_path / "two")
     manifest = json.loads((tmp_path / "two" / "manifest.json").read_text())
     names = [stage["name"] for stage in manifest["stages"]]
-    assert names[1:6] == ["represent umap", "cluster", "represent umap 1", "cluster 1", "consensus"]
-    assert manifest["seeds"]["represent/umap"] != manifest["seeds"]["represent/umap/1"]
+    assert names[1:6] == ["represent autoencoder", "cluster", "represent autoencoder 1", "cluster 1", "consensus"]
+    assert manifest["seeds"]["represent/autoencoder"] != manifest["seeds"]["represent/autoencoder/1"]
     first, agreed = (gpussl.load(tmp_path / name / "clustering.safetensors").labels for name in ("one", "two"))
     kept = agreed >= 0
     assert 0.5 < kept.mean() < 1

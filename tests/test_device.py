@@ -14,6 +14,7 @@ from gpussl import backend, pipeline, prepare, store
 CHAINS = {  # without knn, whose model file holds the points themselves
     "pixels": (
         "classifier=[logistic,mlp,self_training,xgboost,xgboost_test_stopped]", "classifier.self_training.max_epochs=5",
+        "classifier.self_training.hidden_layer_sizes=[64,64,64,64,64,64]",
         "classifier.xgboost.n_estimators=20",
         "classifier.xgboost_test_stopped.n_estimators=20", "classifier.mlp.max_epochs=20", "cluster.n_clusters=50",
     ),
