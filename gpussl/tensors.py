@@ -146,24 +146,24 @@ class RunningAverage:
     Parameters
     ----------
     network : torch.nn.Module
-        Of which `module` is a copy, with averages.
+        Of which `module` is a copy, with averages. Its weights and buffers are changed in place.
     decay : float
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.module, self.decay, self.n_steps = copy.deepcopy(network), decay, 0
+        self._averages, self._values = _floating(self.module), _floating(network)
 
     @torch.no_grad()
-    def update(self, network: nn.Module) -> None:
+    def update(self) -> None:
         """Take in what the weights are after one more step."""
         self.n_steps += 1
-        own, new = _floating(self.module), _floating(network)
         if self.n_steps == 1:
-            for average, value in zip(own, new, strict=True):
+            for average, value in zip(self._averages, self._values, strict=True):
                 average.copy_(value)
         else:
             decay = min(self.decay, (1 + self.n_steps) / (10 + self.n_steps))
-            get_ema_multi_avg_fn(decay)(own, new, None)
+            get_ema_multi_avg_fn(decay)(self._averages, self._values, None)
 
 
 def _floating(network: nn.Module) -> list[Tensor]:

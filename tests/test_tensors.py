@@ -26,7 +26,7 @@ def test_the_running_average_is_pytorchs_with_a_decay_that_rises():
             learner(torch.randn(9, 5))  # moves the buffers
             for weight in learner.parameters():
                 weight += torch.randn_like(weight)
-        average.update(learner)
+        average.update()
         expected.multi_avg_fn = get_ema_multi_avg_fn(min(0.8, (1 + step) / (10 + step)))
         expected.update_parameters(learner)
     for name, value in expected.module.state_dict().items():

@@ -14,7 +14,6 @@ import numpy as np
 
 from gpussl.arrays import mean_row, squared_distances, squared_norms
 from gpussl.backend import kernels, logistic, seeding
-from gpussl.backend.blocks import row_slices
 from gpussl.backend.ranking import rank, search_in_double
 from gpussl.records import Array, OnProgress
 
@@ -72,11 +71,8 @@ class LogisticRegression(logistic.LogisticRegression):
     @contextlib.contextmanager
     def _adding(self, X: Array, y: Array, sample_weight: Array | None) -> Iterator[logistic.Add]:
         def add(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-            there, loss, slopes = asarray(parameters), 0.0, 0.0
-            for rows in row_slices(X.shape[0], SUMMED_ROWS):
-                counted = None if sample_weight is None else sample_weight[rows]
-                of_rows = logistic.loss_and_slopes(X[rows], y[rows], counted, there)
-                loss, slopes = loss + of_rows[0], slopes + of_rows[1]
+            everything = slice(0, X.shape[0])
+            loss, slopes = logistic.add_blocks(X, y, sample_weight, everything, asarray(parameters), SUMMED_ROWS)
             return float(loss), to_numpy(slopes)
 
         yield add

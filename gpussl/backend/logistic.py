@@ -3,6 +3,7 @@
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -96,23 +97,23 @@ class LogisticRegression:
 
             def add(parameters: np.ndarray) -> tuple[float, np.ndarray]:
                 parts = on_threads(
-                    lambda rows: _add_blocks(X, y, sample_weight, rows, parameters), row_slices(len(X), part_rows)
+                    lambda rows: add_blocks(X, y, sample_weight, rows, parameters), row_slices(len(X), part_rows)
                 )
                 return sum(part[0] for part in parts), sum(part[1] for part in parts)
 
             yield add
 
 
-def _add_blocks(
-    X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None, rows: slice, parameters: np.ndarray
-) -> tuple[float, np.ndarray]:
+def add_blocks(
+    X: Array, y: Array, sample_weight: Array | None, rows: slice, parameters: Array, block_rows: int = BLOCK_ROWS
+) -> tuple[Any, Any]:
     """`loss_and_slopes` of some of the points, a block after the other."""
-    loss, slopes = 0.0, np.zeros(parameters.shape)
-    for first in range(rows.start, rows.stop, BLOCK_ROWS):
-        block = slice(first, min(first + BLOCK_ROWS, rows.stop))
+    loss, slopes = 0.0, 0.0
+    for first in range(rows.start, rows.stop, block_rows):
+        block = slice(first, min(first + block_rows, rows.stop))
         counted = None if sample_weight is None else sample_weight[block]
         of_block = loss_and_slopes(X[block], y[block], counted, parameters)
-        loss, slopes = loss + float(of_block[0]), slopes + of_block[1]
+        loss, slopes = loss + of_block[0], slopes + of_block[1]
     return loss, slopes
 
 

@@ -117,7 +117,8 @@ class ConvNetClassifier(NetworkClassifier):
         images = as_images(features, self.image_shape)
         mirror = looks_the_same_mirrored(images)
         weak, strong = replace(WEAK, mirror=mirror), replace(STRONG, mirror=mirror)
-        learner, average = copy.deepcopy(self.network_).train(), RunningAverage(self.network_, self.averaging)
+        learner = copy.deepcopy(self.network_).train()
+        average = RunningAverage(learner, self.averaging)
         optimizer = torch.optim.SGD(
             learner.parameters(), self.learning_rate, momentum=0.9, weight_decay=self.weight_decay, nesterov=True
         )
@@ -164,7 +165,7 @@ class ConvNetClassifier(NetworkClassifier):
             learn_from(hardly_changed, much, targets, weights)
             optimizer.step()
             schedule.step()
-            average.update(learner)
+            average.update()
             if on_progress is not None and (step % REPORT_STEPS == 0 or step == self.n_steps):
                 on_progress(step, self.n_steps, note)
         self.network_.load_state_dict(average.module.state_dict())

@@ -94,7 +94,8 @@ class MLPClassifier(NetworkClassifier):
     ) -> Iterator[nn.Module]:
         """Train epoch by epoch; what is yielded has the averaged weights."""
         kind = features.device.type
-        average, learner = RunningAverage(self.network_, self.averaging), copy.deepcopy(self.network_).train()
+        learner = copy.deepcopy(self.network_).train()
+        average = RunningAverage(learner, self.averaging)
         optimizer, schedule = self._optimizer(learner, len(train))
         products = torch.autocast(kind, torch.bfloat16, self.settled_precision(kind) == "bfloat16", cache_enabled=False)
 
@@ -115,7 +116,7 @@ class MLPClassifier(NetworkClassifier):
                 learn_from(batch)
                 optimizer.step()
                 schedule.step()
-                average.update(learner)
+                average.update()
             yield average.module
 
     def _optimizer(
