@@ -19,9 +19,11 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from gpussl import advisor, backend, config, environment, represent, seeds, store
-from gpussl.oracle import Oracle
+from gpussl import backend, represent, seeds
+from gpussl.label.oracle import Oracle
 from gpussl.report.tables import to_csv
+from gpussl.runtime import config, environment, store
+from gpussl.tasks import advise as advisor
 
 RESULTS = Path(__file__).parent / "results" / "budget.csv"
 N_DRAWS, N_SCORED = 8, 10_000  # sets of labels behind a truth, and images that each is scored on

@@ -193,14 +193,15 @@ def mark(name):
     marks[name], start = round(time.perf_counter() - start, 2), time.perf_counter()
 import numpy as np, torch; mark("import torch")
 import torch._dynamo; mark("import what PyTorch's first optimizer imports")
-from gpussl import backend; twin = backend.select(DEVICE)[0]; mark("import the twin")
+from gpussl import backend; twin = backend.select(DEVICE)[0]; mark("import the twin"
 X = twin.asarray(np.random.default_rng(0).random((4096, 64), dtype=np.float32)); twin.synchronize(); mark("first array")
 X @ X.T; twin.synchronize(); mark("first product")
-from gpussl.cluster import KMeans, kmeans_parallel; mark("import gpussl.cluster")
+from gpussl.cluster.kmeans import KMeans
+from gpussl.cluster import kmeans_parallel; mark("import gpussl.cluster"
 points = kmeans_parallel(X, 200, np.random.default_rng(0)); twin.synchronize(); mark("first start of k-means")
 twin.kmeans(X, points[None, ...], 10, 1e-4); twin.synchronize(); mark("first k-means")
 KMeans(200).fit(X, 0); twin.synchronize(); mark("second k-means")
-from gpussl.models.mlp import MLPClassifier; mark("import gpussl.models")
+from gpussl.classifier.mlp import MLPClassifier; mark("import gpussl.classifier"
 y = twin.asarray(np.arange(4096) % 10)
 for name in ("first", "second"):
     MLPClassifier(max_epochs=1).fit(X, y); twin.synchronize(); mark(f"{name} MLP")
@@ -216,30 +217,30 @@ print(json.dumps(marks))
 @step(1, 45, 6)
 def allocations():
     """All of 10!, 11! and 12!, from a table on the device; the same on both."""
-    from gpussl.permutations import contingency, score_allocations
+    from gpussl.numeric.allocations import contingency, score_allocations
 
     gpu, cpu = twins()
     rng, found = np.random.default_rng(0), {}
     for shape in ((8, 10), (10, 8), (10, 10)):
         table = rng.integers(0, 99, shape)
-        made = [score_allocations(twin.asarray(table)) for twin in (gpu, cpu)]
+        made = [score_allocations(twin.asarray(table), twin) for twin in (gpu, cpu)]
         found[f"{shape} agree"] = made[0].ranking == made[1].ranking and bool((made[0].counts == made[1].counts).all())
     for k in (7,) if IS_SMALL else (10, 11, 12):
         classes = rng.integers(0, k, 10_000)
         clusters = np.where(rng.random(10_000) < 0.5, classes, rng.integers(0, k, 10_000))
-        table = contingency(gpu.asarray(clusters), gpu.asarray(classes), k, k)
-        found[f"{k}!"] = timed(functools.partial(score_allocations, table), 9)
+        table = contingency(gpu.asarray(clusters), gpu.asarray(classes), k, k, gpu)
+        found[f"{k}!"] = timed(functools.partial(score_allocations, table, gpu), 9)
     return found | {"ok": all(value for name, value in found.items() if "agree" in name)}
 
 
 @step(1, 90, 45)
 def classifiers():
-    from gpussl.models.convnet import ConvNetClassifier
-    from gpussl.models.knn import KNeighborsClassifier
-    from gpussl.models.logistic import LogisticRegression
-    from gpussl.models.mlp import MLPClassifier
-    from gpussl.models.self_training import SelfTrainingMLPClassifier
-    from gpussl.models.xgboost import XGBClassifier
+    from gpussl.classifier.convnet import ConvNetClassifier
+    from gpussl.classifier.knn import KNeighborsClassifier
+    from gpussl.classifier.logistic import LogisticRegression
+    from gpussl.classifier.mlp import MLPClassifier
+    from gpussl.classifier.self_training import SelfTrainingMLPClassifier
+    from gpussl.classifier.xgboost import XGBClassifier
 
     X, y, X_test, y_test = digits()
     few = np.where(np.arange(len(y)) < 300, y, -1)
@@ -275,7 +276,8 @@ def classifiers():
 @step(1, 60, 12)
 def clusterings():
     """k-means from one start on both devices, twice on the GPU."""
-    from gpussl.cluster import KMeans, kmeans_parallel
+    from gpussl.cluster.kmeans import KMeans
+    from gpussl.cluster.start import kmeans_parallel
 
     X, k = blobs(N_SYNTHETIC, 100, 60), max(20, N_SYNTHETIC // 100)
     starts = on_both(lambda X: kmeans_parallel(X, k, np.random.default_rng(0)), X)
@@ -310,13 +312,18 @@ def stages():
     """Choices, mixtures, representations, the graph."""
     from sklearn.metrics import adjusted_rand_score
 
-    from gpussl.cluster import HDBSCAN, GaussianMixture, KMeans
-    from gpussl.graph import label_spreading, neighbor_graph, poisson_learning, shares
+    from gpussl.cluster.gaussian_mixture import GaussianMixture
+    from gpussl.cluster.hdbscan import HDBSCAN
+    from gpussl.cluster.kmeans import KMeans
+    from gpussl.propagate.neighbor_graph import label_spreading, neighbor_graph, poisson_learning, shares
     from gpussl.represent.autoencoder import Autoencoder
     from gpussl.represent.deskew import Deskew
     from gpussl.represent.hog import HOG
     from gpussl.represent.pca import PCA
-    from gpussl.select import ClusterBudget, Coverage, NearestToCentroid, Typical
+    from gpussl.select.cluster_budget import ClusterBudget
+    from gpussl.select.coverage import Coverage
+    from gpussl.select.nearest_to_centroid import NearestToCentroid
+    from gpussl.select.typical import Typical
 
     X, y, X_test, _ = digits()
     start = KMeans(20).fit(X, 0)
@@ -371,8 +378,8 @@ def stages():
 @step(1, 45, 8)
 def capture_while_sampled():
     """A graph of kernels is captured while a thread asks for the memory in use, as in every stage."""
-    from gpussl import monitor
-    from gpussl.models.mlp import MLPClassifier
+    from gpussl.classifier.mlp import MLPClassifier
+    from gpussl.tasks import monitor
 
     gpu = twins()[0]
     X, y, X_test, y_test = map(gpu.asarray, digits())
@@ -438,7 +445,7 @@ def capped():
 @step(2, 90, 30)
 def label_curve():
     """Boosted trees by the study's number of labels: what a fit takes."""
-    from gpussl.models.xgboost import XGBClassifier
+    from gpussl.classifier.xgboost import XGBClassifier
 
     X, y, X_test, y_test = fashion() if IS_SMALL else map(twins()[0].asarray, peers().mnist())
 
@@ -508,7 +515,9 @@ def studies():
 @step(2, 60, 15)
 def kmeans():
     """To convergence, and its parts."""
-    from gpussl.cluster import KMeans, kmeans_parallel, start
+    from gpussl.cluster import start
+    from gpussl.cluster.kmeans import KMeans
+    from gpussl.cluster.start import kmeans_parallel
 
     X, gpu = fashion()[0], twins()[0]
     fitted = KMeans(N_CLUSTERS).fit(X, 0)
@@ -527,7 +536,7 @@ def kmeans():
 @step(2, 60, 12)
 def mlp_epochs():
     """Seconds of an epoch: of four, less one, so that what a fit costs once is left out."""
-    from gpussl.models import mlp
+    from gpussl.classifier import mlp
 
     X, y, X_test, y_test = fashion()
 
@@ -549,7 +558,7 @@ def mlp_epochs():
 @step(2, 90, 20)
 def convnet():
     """Seconds of a step."""
-    from gpussl.models.convnet import ConvNetClassifier
+    from gpussl.classifier.convnet import ConvNetClassifier
 
     X, y, X_test, y_test = fashion()
     few = twins()[0].asarray(np.where(np.arange(len(y)) < 500, twins()[0].to_numpy(y), -1))
@@ -574,7 +583,9 @@ def copies():
     import torch
     from hydra import compose, initialize_config_dir
 
-    from gpussl import config, monitor, pipeline
+    from gpussl.runtime import config
+    from gpussl.tasks import monitor
+    from gpussl.tasks import study as pipeline
 
     gpu = twins()[0]
     counted, stage = {}, ["before"]

@@ -24,9 +24,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from gpussl import config, environment, store
-from gpussl.data.images import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
+from gpussl.data.idx import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
 from gpussl.report.tables import to_csv
+from gpussl.runtime import config, environment, store
 
 ROOT = Path(__file__).parent
 MOST_ROWS, FEWEST_ROWS, FEWEST_CLUSTERS = 6_000_000, 60_000, 10
@@ -85,7 +85,7 @@ def write_idx(path, shape, blocks):
 
 def measure(folder, n, k):
     """Seconds of each stage and the most memory, of the command in a process of its own."""
-    data = {"_target_": "gpussl.data.IdxImages", "name": "tiled", "folder": str(folder)}
+    data = {"_target_": "gpussl.data.idx.IdxImages", "name": "tiled", "folder": str(folder)}
     data["class_names"] = [str(number) for number in range(10)]
     (folder / "conf" / "data").mkdir(parents=True, exist_ok=True)
     (folder / "conf" / "data" / "tiled.yaml").write_text(yaml.safe_dump(data))

@@ -31,14 +31,16 @@ from sklearn.multiclass import OneVsRestClassifier
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset, random_split
 
-from gpussl import backend, config
-from gpussl.cluster import KMeans
-from gpussl.models.knn import KNeighborsClassifier
-from gpussl.models.logistic import LogisticRegression
-from gpussl.models.mlp import MLPClassifier
-from gpussl.models.xgboost import XGBClassifier
-from gpussl.permutations import contingency, score_allocations
+from gpussl import backend
+from gpussl.backend import cpu
+from gpussl.classifier.knn import KNeighborsClassifier
+from gpussl.classifier.logistic import LogisticRegression
+from gpussl.classifier.mlp import MLPClassifier
+from gpussl.classifier.xgboost import XGBClassifier
+from gpussl.cluster.kmeans import KMeans
+from gpussl.numeric.allocations import contingency, score_allocations
 from gpussl.records import Watch
+from gpussl.runtime import config
 
 EPOCHS = 3
 N_CLUSTERS = 2000
@@ -162,12 +164,12 @@ def sklearn_starts(X, *_):
 
 
 def permutations(clusters, classes):
-    return score_allocations(contingency(clusters, classes, 10, 10)).score
+    return score_allocations(contingency(clusters, classes, 10, 10, cpu), cpu).score
 
 
 def numpy_permutations(clusters, classes):
     every = np.array(list(itertools.permutations(range(10))))
-    return int(contingency(clusters, classes, 10, 10)[np.arange(10), every].sum(axis=1).max())
+    return int(contingency(clusters, classes, 10, 10, cpu)[np.arange(10), every].sum(axis=1).max())
 
 
 def study_permutations(clusters, classes):

@@ -16,8 +16,9 @@ from cuml.neighbors import KNeighborsClassifier
 from peers import Comparison
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
 
-from gpussl.arrays import paired_distances
-from gpussl.permutations import contingency, score_allocations
+from gpussl.backend import gpu
+from gpussl.numeric.allocations import contingency, score_allocations
+from gpussl.numeric.arrays import paired_distances
 
 # k-means
 
@@ -42,11 +43,11 @@ def inertia(X, fitted):
 
 
 def table():
-    return (contingency(*peers.predictions(), 10, 10),)
+    return (contingency(*peers.predictions(), 10, 10, gpu),)
 
 
 def permutations(table):
-    return score_allocations(table).score
+    return score_allocations(table, gpu).score
 
 
 @functools.cache

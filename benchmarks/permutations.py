@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from gpussl.permutations import contingency, score_allocations
+from gpussl.backend import cpu
+from gpussl.numeric.allocations import contingency, score_allocations
 
 N_POINTS, REPEATS = 10_000, {10: 15, 11: 5, 12: 3}
 RESULTS = Path(__file__).parent / "results" / "permutations.csv"
@@ -26,10 +27,10 @@ def main():
     for k, repeats in REPEATS.items():
         classes = rng.integers(0, k, N_POINTS)
         clusters = np.where(rng.random(N_POINTS) < 0.5, classes, rng.integers(0, k, N_POINTS))
-        table = contingency(clusters, classes, k, k)
+        table = contingency(clusters, classes, k, k, cpu)
         first, seconds = timed(table), [timed(table) for _ in range(repeats)]
         tracemalloc.start()
-        found = score_allocations(table)
+        found = score_allocations(table, cpu)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         if found.score != table[linear_sum_assignment(table, maximize=True)].sum():
@@ -52,7 +53,7 @@ def main():
 
 def timed(table):
     start = time.perf_counter()
-    score_allocations(table)
+    score_allocations(table, cpu)
     return time.perf_counter() - start
 
 

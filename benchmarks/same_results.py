@@ -39,7 +39,9 @@ JOBS = {
     "mnist_permutations": ["+experiment=mnist_permutations"],
     "label_budget": ["+experiment=label_budget"],
     "label_budget-coverage": ["+experiment=label_budget", "select=coverage"],
-    "views": ["views=2", "represent=[pca]", "represent.pca.n_components=20", "cluster=gaussian_mixture", "allocate=true"],
+    "views": [
+        "views=2", "represent=[pca]", "represent.pca.n_components=20", "cluster=gaussian_mixture", "allocate=true",
+    ],
     **{f"digits-{select}": [*ON_DIGITS, f"select={select}"] for select in SELECTIONS},
 }  # fmt: skip
 
@@ -85,7 +87,9 @@ def main():
         different = [
             (a, b)
             for rows, _ in others
-            for a, b in zip(expected + [None] * (len(rows) - len(expected)), rows + [None] * len(expected), strict=False)
+            for a, b in zip(
+                expected + [None] * (len(rows) - len(expected)), rows + [None] * len(expected), strict=False
+            )
             if a != b
         ]
         n_different += len(different)

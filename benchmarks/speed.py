@@ -23,9 +23,10 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_info
 
-from gpussl import backend, environment, store
+from gpussl import backend
 from gpussl.errors import DeviceError
 from gpussl.report.tables import to_csv
+from gpussl.runtime import environment, store
 
 RESULTS = Path(__file__).parent / "results"
 PEERS = {"cpu": "peers", "cuda": "peers_cuda"}  # the modules with the rows; the second can be imported on a GPU alone

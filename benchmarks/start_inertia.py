@@ -12,7 +12,7 @@ from pathlib import Path
 import peers
 from sklearn.cluster import KMeans as SklearnKMeans
 
-from gpussl.cluster import KMeans
+from gpussl.cluster.kmeans import KMeans
 
 N_CLUSTERS, SEEDS = 500, range(5)
 RESULTS = Path(__file__).parent / "results" / "start_inertia.csv"

@@ -18,11 +18,12 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 import gpussl
-from gpussl import backend, cluster, config, environment, store
-from gpussl.features import CentroidDistances
+from gpussl import backend, cluster
+from gpussl.features.centroid_distances import CentroidDistances
 from gpussl.records import Clustering
 from gpussl.report.tables import title, to_csv
-from gpussl.represent import scale
+from gpussl.represent.pixels import scale
+from gpussl.runtime import config, environment, store
 
 ROOT = Path(__file__).parent.parent
 OUTPUTS = ROOT / "outputs" / "reproduce"

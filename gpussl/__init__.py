@@ -3,7 +3,7 @@
 from importlib.metadata import version
 
 from gpussl.errors import GpusslError
-from gpussl.store import load
+from gpussl.runtime.store import load
 
 __all__ = ["GpusslError", "load"]
 __version__ = version("gpussl")

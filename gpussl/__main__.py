@@ -9,9 +9,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from gpussl import config, console, store
 from gpussl.errors import DeviceError, GpusslError
 from gpussl.report import FAILED
+from gpussl.runtime import config, console, store
 
 INTERRUPTED = 130  # the exit code of a shell's program that Ctrl-C ended
 
@@ -27,7 +27,9 @@ def main(cfg: DictConfig) -> None:
     (folder / FAILED).unlink(missing_ok=True)  # of an earlier try
     try:
         job = config.build(cfg)
-        from gpussl import pipeline, prepare, report  # late, so that --help and refusals need not wait for them
+        from gpussl import report  # late, so that --help and refusals need not wait for them
+        from gpussl.tasks import prepare
+        from gpussl.tasks import study as pipeline  # late, so that --help and refusals need not wait for them
 
         if in_sweep and report.is_finished(folder, job):
             console.say(f"{folder}: finished before")

@@ -11,6 +11,7 @@ from array_api_compat import array_namespace
 
 Array = Any  # a NumPy, CuPy or any other array-API array; what it is decides where the work is done
 
+Ranked = tuple[int, tuple[int, ...]]  # a score and its allocation
 UNLABELLED = -1  # as in scikit-learn's semi-supervised estimators
 # takes the indices (m,) of points and answers their labels (m,), which are paid for then; not so for a selection that
 # stands for somebody who knows the classes
@@ -230,6 +231,38 @@ class ClusterExamples:
     size: int
     mean: Array
     members: Array
+
+
+@dataclass(frozen=True)
+class Allocations:
+    """What is known of the ways to name K clusters by K classes.
+
+    Attributes
+    ----------
+    best : tuple of int
+        The class of each cluster under the best allocation, or -1 if it gets none: one of the best where several are.
+    score : int
+        How many points the best one names rightly.
+    n_points : int
+    method : {"enumeration", "assignment"}
+        Whether every allocation was scored, or only the best one found, by the assignment algorithm.
+    ranking : list of (int, tuple of int)
+        Scores and allocations of the best few, best first.
+    counts : (score_max + 1,) int64 array or None
+        How many allocations have each score, on the host; None if they were not enumerated.
+    """
+
+    best: tuple[int, ...]
+    score: int
+    n_points: int
+    method: str
+    ranking: list[Ranked] = field(default_factory=list)
+    counts: Array | None = None
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the points that the best allocation names rightly."""
+        return self.score / self.n_points
 
 
 @dataclass(frozen=True)

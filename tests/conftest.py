@@ -9,9 +9,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hypothesis import HealthCheck, settings
 
-from gpussl import backend, config
+from gpussl import backend
 from gpussl.errors import DeviceError
 from gpussl.records import Clustering
+from gpussl.runtime import config
 
 settings.register_profile(
     "gpussl",

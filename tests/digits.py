@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from gpussl.data import Digits
-from gpussl.represent import scale
+from gpussl.data.digits import Digits
+from gpussl.represent.pixels import scale
 
 DIGITS = Digits().load()
 TRAIN, TEST = scale(DIGITS.X_train, DIGITS.X_test, DIGITS.max_value)

@@ -7,9 +7,9 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 import gpussl
-from gpussl import pipeline
-from gpussl.data import Digits
+from gpussl.data.digits import Digits
 from gpussl.errors import ConfigError
+from gpussl.tasks import study as pipeline
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gpussl.augment import STRONG, WEAK, Augmentation, looks_the_same_mirrored
+from gpussl.nets.augment import STRONG, WEAK, Augmentation, looks_the_same_mirrored
 
 SQUARE = torch.zeros(64, 1, 16, 16)
 SQUARE[:, :, 6:10, 5:9] = 0.5

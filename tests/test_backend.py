@@ -23,7 +23,7 @@ import sklearn.neighbors
 
 from gpussl import backend
 from gpussl.backend import cpu
-from gpussl.cluster import HDBSCAN
+from gpussl.cluster.hdbscan import HDBSCAN
 from gpussl.errors import DeviceError
 
 BACKEND = Path(backend.__file__).parent

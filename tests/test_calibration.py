@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpussl.calibration import N_BINS, calibrate
-from gpussl.oracle import Oracle
+from gpussl.evaluate.calibration import N_BINS, calibrate
+from gpussl.label.oracle import Oracle
 from gpussl.records import PseudoLabels, TrainingSet
 
 Y = np.arange(200) % 3

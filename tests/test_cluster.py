@@ -11,7 +11,12 @@ from sklearn import cluster as sklearn_cluster
 from sklearn.datasets import load_digits, make_blobs
 from sklearn.mixture import GaussianMixture as SklearnMixture
 
-from gpussl.cluster import HDBSCAN, GaussianMixture, KMeans, NoClustering, assign, kmeans_parallel
+from gpussl.cluster.assign import assign
+from gpussl.cluster.gaussian_mixture import GaussianMixture
+from gpussl.cluster.hdbscan import HDBSCAN
+from gpussl.cluster.kmeans import KMeans
+from gpussl.cluster.none import NoClustering
+from gpussl.cluster.start import kmeans_parallel
 from gpussl.errors import ConfigError
 
 
@@ -90,7 +95,7 @@ def test_one_seed_gives_one_clustering(digits):
 
 def test_one_seed_gives_one_clustering_on_many_threads():
     program = (
-        "import numpy as np; from gpussl.cluster import KMeans; from gpussl import store;"
+        "import numpy as np; from gpussl.cluster.kmeans import KMeans; from gpussl.runtime import store;"
         "X = np.random.default_rng(0).random((20000, 16), dtype=np.float32);"
         "print({store.digest(KMeans(n_clusters=20, max_iter=20).fit(X, 0).centroids) for _ in range(8)})"
     )

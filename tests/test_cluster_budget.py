@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpussl.errors import ConfigError
-from gpussl.select import ClusterBudget, NearestToCentroid
-from gpussl.select.cluster_budget import apportion, first_round, spread_out, spreads
+from gpussl.select.cluster_budget import ClusterBudget, apportion, first_round, spread_out, spreads
+from gpussl.select.nearest_to_centroid import NearestToCentroid
 from tests.test_select import N_CLUSTERS, points, seeds, select
 
 

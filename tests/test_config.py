@@ -3,8 +3,8 @@ import re
 import pytest
 from omegaconf import OmegaConf
 
-from gpussl import config
 from gpussl.errors import ConfigError
+from gpussl.runtime import config
 
 GROUPS = ("data", "represent", "cluster", "features", "select", "propagate", "classifier")
 CHOICES = [(group, path.stem) for group in GROUPS for path in sorted((config.folder() / group).glob("*.yaml"))]
@@ -90,7 +90,10 @@ def test_every_experiment_composes_and_builds(composed, experiment):
         ("~cluster", "cluster: expected settings with a _target_"),
         ("cluster._target_=os.system", "cluster._target_: expected a class of gpussl, found os.system"),
         ("cluster._target_=gpusslx.Evil", "cluster._target_: expected a class of gpussl, found gpusslx.Evil"),
-        ("cluster._target_=gpussl.store.load", "cluster._target_: expected a stage of gpussl, found gpussl.store.load"),
+        (
+            "cluster._target_=gpussl.runtime.store.load",
+            "cluster._target_: expected a stage of gpussl, found gpussl.runtime.store.load",
+        ),
         ("cluster._target_=gpussl.cluster.Nothing", "cluster._target_: expected a class of gpussl, found"),
         ("data=mnist data.folder=${nothing}", "data.folder: Interpolation key 'nothing' not found"),
     ],

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gpussl
-from gpussl import pipeline
-from gpussl.cluster import consensus
-from gpussl.data import Digits
+from gpussl.cluster.consensus import consensus
+from gpussl.data.digits import Digits
 from gpussl.errors import ConfigError
+from gpussl.tasks import study as pipeline
 
 
 def test_names_do_not_matter_and_what_is_not_agreed_on_is_in_no_cluster(xp, host, make_clustering):

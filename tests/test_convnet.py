@@ -5,9 +5,9 @@ import pytest
 import torch
 
 import gpussl
-from gpussl import store
+from gpussl.classifier.convnet import ConvNetClassifier, _Thresholds
 from gpussl.errors import ConfigError
-from gpussl.models.convnet import ConvNetClassifier, _Thresholds
+from gpussl.runtime import store
 from tests.digits import DIGITS, TEST, TRAIN, accuracy, some_labels
 
 SMALL = {"channels": [16, 32], "batch_size": 32, "averaging": 0.98}
@@ -118,7 +118,7 @@ def test_on_a_gpu_batches_have_few_sizes_and_what_is_not_sure_counts_nothing(mon
         losses.register_hook(lambda slopes: seen.append((len(targets) - 32, int((slopes != 0).sum()) - 32)))
         return losses
 
-    monkeypatch.setattr("gpussl.models.convnet.batch_multiple", lambda device: 32)
+    monkeypatch.setattr("gpussl.classifier.convnet.batch_multiple", lambda device: 32)
     monkeypatch.setattr(torch.nn.functional, "cross_entropy", spied)
     ConvNetClassifier(n_steps=40, batch_size=32, unlabelled_ratio=3, channels=[8], hidden=8).fit(TRAIN, some_labels(60))
     assert {changed for changed, _ in seen} <= {0, 32, 64, 96}

@@ -9,7 +9,10 @@ import torch
 from sklearn.metrics import adjusted_rand_score
 
 import gpussl
-from gpussl import backend, pipeline, prepare, store
+from gpussl import backend
+from gpussl.runtime import store
+from gpussl.tasks import prepare
+from gpussl.tasks import study as pipeline
 
 CHAINS = {  # without knn, whose model file holds the points themselves
     "pixels": (

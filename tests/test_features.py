@@ -6,11 +6,14 @@ from scipy.spatial.distance import cdist
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA as SklearnPCA
 
-from gpussl.cluster import KMeans, NoClustering
+from gpussl.cluster.kmeans import KMeans
+from gpussl.cluster.none import NoClustering
 from gpussl.errors import ConfigError
-from gpussl.features import CentroidDistances, Represented
+from gpussl.features.centroid_distances import CentroidDistances
+from gpussl.features.represented import Represented
 from gpussl.records import Clustering
-from gpussl.represent import PCA, scale
+from gpussl.represent.pca import PCA
+from gpussl.represent.pixels import scale
 
 DIGITS = load_digits().data.astype(np.uint8)
 

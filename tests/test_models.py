@@ -12,17 +12,17 @@ from sklearn.datasets import load_digits, make_blobs
 from threadpoolctl import threadpool_limits
 
 from gpussl.backend import cpu, logistic, neighbors
+from gpussl.classifier import mlp
+from gpussl.classifier.convnet import ConvNetClassifier
+from gpussl.classifier.holdout import split_groups
+from gpussl.classifier.knn import KNeighborsClassifier
+from gpussl.classifier.logistic import LogisticRegression
+from gpussl.classifier.mlp import Masks, MLPClassifier, PooledDropout
+from gpussl.classifier.self_training import SelfTrainingMLPClassifier
+from gpussl.classifier.xgboost import XGBClassifier
 from gpussl.errors import ConfigError
-from gpussl.models import mlp
-from gpussl.models.convnet import ConvNetClassifier
-from gpussl.models.holdout import split_groups
-from gpussl.models.knn import KNeighborsClassifier
-from gpussl.models.logistic import LogisticRegression
-from gpussl.models.mlp import Masks, MLPClassifier, PooledDropout
-from gpussl.models.self_training import SelfTrainingMLPClassifier
-from gpussl.models.study_convnet import StudyConvNet
-from gpussl.models.xgboost import XGBClassifier
 from gpussl.records import Watch
+from gpussl.studies.study_convnet import StudyConvNet
 
 DIGITS, NAMES = load_digits(return_X_y=True)
 DIGITS = (DIGITS / 16).astype(np.float32)
@@ -431,7 +431,7 @@ class TestTrees:
 
     def test_trees_without_a_split_are_called_so(self, monkeypatch):
         said = []
-        monkeypatch.setattr("gpussl.console.say", said.append)
+        monkeypatch.setattr("gpussl.runtime.console.say", said.append)
         XGBClassifier(n_estimators=3).fit(DIGITS[:200], NAMES[:200])
         assert not said
         XGBClassifier(n_estimators=3).fit(DIGITS[:30], NAMES[:30])

@@ -11,11 +11,16 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 import gpussl
-from gpussl import graph, pipeline, store
 from gpussl.errors import ConfigError
-from gpussl.propagate import ClusterPropagation, GraphPropagation, NoPropagation, cluster_names, nearness
+from gpussl.numeric.clusters import cluster_names, nearness
+from gpussl.propagate import neighbor_graph as graph
+from gpussl.propagate.cluster import ClusterPropagation
+from gpussl.propagate.graph import GraphPropagation
+from gpussl.propagate.none import NoPropagation
 from gpussl.records import PseudoLabels
-from gpussl.select import NearestToCentroid
+from gpussl.runtime import store
+from gpussl.select.nearest_to_centroid import NearestToCentroid
+from gpussl.tasks import study as pipeline
 
 N_CLUSTERS = 6  # of which hypothesis leaves some empty
 # whole distances, so that ties are common; -1 is in no cluster

@@ -6,13 +6,14 @@ import json
 import numpy as np
 import pytest
 
-from gpussl import pipeline
-from gpussl.data import Digits
+from gpussl.data.digits import Digits
 from gpussl.errors import ConfigError
-from gpussl.represent import PCA, UMAP
 from gpussl.represent.autoencoder import Autoencoder
 from gpussl.represent.deskew import Deskew
 from gpussl.represent.hog import HOG
+from gpussl.represent.pca import PCA
+from gpussl.represent.umap import UMAP
+from gpussl.tasks import study as pipeline
 from tests.digits import DIGITS, TEST, TRAIN
 
 STEPS = {

@@ -6,14 +6,21 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from gpussl import arrays, backend, limits, pipeline, rows
-from gpussl.cluster import HDBSCAN, GaussianMixture, KMeans, assign
-from gpussl.config import memory_limit
+from gpussl import backend
+from gpussl.cluster.assign import assign
+from gpussl.cluster.gaussian_mixture import GaussianMixture
+from gpussl.cluster.hdbscan import HDBSCAN
+from gpussl.cluster.kmeans import KMeans
 from gpussl.errors import ConfigError
-from gpussl.features import CentroidDistances
-from gpussl.represent import PCA, scale
-from gpussl.rows import ScaledRows, is_mapped
-from tests.test_pipeline import artifacts
+from gpussl.features.centroid_distances import CentroidDistances
+from gpussl.numeric import arrays, rows
+from gpussl.numeric.rows import ScaledRows, is_mapped
+from gpussl.represent.pca import PCA
+from gpussl.represent.pixels import scale
+from gpussl.runtime.config import memory_limit
+from gpussl.tasks import limits
+from gpussl.tasks import study as pipeline
+from tests.test_study import artifacts
 
 RAW = load_digits().data.astype(np.uint8)
 FEATURES = RAW.astype(np.float32) / 16

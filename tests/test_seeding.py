@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from gpussl import arrays, backend
+from gpussl import backend
 from gpussl.backend import seeding
 from gpussl.backend.ranking import rank, search_in_double
+from gpussl.numeric import arrays
 
 
 def plain_seeds(points, weights, draws):

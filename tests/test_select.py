@@ -6,14 +6,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skactiveml.pool import ProbCover, TypiClust
 
-from gpussl import arrays, backend, pipeline
+from gpussl import backend
 from gpussl.errors import ConfigError
-from gpussl.oracle import Oracle
+from gpussl.label.oracle import Oracle
+from gpussl.numeric import arrays
+from gpussl.numeric.rows import ScaledRows
 from gpussl.report.tables import title
-from gpussl.rows import ScaledRows
-from gpussl.select import All, ClusterBudget, Coverage, First, NearestToCentroid, Random, Stratified, Typical
-from gpussl.select.coverage import choose_radius, cover, distance_table, radii_to_try
-from gpussl.select.typical import mean_distances
+from gpussl.select.all import All
+from gpussl.select.cluster_budget import ClusterBudget
+from gpussl.select.coverage import Coverage, choose_radius, cover, distance_table, radii_to_try
+from gpussl.select.first import First
+from gpussl.select.nearest_to_centroid import NearestToCentroid
+from gpussl.select.random import Random
+from gpussl.select.stratified import Stratified
+from gpussl.select.typical import Typical, mean_distances
+from gpussl.tasks import study as pipeline
 from tests.digits import DIGITS
 
 N_CLUSTERS = 6  # of which hypothesis leaves some empty

@@ -5,11 +5,12 @@ import pytest
 import torch
 
 import gpussl
-from gpussl import pipeline, store
-from gpussl.models import self_training
-from gpussl.models.mlp import MLPClassifier
-from gpussl.models.self_training import SelfTrainingMLPClassifier
-from gpussl.tensors import forward
+from gpussl.classifier import self_training
+from gpussl.classifier.mlp import MLPClassifier
+from gpussl.classifier.self_training import SelfTrainingMLPClassifier
+from gpussl.nets.tensors import forward
+from gpussl.runtime import store
+from gpussl.tasks import study as pipeline
 from tests.digits import DIGITS, TEST, TRAIN, some_labels
 
 SMALL = {"hidden_layer_sizes": [64], "max_epochs": 8, "learning_rate": 0.01}

@@ -7,15 +7,15 @@ import pytest
 from safetensors.numpy import save_file
 
 import gpussl
-from gpussl import console, store
-from gpussl.cluster import GaussianMixture
+from gpussl.classifier.knn import KNeighborsClassifier
+from gpussl.classifier.logistic import LogisticRegression
+from gpussl.classifier.mlp import MLPClassifier
+from gpussl.classifier.xgboost import XGBClassifier
+from gpussl.cluster.gaussian_mixture import GaussianMixture
 from gpussl.errors import StoreError
-from gpussl.models.knn import KNeighborsClassifier
-from gpussl.models.logistic import LogisticRegression
-from gpussl.models.mlp import MLPClassifier
-from gpussl.models.study_convnet import StudyConvNet
-from gpussl.models.xgboost import XGBClassifier
 from gpussl.records import Clustering, PseudoLabels
+from gpussl.runtime import console, store
+from gpussl.studies.study_convnet import StudyConvNet
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 5)).astype(np.float32)

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from gpussl import tensors
-from gpussl.tensors import Captured, RunningAverage
+from gpussl.nets import tensors
+from gpussl.nets.tensors import Captured, RunningAverage
 
 
 def small_network():

@@ -5,16 +5,15 @@
 hand, and no other file asks for a device.
 """
 
-from types import ModuleType
-
 import array_api_compat
 
 from gpussl.backend import cpu
 from gpussl.errors import DeviceError
+from gpussl.protocols import Twin
 from gpussl.records import Array
 
 
-def select(device: str) -> tuple[ModuleType, str]:
+def select(device: str) -> tuple[Twin, str]:
     """The twin for `device`, and why it was chosen.
 
     Parameters
@@ -42,7 +41,7 @@ def select(device: str) -> tuple[ModuleType, str]:
     return gpu, f"device={device}"
 
 
-def of(X: Array) -> ModuleType:
+def of(X: Array) -> Twin:
     """The twin that works on arrays like `X`."""
     if array_api_compat.is_cupy_array(X):
         from gpussl.backend import gpu

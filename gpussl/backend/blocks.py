@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from gpussl.arrays import mean_row, squared_norms
+from gpussl.numeric.arrays import mean_row, squared_norms
 
 OnThreads = Callable[..., list[Any]]
 

@@ -12,9 +12,9 @@ from typing import Any
 import cupy
 import numpy as np
 
-from gpussl.arrays import mean_row, squared_distances, squared_norms
 from gpussl.backend import kernels, logistic, seeding
 from gpussl.backend.ranking import rank, search_in_double
+from gpussl.numeric.arrays import mean_row, squared_distances, squared_norms
 from gpussl.records import Array, OnProgress
 
 if not cupy.is_available():

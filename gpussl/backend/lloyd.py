@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array
 
-from gpussl.arrays import squared_norms
 from gpussl.backend.blocks import Centred, OnThreads, map_on_threads, row_slices
 from gpussl.backend.projection import Projection
+from gpussl.numeric.arrays import squared_norms
 from gpussl.records import OnProgress
 
 BLOCK_ROWS = 1024

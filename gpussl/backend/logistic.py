@@ -10,8 +10,8 @@ from array_api_compat import array_namespace
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
-from gpussl.arrays import arange_like, mean_row
 from gpussl.backend.blocks import map_on_threads, row_slices
+from gpussl.numeric.arrays import arange_like, mean_row
 from gpussl.records import Array
 
 Add = Callable[[np.ndarray], tuple[float, np.ndarray]]  # parameters (k, d + 1) -> summed log-loss, and its slopes

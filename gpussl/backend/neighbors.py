@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from gpussl.arrays import squared_distances, squared_norms
 from gpussl.backend.blocks import Centred, map_on_threads, row_slices
 from gpussl.backend.ranking import rank
+from gpussl.numeric.arrays import squared_distances, squared_norms
 
 QUERIES, POINTS = 2048, 512  # of one block of distances: 4 MiB in single precision
 SPARE = 4  # candidates more than are asked for

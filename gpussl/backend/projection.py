@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from gpussl.arrays import principal_axes, squared_norms
 from gpussl.backend.blocks import Centred, OnThreads, row_slices
+from gpussl.numeric.arrays import principal_axes, squared_norms
 
 BLOCK_ROWS = 2048
 SAMPLE_ROWS = 8192  # from which the axes are found: any would do, but these leave little beyond them

@@ -2,7 +2,7 @@
 
 from array_api_compat import array_namespace
 
-from gpussl.arrays import mean_row, row_blocks, squared_distances, squared_norms
+from gpussl.numeric.arrays import mean_row, row_blocks, squared_distances, squared_norms
 from gpussl.records import Array
 
 

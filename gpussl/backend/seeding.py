@@ -3,7 +3,7 @@
 import numpy as np
 from array_api_compat import array_namespace
 
-from gpussl.arrays import squared_distances, squared_norms
+from gpussl.numeric.arrays import squared_distances, squared_norms
 from gpussl.records import Array
 
 

@@ -4,7 +4,7 @@ import math
 
 from array_api_compat import array_namespace, device
 
-from gpussl.arrays import itemsize, row_blocks, squared_distances, squared_norms
+from gpussl.numeric.arrays import itemsize, row_blocks, squared_distances, squared_norms
 from gpussl.records import Array, Clustering
 
 

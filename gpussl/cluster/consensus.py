@@ -5,8 +5,8 @@ import dataclasses
 from array_api_compat import array_namespace, device
 
 from gpussl import backend
-from gpussl.arrays import take_or
-from gpussl.permutations import assignment, contingency
+from gpussl.numeric.allocations import assignment, contingency
+from gpussl.numeric.arrays import take_or
 from gpussl.records import Array, Clustering
 
 NOISE = -1
@@ -46,6 +46,6 @@ def _names(clustering: Clustering, reference: Clustering) -> Array:
     twin, k = backend.of(reference.labels), reference.centroids.shape[0]
     xp = array_namespace(reference.labels)
     both = xp.where(reference.labels == NOISE, NOISE, clustering.labels)
-    table = twin.to_numpy(contingency(both, reference.labels, clustering.centroids.shape[0], k))
+    table = twin.to_numpy(contingency(both, reference.labels, clustering.centroids.shape[0], k, twin))
     _, names = assignment(table)
     return xp.asarray(names, device=device(reference.labels))

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from array_api_compat import array_namespace
 
 from gpussl import seeds
-from gpussl.arrays import arange_like
 from gpussl.cluster.assign import log_densities, mahalanobis
 from gpussl.cluster.kmeans import KMeans
-from gpussl.params import check, param
+from gpussl.numeric.arrays import arange_like
 from gpussl.records import Array, Clustering, OnProgress
+from gpussl.runtime.params import check, param
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from array_api_compat import array_namespace, device
 
 from gpussl import backend
-from gpussl.arrays import paired_distances
 from gpussl.errors import ConfigError
-from gpussl.params import check, param
+from gpussl.numeric.arrays import paired_distances
 from gpussl.records import Array, Clustering, OnProgress
+from gpussl.runtime.params import check, param
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from array_api_compat import array_namespace, device
 
 from gpussl import backend, seeds
-from gpussl.arrays import paired_distances
 from gpussl.cluster.start import kmeans_parallel
 from gpussl.errors import ConfigError
-from gpussl.params import check, param
+from gpussl.numeric.arrays import paired_distances
 from gpussl.records import Array, Clustering, OnProgress
+from gpussl.runtime.params import check, param
 
 
 @dataclass(frozen=True)

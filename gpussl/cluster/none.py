@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from array_api_compat import array_namespace, device
 
-from gpussl.arrays import arange_like
+from gpussl.numeric.arrays import arange_like
 from gpussl.records import Array, Clustering, OnProgress
 
 

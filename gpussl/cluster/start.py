@@ -4,15 +4,8 @@ import numpy as np
 from array_api_compat import array_namespace, device
 
 from gpussl import backend
-from gpussl.arrays import (
-    arange_like,
-    group_bounds,
-    itemsize,
-    row_blocks,
-    squared_distances,
-    squared_norms,
-)
 from gpussl.backend.seeding import n_trials, table_pays
+from gpussl.numeric.arrays import arange_like, group_bounds, itemsize, row_blocks, squared_distances, squared_norms
 from gpussl.records import Array
 
 TABLE_ROWS = 8192  # candidates between which all distances are kept: 256 MiB in single precision

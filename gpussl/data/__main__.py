@@ -4,8 +4,8 @@ import sys
 
 from hydra import compose, initialize_config_dir
 
-from gpussl import config, console
 from gpussl.errors import DataNotFoundError, GpusslError
+from gpussl.runtime import config, console
 
 
 def main(name: str) -> None:

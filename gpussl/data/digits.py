@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.datasets import load_digits
 
-from gpussl.params import check, param
 from gpussl.records import Dataset
+from gpussl.runtime.params import check, param
 
 
 @dataclass(frozen=True)

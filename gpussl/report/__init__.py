@@ -9,14 +9,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from gpussl import console, environment, store
-from gpussl.advisor import Outcome
-from gpussl.config import Job
 from gpussl.errors import ConfigError
-from gpussl.monitor import Monitor, Stage
-from gpussl.permutations import Allocations
+from gpussl.numeric.allocations import Allocations
 from gpussl.records import Calibration, Dataset, Diagnostics, Result
 from gpussl.report import budget, figures, manifest, page, tables
+from gpussl.runtime import console, environment, store
+from gpussl.runtime.config import Job
+from gpussl.tasks.advise import Outcome
+from gpussl.tasks.monitor import Monitor, Stage
 
 MANIFEST = "manifest.json"
 CONFIG = "config.yaml"

@@ -7,9 +7,9 @@ from typing import Any
 
 from rich.table import Table
 
-from gpussl import budget as curves
-from gpussl.advisor import Advice, Outcome
-from gpussl.budget import LEVEL, LabelBudget
+from gpussl.evaluate import learning_curve as curves
+from gpussl.evaluate.learning_curve import LEVEL, LabelBudget
+from gpussl.tasks.advise import Advice, Outcome
 
 HEADER = ("labels by", "learnt from", "accuracy", "90 % interval")
 

@@ -8,14 +8,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gpussl.advisor import Advice, Outcome
-from gpussl.budget import interval
-from gpussl.config import Job
-from gpussl.evaluate import accuracy_interval
-from gpussl.permutations import Allocations
+from gpussl.evaluate.learning_curve import interval
+from gpussl.numeric.allocations import Allocations
+from gpussl.numeric.intervals import accuracy_interval
 from gpussl.records import Calibration, Dataset, Diagnostics, Result
 from gpussl.report.tables import SELECTED, published, result_title
-from gpussl.store import atomic_path
+from gpussl.runtime.config import Job
+from gpussl.runtime.store import atomic_path
+from gpussl.tasks.advise import Advice, Outcome
 
 DPI = 130
 COLUMNS = 14  # representatives shown of each class

@@ -4,10 +4,11 @@ import dataclasses
 import json
 from typing import Any
 
-from gpussl import environment, seeds
-from gpussl.config import Job
-from gpussl.monitor import Monitor
+from gpussl import seeds
 from gpussl.records import Dataset
+from gpussl.runtime import environment
+from gpussl.runtime.config import Job
+from gpussl.tasks.monitor import Monitor
 
 SEEDED = ("cluster", "select", "random baseline", "report")
 

@@ -4,9 +4,9 @@ import html
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from gpussl.config import TEST_STOPPED, Job
 from gpussl.records import Dataset, Result
 from gpussl.report.tables import HEADER, cells, result_title, sources
+from gpussl.runtime.config import TEST_STOPPED, Job
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222 }

@@ -14,10 +14,10 @@ from rich.markup import escape
 from rich.table import Table
 from scipy import stats
 
-from gpussl import console, store
-from gpussl.config import Published
 from gpussl.report import CONFIG, FAILED, MANIFEST, figures, page
 from gpussl.report.tables import find_published, title, to_csv
+from gpussl.runtime import console, store
+from gpussl.runtime.config import Published
 
 RESULTS, SUMMARY = "results.csv", "summary.csv"
 GROUP_BY = ("overrides", "select", "propagation", "classifier", "n_clusters", "percentile")

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from gpussl.config import Job, Published
-from gpussl.evaluate import accuracy_interval
-from gpussl.monitor import Stage
-from gpussl.permutations import Allocations
+from gpussl.numeric.allocations import Allocations
+from gpussl.numeric.intervals import accuracy_interval
 from gpussl.records import Calibration, Dataset, Result
+from gpussl.runtime.config import Job, Published
+from gpussl.tasks.monitor import Stage
 
 DECIMALS = {"label_accuracy": 6, "train_accuracy": 6, "test_accuracy": 6, "fit_seconds": 3, "predict_seconds": 3}
 SELECTED = {

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from gpussl import backend
-from gpussl.params import check, param
+from gpussl.nets.tensors import as_tensor, fast_products, forward, seeded
+from gpussl.numeric.rows import in_memory
 from gpussl.records import Array, OnProgress
-from gpussl.rows import in_memory
-from gpussl.tensors import as_tensor, fast_products, forward, seeded
+from gpussl.runtime.params import check, param
 
 
 @dataclass(frozen=True)

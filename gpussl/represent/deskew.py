@@ -6,9 +6,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from gpussl.nets.tensors import map_images
+from gpussl.numeric.rows import in_memory
 from gpussl.records import Array, OnProgress
-from gpussl.rows import in_memory
-from gpussl.tensors import map_images
 
 
 @dataclass(frozen=True)

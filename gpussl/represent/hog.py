@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from gpussl.gradients import OrientedGradients
-from gpussl.params import check, param
+from gpussl.nets.gradients import OrientedGradients
+from gpussl.nets.tensors import image_shape_of, map_images
+from gpussl.numeric.rows import in_memory
 from gpussl.records import Array, OnProgress
-from gpussl.rows import in_memory
-from gpussl.tensors import image_shape_of, map_images
+from gpussl.runtime.params import check, param
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class HOG:
     """For each part of an image and each direction, the square root of how much edge runs there.
 
     A line that is a little elsewhere has much the same histograms, though not one pixel may be the same. See
-    `gpussl.gradients.OrientedGradients`.
+    `gpussl.nets.gradients.OrientedGradients`.
 
     Parameters
     ----------

@@ -5,11 +5,11 @@ from typing import ClassVar
 
 from array_api_compat import array_namespace
 
-from gpussl.arrays import principal_axes, row_blocks
 from gpussl.errors import ConfigError
-from gpussl.params import check, param
+from gpussl.numeric.arrays import principal_axes, row_blocks
+from gpussl.numeric.rows import ScaledRows, refuse_beyond
 from gpussl.records import Array, OnProgress
-from gpussl.rows import ScaledRows, refuse_beyond
+from gpussl.runtime.params import check, param
 
 
 @dataclass(frozen=True)

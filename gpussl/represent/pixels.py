@@ -5,8 +5,8 @@ from typing import ClassVar
 
 from array_api_compat import array_namespace
 
+from gpussl.numeric.rows import ScaledRows, fits, refuse_beyond
 from gpussl.records import Array, OnProgress
-from gpussl.rows import ScaledRows, fits, refuse_beyond
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from array_api_compat import array_namespace
 
 from gpussl import backend
 from gpussl.errors import ConfigError
-from gpussl.params import check, param
+from gpussl.numeric.rows import in_memory
 from gpussl.records import Array, OnProgress
-from gpussl.rows import in_memory
+from gpussl.runtime.params import check, param
 
 
 @dataclass(frozen=True)

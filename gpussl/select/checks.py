@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from gpussl.errors import ConfigError
-from gpussl.params import check, param
 from gpussl.records import Clustering
+from gpussl.runtime.params import check, param
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ import numpy as np
 from array_api_compat import array_namespace, device
 
 from gpussl import backend, seeds
-from gpussl.arrays import group_bounds, group_sort
 from gpussl.errors import ConfigError
-from gpussl.params import param
+from gpussl.numeric.arrays import group_bounds, group_sort
 from gpussl.records import Array, Buy, Clustering
+from gpussl.runtime.params import param
 from gpussl.select.checks import Budget, require_clusters
 
 

@@ -9,10 +9,10 @@ import numpy as np
 from array_api_compat import array_namespace, device
 
 from gpussl import seeds
-from gpussl.arrays import arange_like, centred, itemsize, row_blocks, squared_distances, squared_norms
 from gpussl.errors import ConfigError
-from gpussl.params import param
+from gpussl.numeric.arrays import arange_like, centred, itemsize, row_blocks, squared_distances, squared_norms
 from gpussl.records import Array, Buy, Clustering
+from gpussl.runtime.params import param
 from gpussl.select.checks import Budget
 
 PROBES = 256  # points whose distances to the others stand for all distances: 2 million for 8,000 candidates

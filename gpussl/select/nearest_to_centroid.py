@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from array_api_compat import array_namespace
 
-from gpussl.arrays import smallest_of_each_group
+from gpussl.numeric.arrays import smallest_of_each_group
 from gpussl.records import Array, Buy, Clustering
 from gpussl.select.checks import require_clusters
 

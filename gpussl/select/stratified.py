@@ -7,8 +7,8 @@ import numpy as np
 from array_api_compat import array_namespace, device
 
 from gpussl import backend, seeds
-from gpussl.arrays import arange_like
 from gpussl.errors import ConfigError
+from gpussl.numeric.arrays import arange_like
 from gpussl.records import Array, Buy, Clustering
 from gpussl.select.checks import Budget
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 from array_api_compat import array_namespace, device
 
 from gpussl import backend
-from gpussl.arrays import (
+from gpussl.numeric.arrays import (
     arange_like,
     centred,
     group_bounds,
@@ -15,8 +15,8 @@ from gpussl.arrays import (
     squared_distances,
     squared_norms,
 )
-from gpussl.params import check, param
 from gpussl.records import Array, Buy, Clustering
+from gpussl.runtime.params import check, param
 from gpussl.select.checks import require_clusters
 
 

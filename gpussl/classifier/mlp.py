@@ -1,0 +1,186 @@
+"""A multilayer perceptron in PyTorch that trains where its data are."""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from gpussl.classifier.network import NetworkClassifier
+from gpussl.nets.tensors import Captured, RunningAverage, multiplies_bfloat16
+from gpussl.runtime.params import check, param
+
+POOL, WINDOWS = 2**22, 100  # the size of a pool of masks, and how many are taken of it until a new one is drawn
+
+
+@dataclass(eq=False)
+class MLPClassifier(NetworkClassifier):
+    """Linear layers with batch normalisation, ReLU and dropout between them; seven layers by default.
+
+    Trained with AdamW under a one-cycle learning rate. A share of the training labels is held out; training stops when
+    they gain no more, and the epoch that did best on them is kept. What is scored and kept is the running average of
+    the weights: where labels are wrong the best epoch comes early, while the learning rate is still high and the
+    weights themselves still noisy.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : list of int
+        Widths between the layers: one fewer than there are layers.
+    dropout : float
+        Share of hidden units dropped.
+    learning_rate : float
+        The highest of the cycle.
+    weight_decay : float
+    averaging : float
+        Decay of the running average of the weights. It begins lower, so that it spans about the last tenth of the steps
+        until then.
+    batch_size : int
+    min_epoch_steps : int
+        An epoch is one pass over the training points, or as many as make so many steps where they are few.
+    max_epochs : int
+    precision : {"auto", "float32", "bfloat16"}
+        Of the products of training; weights and sums are float32. By itself, bfloat16 where the device multiplies it
+        faster: `settled_precision`.
+    patience : int
+        Stop after so many epochs without gain on the held-out labels.
+    validation_fraction : float
+        Share of the training labels that is held out: of the bought ones, where `groups` says which come from which.
+    random_state : int
+
+    References
+    ----------
+    Ioffe, Szegedy, "Batch Normalization", ICML 2015. Srivastava et al., "Dropout", JMLR 2014.
+    Loshchilov, Hutter, "Decoupled Weight Decay Regularization", ICLR 2019.
+    Smith, Topin, "Super-Convergence", 2018.
+    Polyak, Juditsky, "Acceleration of stochastic approximation by averaging", SIAM J. Control Optim., 1992.
+    """
+
+    hidden_layer_sizes: list[int] = param([512] + [256] * 5, ge=1)
+    dropout: float = param(0.25, ge=0, lt=1)
+    learning_rate: float = param(2e-3, gt=0)
+    weight_decay: float = param(1e-2, ge=0)
+    averaging: float = param(0.998, ge=0, lt=1)
+    batch_size: int = param(512, ge=2)
+    min_epoch_steps: int = param(25, ge=1)
+    max_epochs: int = param(40, ge=1)
+    patience: int = param(4, ge=1)
+    validation_fraction: float = param(0.1, gt=0, lt=1)
+    precision: str = param("auto", choices=("auto", "float32", "bfloat16"))
+    random_state: int = 0
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def build(self, n_features: int, n_classes: int) -> nn.Sequential:
+        """The untrained layers."""
+        layers: list[nn.Module] = []
+        masks = Masks(self.dropout)
+        for width in self.hidden_layer_sizes:
+            # no bias: the normalisation that follows would take it away again
+            linear = nn.Linear(n_features, width, bias=False)
+            layers += [linear, nn.BatchNorm1d(width), nn.ReLU(), PooledDropout(self.dropout, masks)]
+            n_features = width
+        return nn.Sequential(*layers, nn.Linear(n_features, n_classes))
+
+    def settled_precision(self, device: str) -> str:
+        """The precision, or what "auto" means on a kind of device, "cpu" or "cuda"."""
+        if self.precision != "auto":
+            return self.precision
+        return "bfloat16" if multiplies_bfloat16(device) else "float32"
+
+    def epochs(
+        self, features: Tensor, labels: Tensor, train: Tensor, label_weights: Tensor | None
+    ) -> Iterator[nn.Module]:
+        """Train epoch by epoch; what is yielded has the averaged weights."""
+        kind = features.device.type
+        learner = copy.deepcopy(self.network_).train()
+        average = RunningAverage(learner, self.averaging)
+        optimizer, schedule = self._optimizer(learner, len(train))
+        products = torch.autocast(kind, torch.bfloat16, self.settled_precision(kind) == "bfloat16", cache_enabled=False)
+
+        def find_slopes(batch: Tensor) -> None:
+            optimizer.zero_grad(set_to_none=True)
+            with products:
+                outputs = learner(features[batch])
+            if label_weights is None:
+                loss = nn.functional.cross_entropy(outputs.float(), labels[batch])
+            else:
+                losses = nn.functional.cross_entropy(outputs.float(), labels[batch], reduction="none")
+                loss = (losses * label_weights[batch]).mean()
+            loss.backward()
+
+        learn_from = Captured(find_slopes, learner)
+        while True:
+            for batch in self._epoch_batches(train):
+                learn_from(batch)
+                optimizer.step()
+                schedule.step()
+                average.update()
+            yield average.module
+
+    def _optimizer(
+        self, network: nn.Module, n: int
+    ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+        """AdamW and its learning rates for all epochs over n training points."""
+        optimizer = torch.optim.AdamW(
+            network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True
+        )
+        n_batches, n_passes = self._epoch_size(n)
+        n_steps = self.max_epochs * n_passes * n_batches
+        return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=n_steps)
+
+    def _epoch_size(self, n: int) -> tuple[int, int]:
+        """Batches in a pass over n training points, and passes in an epoch."""
+        n_batches = n // min(self.batch_size, n)
+        return n_batches, -(-self.min_epoch_steps // n_batches)
+
+    def _epoch_batches(self, indices: Tensor) -> Iterator[Tensor]:
+        """Shuffled batches of one epoch, all of one size: a last short one would upset the normalisation."""
+        n_batches, n_passes = self._epoch_size(len(indices))
+        batch_size = min(self.batch_size, len(indices))
+        for _ in range(n_passes):
+            shuffled = indices[torch.randperm(len(indices), device=indices.device)]
+            yield from shuffled[: n_batches * batch_size].split(batch_size)
+
+
+class Masks:
+    """A pool of dropout's masks, of which every batch and layer takes a window at a random place.
+
+    The share dropped is rounded to a multiple of 1/256, and what is kept is scaled by what that is.
+    """
+
+    def __init__(self, p: float) -> None:
+        self.threshold = min(round(256 * p), 255)
+        self._pool, self._n_windows = torch.empty(0), 0
+
+    def window(self, x: Tensor) -> Tensor:
+        """What a batch is to be multiplied by: numbers of its shape and type."""
+        if self._n_windows == 0 or self._pool.dtype != x.dtype or len(self._pool) < 2 * x.numel():
+            self._draw(max(POOL, 2 * x.numel()), x.dtype)
+        self._n_windows -= 1
+        first = int(torch.randint(len(self._pool) - x.numel() + 1, (1,)))
+        return self._pool[first : first + x.numel()].view(x.shape)
+
+    def _draw(self, n: int, dtype: torch.dtype) -> None:
+        """A new pool: one random 64-bit number is eight of its members."""
+        drawn = torch.empty(-(-n // 8), dtype=torch.int64).random_(-(2**63), None).view(torch.uint8)
+        self._pool = (drawn >= self.threshold).to(dtype).mul_(256 / (256 - self.threshold))
+        self._n_windows = WINDOWS
+
+
+class PooledDropout(nn.Module):
+    """Dropout that on a CPU draws no number for each unit: that would take a quarter of the time of a step.
+
+    Its masks are windows of a pool instead, and a unit's mask in one step is another's in a later one.
+    """
+
+    def __init__(self, p: float, masks: Masks) -> None:
+        super().__init__()
+        self.p, self.masks = p, masks
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, width) -> (n, width)."""
+        if not self.training or self.masks.threshold == 0:
+            return x
+        return nn.functional.dropout(x, self.p) if x.is_cuda else x * self.masks.window(x)

@@ -1,0 +1,106 @@
+"""Images as CSV: one a line, its class number and then its pixels, without a header."""
+
+import gzip
+import hashlib
+import math
+import re
+import warnings
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gpussl.errors import DataError
+from gpussl.records import Dataset
+from gpussl.runtime.params import check
+
+
+@dataclass(frozen=True)
+class CsvImages:
+    """A data set of labelled square images in two CSV files.
+
+    Parameters
+    ----------
+    name : str
+    train, test : str
+        The files, plain or gzipped: whole numbers from 0 to 255, with commas between them.
+    class_names : list of str
+        Of class 0, 1, ...
+    """
+
+    name: str
+    train: str
+    test: str
+    class_names: list[str]
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def load(self) -> Dataset:
+        """Read both files.
+
+        Raises
+        ------
+        DataError
+            A file is missing, or does not hold images of one square size with the classes that have names.
+        """
+        X_train, y_train, train_sum = self._read(Path(self.train).expanduser())
+        X_test, y_test, test_sum = self._read(Path(self.test).expanduser())
+        if X_train.shape[1] != X_test.shape[1]:
+            raise DataError(
+                f"{self.test}: expected {X_train.shape[1]} pixels an image, as in {self.train}, found {X_test.shape[1]}"
+            )
+        side = math.isqrt(X_train.shape[1])
+        return Dataset(
+            name=self.name,
+            X_train=X_train,
+            y_train=y_train,
+            X_test=X_test,
+            y_test=y_test,
+            class_names=tuple(self.class_names),
+            image_shape=(side, side),
+            max_value=255.0,
+            checksums={"train": train_sum, "test": test_sum},
+        )
+
+    def _read(self, path: Path) -> tuple[np.ndarray, np.ndarray, str]:
+        """Images (n, d) uint8, labels (n,) int64, and the sha256 of the decompressed file."""
+        try:
+            with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+                checksum = hashlib.file_digest(file, "sha256").hexdigest()
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".*input contained no data")
+                values = np.loadtxt(path, dtype=np.uint8, delimiter=",", ndmin=2, comments=None)
+        except OSError as error:
+            raise DataError(f"{path}: expected a readable CSV file, found: {error.strerror or error}") from error
+        except (ValueError, OverflowError, EOFError, zlib.error) as error:
+            raise DataError(
+                f"{path}: expected lines of a class number and pixels, all whole numbers from 0 to 255, without a "
+                f"header, found: {_explain(error)}"
+            ) from error
+        if values.size == 0:
+            raise DataError(f"{path}: expected lines of a class number and pixels, found an empty file")
+        n, d = values.shape[0], values.shape[1] - 1
+        if d < 1 or math.isqrt(d) ** 2 != d:
+            raise DataError(
+                f"{path}: expected lines of a class number and a square number of pixels, found {n} lines of "
+                f"{values.shape[1]} numbers"
+            )
+        y = values[:, 0].astype(np.int64)
+        if y.max() >= len(self.class_names):
+            raise DataError(
+                f"{path}: expected class numbers below {len(self.class_names)} first in each line, found {y.max()} in "
+                f"line {int(y.argmax()) + 1}"
+            )
+        return np.ascontiguousarray(values[:, 1:]), y, checksum
+
+
+def _explain(error: Exception) -> str:
+    """NumPy's complaint with the line it means: it counts rows from 0 where a value is wrong, else from 1."""
+    text = str(error).partition("; use `usecols`")[0]
+    found = re.search(r"(.*) at row (\d+)(?:, column \d+)?", text)
+    if not found:
+        return text
+    line = int(found[2]) + ("could not convert" in found[1])
+    return f"{found[1]} in line {line}; are there commas between the numbers?"

@@ -1,0 +1,1 @@
+"""Evaluate: how good labels, clusters and models are."""

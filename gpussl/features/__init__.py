@@ -1,0 +1,1 @@
+"""Features: what the classifiers learn from, made of the represented points and their clusters."""

@@ -1,0 +1,13 @@
+"""The scaled pixels."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from gpussl.features.represented import Represented
+
+
+@dataclass(frozen=True)
+class Pixels(Represented):
+    """The scaled pixels, however the points are represented for clustering, choosing and propagating."""
+
+    of_pixels: ClassVar[bool] = True

@@ -1,0 +1,1 @@
+"""Label: who is asked for the labels of the selected points."""

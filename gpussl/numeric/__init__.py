@@ -1,0 +1,1 @@
+"""Array functions for any stage, written once over the array API."""

@@ -1,0 +1,19 @@
+"""The bought labels alone."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from gpussl.numeric.arrays import scatter
+from gpussl.records import UNLABELLED, Array, Clustering, PseudoLabels
+
+
+@dataclass(frozen=True)
+class NoPropagation:
+    """The bought labels alone."""
+
+    percentile: ClassVar[float | None] = None
+
+    def propagate(self, X: Array, clustering: Clustering, indices: Array, labels: Array) -> PseudoLabels:
+        """See `ClusterPropagation.propagate`."""
+        n = clustering.labels.shape[0]
+        return PseudoLabels(scatter(indices, labels, n, UNLABELLED), scatter(indices, indices, n, UNLABELLED))

@@ -1,0 +1,1 @@
+"""What every task runs on: configuration, files, the terminal, the machine."""

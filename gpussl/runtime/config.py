@@ -1,0 +1,248 @@
+"""From Hydra's configuration to the stages of a run, with every name, type and range checked before any work.
+
+A stage's settings are the fields of its class, so the class is its schema.
+"""
+
+import dataclasses
+import enum
+import importlib
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from gpussl.errors import ConfigError
+from gpussl.runtime.params import check, describe, param
+
+PACKAGE = Path(__file__).parent.parent
+GROUPS = ("data", "cluster", "features", "select")  # of which one choice each makes a stage
+RESERVED = {"random", "all"}  # what the baselines are called in a run
+TEST_STOPPED = "test_stopped"  # how the name ends of a classifier that test labels told when to stop
+MIN_MEMORY = 2 * 10**9  # the libraries alone take a third of it
+UNITS = {"M": 10**6, "G": 10**9, "T": 10**12, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+FOLDERS = (PACKAGE / "conf", PACKAGE.parent / "conf")  # in a wheel, in the repository
+
+
+class Device(enum.Enum):
+    """Where the work is done."""
+
+    auto = enum.auto()
+    cuda = enum.auto()
+    cpu = enum.auto()
+
+
+class Baselines(enum.Enum):
+    """What propagation is compared with: nothing, as many random labels, or those and all labels."""
+
+    none = enum.auto()
+    random = enum.auto()
+    all = enum.auto()
+
+
+@dataclass
+class Published:
+    """A published accuracy in percent, and the rows it belongs to: any of a list, and what is None may be anything."""
+
+    source: str
+    data: str
+    select: list[str]
+    propagation: str
+    classifier: list[str]
+    accuracy: float
+    n_clusters: int | None = None
+    n_labels: int | None = None
+    percentile: float | None = None
+    row: str = ""  # what the row is called where it was published, or in a table of several studies
+
+
+@dataclass
+class Config:
+    """The schema of `conf/config.yaml`. Each group's schema is the class its `_target_` names."""
+
+    name: str = "gpussl"
+    seed: int = param(0, ge=0)
+    device: Device = Device.auto
+    baselines: Baselines = Baselines.random
+    cache: str | None = None
+    memory_limit: str | None = None
+    data: Any = None
+    represent: dict[str, Any] = field(default_factory=dict)
+    views: int = param(1, ge=1)
+    cluster: Any = None
+    features: Any = None
+    allocate: bool = False
+    score_training: bool = False
+    select: Any = None
+    budget: Any = None
+    propagate: dict[str, Any] = field(default_factory=dict)
+    classifier: dict[str, Any] = field(default_factory=dict)
+    published: list[Published] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A checked configuration: the stages, ready to run, and as `resolved` the text they were made from."""
+
+    name: str
+    seed: int
+    device: str
+    baselines: str
+    cache: Path | None
+    memory_limit: int | None
+    data: Any
+    represent: dict[str, Any]
+    views: int
+    cluster: Any
+    features: Any
+    allocate: bool
+    score_training: bool
+    select: Any
+    propagate: dict[str, Any]
+    classifier: dict[str, Any]
+    published: list[Published]
+    budget: Any
+    resolved: str
+
+
+def folder() -> Path:
+    """The folder with gpussl's configuration files."""
+    return next(path for path in FOLDERS if path.is_dir())
+
+
+def register() -> None:
+    """Tell Hydra the schema that `conf/config.yaml` builds on."""
+    ConfigStore.instance().store(name="schema", node=Config)
+
+
+def build(cfg: DictConfig) -> Job:
+    """Check a composed configuration and make its stages.
+
+    Raises
+    ------
+    ConfigError
+        A name, type or range is wrong; the message says which, and what was expected.
+    """
+    _check_top(cfg)
+    classifiers = _instantiate_all(cfg.classifier, "classifier")
+    _check_names(classifiers)
+    return Job(
+        name=cfg.name,
+        seed=cfg.seed,
+        device=cfg.device.name,
+        baselines=cfg.baselines.name,
+        cache=None if cfg.cache is None else Path(cfg.cache).expanduser(),
+        memory_limit=None if cfg.memory_limit is None else memory_limit(cfg.memory_limit),
+        allocate=cfg.allocate,
+        score_training=cfg.score_training,
+        **{group: instantiate(cfg[group], group) for group in GROUPS},
+        views=cfg.views,
+        represent=_instantiate_all(cfg.represent, "represent"),
+        propagate=_instantiate_all(cfg.propagate, "propagate"),
+        classifier=classifiers,
+        published=[Published(**entry) for entry in _plain(cfg.published)],
+        budget=None if cfg.budget is None else instantiate(cfg.budget, "budget"),
+        resolved=OmegaConf.to_yaml(cfg, resolve=True),
+    )
+
+
+def instantiate(node: Any, path: str) -> Any:
+    """The stage that a node of the configuration describes: `_target_` names its class, the rest are its fields.
+
+    Only dataclasses inside gpussl are made: a configuration cannot call anything else.
+
+    Parameters
+    ----------
+    node : DictConfig
+    path : str
+        Where the node stands, for messages.
+    """
+    if not isinstance(node, DictConfig) or not isinstance(node.get("_target_"), str):
+        raise ConfigError(f"{path}: expected settings with a _target_, found {node!r}; choose one with {path}=...")
+    cls = _target(node._target_, f"{path}._target_")
+    try:
+        settings = _plain(node)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{path}: {str(error).splitlines()[0]}") from error
+    settings.pop("_target_")
+    try:
+        checked = _plain(OmegaConf.merge(OmegaConf.structured(cls), settings))
+        values = {item.name: checked[item.name] for item in dataclasses.fields(cls)}
+    except OmegaConfBaseException as error:
+        raise ConfigError(_explain(error, cls, settings, path)) from error
+    try:
+        return cls(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{path}.{error}") from error
+
+
+def memory_limit(text: str) -> int:
+    """Bytes: "4GB" is 4,000,000,000, and "4GiB" a little more. ConfigError if it is no size, or too small a one."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([MGT]i?)B", text)
+    size = round(float(found[1]) * UNITS[found[2]]) if found else 0
+    if size < MIN_MEMORY:
+        raise ConfigError(f"memory_limit: expected a size of at least 2GB, such as 4GB or 2500MB, found {text}")
+    return size
+
+
+def _plain(node: Any) -> Any:
+    """A node of the configuration as dicts and lists, its references resolved."""
+    return OmegaConf.to_container(node, resolve=True)
+
+
+def _check_top(cfg: DictConfig) -> None:
+    try:
+        missing = sorted(str(key) for key in OmegaConf.missing_keys(cfg))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+    if missing:
+        raise ConfigError(f"{', '.join(missing)}: expected a value, found none")
+    for name in ("propagate", "classifier"):
+        if not cfg[name] and not cfg.allocate:
+            raise ConfigError(f"{name}: expected at least one choice, found none; choose with {name}=[...]")
+    for name in RESERVED.intersection(str(key) for key in cfg.propagate):
+        raise ConfigError(f"propagate.{name}: expected a name that is no baseline's, found {name}; choose another")
+    check(dataclasses.replace(Config(), seed=cfg.seed, views=cfg.views))
+
+
+def _check_names(classifiers: dict[str, Any]) -> None:
+    """A model that the test labels stop must say so wherever its accuracy is shown."""
+    for name, model in classifiers.items():
+        if getattr(model, "stopping", "bought") == "test" and not name.endswith(TEST_STOPPED):
+            raise ConfigError(
+                f"classifier.{name}.stopping: expected test only under a name that ends in {TEST_STOPPED}, found it "
+                f"under {name}; choose classifier=[xgboost_test_stopped]"
+            )
+
+
+def _instantiate_all(nodes: DictConfig, path: str) -> dict[str, Any]:
+    return {name: instantiate(nodes[name], f"{path}.{name}") for name in map(str, nodes)}
+
+
+def _target(target: str, path: str) -> type:
+    module, _, name = target.rpartition(".")
+    if module.split(".")[0] != "gpussl":
+        raise ConfigError(f"{path}: expected a class of gpussl, found {target}")
+    try:
+        cls = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        hint = "; install gpussl[cpu] or gpussl[gpu]" if getattr(error, "name", None) in ("torch", "xgboost") else ""
+        raise ConfigError(f"{path}: expected a class of gpussl, found {target} ({error}){hint}") from error
+    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
+        raise ConfigError(f"{path}: expected a stage of gpussl, found {target}")
+    return cls
+
+
+def _explain(error: OmegaConfBaseException, cls: type, settings: dict[str, Any], path: str) -> str:
+    """OmegaConf's complaint in one line of ours."""
+    key: str = error.full_key or ""
+    name = key.split(".")[0].split("[")[0]
+    fields = {item.name: item for item in dataclasses.fields(cls)}
+    if name not in fields:
+        expected = f"one of {', '.join(fields)}" if fields else "no settings"
+        cure = f"leave it out, or '~{path}.{key}' deletes it"
+        return f"{path}.{key}: expected {expected}, found a setting of another name; {cure}"
+    return f"{path}.{key}: expected {describe(fields[name])}, found {settings[name]!r}"

@@ -1,0 +1,1 @@
+"""What only the two reproduced studies need."""

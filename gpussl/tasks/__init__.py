@@ -1,0 +1,1 @@
+"""Tasks: pages that put the stages in order."""

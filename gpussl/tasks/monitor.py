@@ -1,0 +1,107 @@
+"""What each stage cost: seconds, peak memory, device; shown while it runs and kept for the manifest."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from gpussl.backend import cpu
+from gpussl.protocols import Twin
+from gpussl.runtime import console
+
+SAMPLE_SECONDS = 0.01
+
+
+@dataclass
+class Stage:
+    """One stage of a run, filled in as it goes.
+
+    Attributes
+    ----------
+    seconds : float
+        Wall-clock time, after the device has finished.
+    peak_memory_bytes : int
+        The most device memory in use, of samples taken every 10 ms.
+    cached : bool
+        Whether its result came from an earlier run.
+    note : str
+        For people: what came out.
+    """
+
+    name: str
+    device: str
+    seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    cached: bool = False
+    note: str = ""
+
+
+@dataclass
+class Monitor:
+    """Times the stages of a run and shows them on stderr."""
+
+    stages: list[Stage] = field(default_factory=list)
+    started: float = field(default_factory=time.perf_counter)
+    _progress: Progress = field(default_factory=lambda: _stage_progress())
+    _task: TaskID = TaskID(0)
+    _peak_memory: Callable[[], int] = field(default=lambda: 0)
+
+    def seconds(self) -> float:
+        """Wall-clock time since the run began, imports apart."""
+        return time.perf_counter() - self.started
+
+    @contextlib.contextmanager
+    def live(self) -> Iterator[None]:
+        """A context in which a line shows the stage at work, and the memory of the host is watched."""
+        with self._progress, _peak_memory(cpu.memory) as self._peak_memory:
+            yield
+
+    def peak_memory(self) -> int:
+        """The most bytes that this process has had for itself on the host, or that a stage has used on its device."""
+        return max(self._peak_memory(), *(stage.peak_memory_bytes for stage in self.stages))
+
+    @contextlib.contextmanager
+    def stage(self, name: str, twin: Twin) -> Iterator[Stage]:
+        """Measure the block as one stage that runs on a backend twin."""
+        stage = Stage(name, twin.device_name())
+        self._task = self._progress.add_task(name, total=None, note="")
+        twin.release()  # what the stage before has left free, so that the peak is this one's
+        start = time.perf_counter()
+        with _peak_memory(twin.memory) as peak:
+            yield stage
+            twin.synchronize()
+        stage.seconds, stage.peak_memory_bytes = time.perf_counter() - start, peak()
+        self.stages.append(stage)
+        self._progress.remove_task(self._task)
+        seconds = "from cache" if stage.cached else f"{stage.seconds:.1f} s"
+        console.say(f"{name:<32} {seconds:>10}   {stage.note}")
+
+    def advance(self, completed: int, total: int, note: str) -> None:
+        """Say how far the stage at work has come."""
+        self._progress.update(self._task, completed=completed, total=total, note=note)
+
+
+def _stage_progress() -> Progress:
+    note = TextColumn("{task.fields[note]}")
+    return console.progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), note)
+
+
+@contextlib.contextmanager
+def _peak_memory(memory: Callable[[], int]) -> Iterator[Callable[[], int]]:
+    """Sample `memory` in a thread; the function that is yielded answers the highest sample."""
+    samples, done = [memory()], threading.Event()
+
+    def sample() -> None:
+        while not done.wait(SAMPLE_SECONDS):
+            samples[0] = max(samples[0], memory())
+
+    thread = threading.Thread(target=sample, daemon=True)
+    thread.start()
+    try:
+        yield lambda: max(samples[0], memory())
+    finally:
+        done.set()
+        thread.join()
