@@ -10,7 +10,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from gpussl.errors import DeviceError, GpusslError
-from gpussl.report import FAILED
+from gpussl.report.manifest import FAILED
 from gpussl.runtime import config, console, store
 
 INTERRUPTED = 130  # the exit code of a shell's program that Ctrl-C ended
@@ -27,14 +27,12 @@ def main(cfg: DictConfig) -> None:
     (folder / FAILED).unlink(missing_ok=True)  # of an earlier try
     try:
         job = config.build(cfg)
-        from gpussl import report  # late, so that --help and refusals need not wait for them
-        from gpussl.tasks import prepare
-        from gpussl.tasks import study as pipeline  # late, so that --help and refusals need not wait for them
+        from gpussl.tasks import prepare, run, run_folder  # late, so that --help and refusals need not wait for them
 
-        if in_sweep and report.is_finished(folder, job):
+        if in_sweep and run_folder.is_finished(folder, job):
             console.say(f"{folder}: finished before")
             return
-        pipeline.run(job, folder, replace=in_sweep, loader=prepare.of_the_sweep if in_sweep else None)
+        run.run(job, folder, replace=in_sweep, loader=prepare.of_the_sweep if in_sweep else None)
     except KeyboardInterrupt:
         console.say(f"gpussl: interrupted; {folder} is not complete")
         sys.exit(INTERRUPTED)

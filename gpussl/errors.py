@@ -26,3 +26,7 @@ class DeviceError(GpusslError):
 
 class StoreError(GpusslError):
     """A saved artifact is missing, broken or of an unknown kind."""
+
+
+class InputError(GpusslError, ValueError):
+    """An array given to a function or a model has the wrong shape or values."""

@@ -18,7 +18,7 @@ from gpussl.errors import ConfigError
 from gpussl.records import Array, OnProgress
 
 __all__ = [
-    "DEVICE", "HDBSCAN", "HDBSCAN_COUNTS_ITSELF", "READS_IN_BLOCKS", "LogisticRegression",
+    "DEVICE", "HDBSCAN", "HDBSCAN_COUNTS_ITSELF", "LogisticRegression",
     "asarray", "bincount", "device_name", "greedy_kmeans_plusplus", "kmeans", "memory", "nearest_neighbors", "release",
     "room", "sparse", "synchronize", "to_numpy", "umap",
 ]  # fmt: skip
@@ -26,7 +26,6 @@ __all__ = [
 DEVICE = "cpu"  # as PyTorch and XGBoost call it
 HDBSCAN_COUNTS_ITSELF = True  # whether a point is one of its own min_samples neighbours
 TREE_FEATURES = 10  # up to which a tree finds neighbours sooner than a search of all points, UMAP's clumps above all
-READS_IN_BLOCKS = True  # whether `kmeans` takes points that are made of rows on disk as they are asked for
 
 
 def asarray(X: Array) -> np.ndarray:
@@ -76,10 +75,8 @@ def nearest_neighbors(X: Array, queries: Array, k: int, ties_by_index: bool = Fa
     return indices, np.sqrt(squared)
 
 
-def umap(
-    X_train: Array, X_test: Array, n_components: int, n_neighbors: int, min_dist: float, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """UMAP's coordinates of (n, d) points that it is fitted to, and of (n_test, d) others put among them.
+def umap(X: Array, n_components: int, n_neighbors: int, min_dist: float, seed: int) -> np.ndarray:
+    """UMAP's coordinates (n, n_components) of (n, d) points.
 
     Raises
     ------
@@ -96,7 +93,7 @@ def umap(
                 f"represent=umap: expected umap-learn, found none ({error}); install gpussl[cpu]"
             ) from error
         reducer = UMAP(n_components=n_components, n_neighbors=n_neighbors, min_dist=min_dist, random_state=seed)
-        return reducer.fit_transform(X_train), reducer.transform(X_test)
+        return reducer.fit_transform(X)
 
 
 def synchronize() -> None:

@@ -43,14 +43,13 @@ rmm.mr.set_current_device_resource(rmm.mr.CudaAsyncMemoryResource())
 cupy.cuda.set_allocator(_allocate)
 
 __all__ = [
-    "DEVICE", "HDBSCAN", "HDBSCAN_COUNTS_ITSELF", "READS_IN_BLOCKS", "LogisticRegression",
+    "DEVICE", "HDBSCAN", "HDBSCAN_COUNTS_ITSELF", "LogisticRegression",
     "asarray", "bincount", "device_name", "greedy_kmeans_plusplus", "kmeans", "memory", "nearest_neighbors", "release",
     "room", "sparse", "synchronize", "to_numpy", "umap",
 ]  # fmt: skip
 
 DEVICE = "cuda"  # as PyTorch and XGBoost call it
 HDBSCAN_COUNTS_ITSELF = False  # whether a point is one of its own min_samples neighbours
-READS_IN_BLOCKS = False  # whether `kmeans` takes points that are made of rows on disk as they are asked for
 SPARE = 4  # neighbours more than are asked for, all of which are compared in double
 RANKED_BYTES = 2**28  # of the differences that are compared at once, or less where less is free
 BLOCKS_IN_FREE = 16  # such blocks that fit into what is free: a few arrays are as large for a moment
@@ -161,12 +160,10 @@ def nearest_neighbors(X: Array, queries: Array, k: int, ties_by_index: bool = Fa
     return indices[:, :k], cupy.sqrt(squared[:, :k])
 
 
-def umap(
-    X_train: Array, X_test: Array, n_components: int, n_neighbors: int, min_dist: float, seed: int
-) -> tuple[Array, Array]:
-    """UMAP's coordinates of (n, d) points that it is fitted to, and of (n_test, d) others put among them."""
+def umap(X: Array, n_components: int, n_neighbors: int, min_dist: float, seed: int) -> Array:
+    """UMAP's coordinates (n, n_components) of (n, d) points."""
     reducer = UMAP(n_components=n_components, n_neighbors=n_neighbors, min_dist=min_dist, random_state=seed)
-    return cupy.asarray(reducer.fit_transform(X_train)), cupy.asarray(reducer.transform(X_test))
+    return cupy.asarray(reducer.fit_transform(X))
 
 
 def synchronize() -> None:

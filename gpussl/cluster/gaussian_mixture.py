@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from typing import ClassVar
 
 from array_api_compat import array_namespace
 
@@ -9,12 +10,13 @@ from gpussl import seeds
 from gpussl.cluster.assign import log_densities, mahalanobis
 from gpussl.cluster.kmeans import KMeans
 from gpussl.numeric.arrays import arange_like
+from gpussl.protocols import Clusterer
 from gpussl.records import Array, Clustering, OnProgress
 from gpussl.runtime.params import check, param
 
 
 @dataclass(frozen=True)
-class GaussianMixture:
+class GaussianMixture(Clusterer):
     """Gaussians with full covariances, fitted by EM from a k-means clustering.
 
     For tens of features: a covariance has d squared entries, and pixels that never change make it singular. Take
@@ -38,6 +40,7 @@ class GaussianMixture:
     Dempster, Laird, Rubin, "Maximum likelihood from incomplete data via the EM algorithm", JRSS B, 1977.
     """
 
+    has_n_clusters: ClassVar[bool] = True
     n_clusters: int = param(10, ge=1)
     n_init: int = param(1, ge=1)
     max_iter: int = param(200, ge=1)

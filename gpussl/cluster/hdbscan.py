@@ -8,12 +8,13 @@ from array_api_compat import array_namespace, device
 from gpussl import backend
 from gpussl.errors import ConfigError
 from gpussl.numeric.arrays import paired_distances
+from gpussl.protocols import Clusterer
 from gpussl.records import Array, Clustering, OnProgress
 from gpussl.runtime.params import check, param
 
 
 @dataclass(frozen=True)
-class HDBSCAN:
+class HDBSCAN(Clusterer):
     """scikit-learn's or cuML's HDBSCAN. A cluster's centroid is the mean of its members; noise has the cluster -1.
 
     Parameters

@@ -1,6 +1,7 @@
 """k-means: Lloyd's algorithm from one or several starts."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from array_api_compat import array_namespace, device
 
@@ -8,12 +9,13 @@ from gpussl import backend, seeds
 from gpussl.cluster.start import kmeans_parallel
 from gpussl.errors import ConfigError
 from gpussl.numeric.arrays import paired_distances
+from gpussl.protocols import Clusterer
 from gpussl.records import Array, Clustering, OnProgress
 from gpussl.runtime.params import check, param
 
 
 @dataclass(frozen=True)
-class KMeans:
+class KMeans(Clusterer):
     """k-means, from one or several starts of our own.
 
     The libraries' own start is where most of the time goes when there are many clusters: scikit-learn's greedy
@@ -35,7 +37,8 @@ class KMeans:
         Of a k-means|| start: see `kmeans_parallel`.
     """
 
-    n_clusters: int = param(8, ge=1)
+    has_n_clusters: ClassVar[bool] = True
+    n_clusters: int = param(50, ge=1)
     init: str = param("kmeans_parallel", choices=("kmeans_parallel", "random"))
     n_init: int = param(1, ge=1)
     max_iter: int = param(300, ge=1)

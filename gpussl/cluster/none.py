@@ -1,19 +1,20 @@
 """No clusters: for jobs in which labels are chosen and learnt from without them."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from array_api_compat import array_namespace, device
 
 from gpussl.numeric.arrays import arange_like
+from gpussl.protocols import Clusterer
 from gpussl.records import Array, Clustering, OnProgress
 
 
 @dataclass(frozen=True)
-class NoClustering:
+class NoClustering(Clusterer):
     """Puts every point into no cluster."""
 
-    def check_size(self, n: int) -> None:
-        """Any number of points will do."""
+    makes_clusters: ClassVar[bool] = False
 
     def fit(self, X: Array, seed: int, on_progress: OnProgress | None = None) -> Clustering:
         """(n, d) points, none of them in a cluster."""

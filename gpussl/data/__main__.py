@@ -5,6 +5,7 @@ import sys
 from hydra import compose, initialize_config_dir
 
 from gpussl.errors import DataNotFoundError, GpusslError
+from gpussl.protocols import Source
 from gpussl.runtime import config, console
 
 
@@ -14,7 +15,7 @@ def main(name: str) -> None:
     with initialize_config_dir(str(config.folder()), version_base="1.3"):
         cfg = compose("config", [f"data={name}"])
     try:
-        config.instantiate(cfg.data, "data").load()
+        config.instantiate(cfg.data, "data", Source).load()
     except DataNotFoundError:
         console.say(f"gpussl: {name} is in none of its folders, and no mirror of it answers")
         sys.exit(1)

@@ -41,7 +41,7 @@ class Augmentation:
     mirror: bool = False
 
     def __call__(self, images: Tensor) -> Tensor:
-        """(n, 1, height, width) images from 0 to 1 -> the same, changed."""
+        """(n, channels, height, width) images from 0 to 1 -> the same, changed."""
         n, device = len(images), images.device
         if n == 0:
             return images

@@ -44,14 +44,16 @@ class OrientedGradients(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """(n, height, width) -> (n, n_orientations, n_cells, n_cells)."""
+        """(n, channels, height, width) -> (n, channels * n_orientations, n_cells, n_cells)."""
+        n, channels = images.shape[:2]
+        images = images.flatten(0, 1)
         down, across = torch.zeros_like(images), torch.zeros_like(images)
         down[:, 1:-1] = (images[:, 2:] - images[:, :-2]) / 2
         across[:, :, 1:-1] = (images[:, :, 2:] - images[:, :, :-2]) / 2
         length, angle = torch.hypot(down, across), torch.atan2(down, across)
         apart = ((angle[:, None] - self.directions + math.pi) % (2 * math.pi) - math.pi).abs()
         edges = length[:, None] * (1 - apart / self.step).clamp(min=0)
-        return (self.rows @ edges @ self.columns.T).sqrt()
+        return (self.rows @ edges @ self.columns.T).sqrt().unflatten(0, (n, channels)).flatten(1, 2)
 
 
 def _parts(size: int, n_cells: int, blur: float) -> Tensor:

@@ -129,6 +129,20 @@ def principal_axes(X: Array) -> tuple[Array, Array, Array]:
     return mean, xp.flip(variances), xp.flip(axes, axis=1)
 
 
+def softmax(scores: Array) -> Array:
+    """(n, c) scores -> (n, c) probabilities: the exponentials, scaled so that each row sums to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> softmax(np.array([[0.0, 0.0], [1000.0, 0.0]])).tolist()
+    [[0.5, 0.5], [1.0, 0.0]]
+    """
+    xp = array_namespace(scores)
+    exponentials = xp.exp(scores - xp.max(scores, axis=1)[:, None])
+    return exponentials / xp.sum(exponentials, axis=1)[:, None]
+
+
 def paired_distances(X: Array, Y: Array, y: Array) -> Array:
     """Euclidean distance of each row of `X` (n, d) to the row of `Y` (k, d) that `y` (n,) names, to full precision."""
     xp = array_namespace(X, Y)

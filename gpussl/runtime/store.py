@@ -30,7 +30,16 @@ KINDS = {
     "clustering": "gpussl.records:Clustering",
     "pseudo_labels": "gpussl.records:PseudoLabels",
     "logistic_regression": "gpussl.classifier.logistic:LogisticRegression",
-    "representation": "gpussl.records:Representation",
+    "model": "gpussl.classifier.model:Model",
+    "pca": "gpussl.represent.pca:FittedPCA",
+    "pixels": "gpussl.represent.pixels:Pixels",
+    "represented": "gpussl.features.represented:Represented",
+    "hog": "gpussl.represent.hog:HOG",
+    "deskew": "gpussl.represent.deskew:Deskew",
+    "umap": "gpussl.represent.umap:FittedUMAP",
+    "autoencoder": "gpussl.represent.autoencoder:FittedAutoencoder",
+    "centroid_distances": "gpussl.features.centroid_distances:FittedCentroidDistances",
+    "xgboost_test_stopped": "gpussl.studies.xgboost_test_stopped:TestStoppedXGBClassifier",
     "convnet": "gpussl.classifier.convnet:ConvNetClassifier",
     "mlp": "gpussl.classifier.mlp:MLPClassifier",
     "self_training": "gpussl.classifier.self_training:SelfTrainingMLPClassifier",
@@ -153,6 +162,20 @@ class Cache:
         return fetched
 
 
+def check_savable(cls: type) -> None:
+    pass
+
+
+def pack(artifact: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    return _kind(artifact), *(artifact.pack() if hasattr(artifact, "pack") else _pack_record(artifact))
+
+
+def unpack(kind: str, arrays: dict[str, Any], values: dict[str, Any]) -> Any:
+    module, name = KINDS[kind].split(":")
+    cls = getattr(importlib.import_module(module), name)
+    return cls.unpack(arrays, values) if hasattr(cls, "unpack") else cls(**arrays, **values)
+
+
 def digest(*arrays: Any) -> str:
     """sha256 of arrays' values, types and shapes, wherever they are."""
     total = hashlib.sha256()
@@ -171,7 +194,7 @@ def _timed(compute: Callable[[], Any]) -> Fetched:
 
 def _kind(artifact: Any) -> str:
     name = f"{type(artifact).__module__}:{type(artifact).__name__}"
-    return next(kind for kind, cls in KINDS.items() if cls == name)
+    return next((kind for kind, cls in KINDS.items() if cls == name), getattr(artifact, "kind", ""))
 
 
 def _pack_record(record: Any) -> tuple[dict[str, Any], dict[str, Any]]:

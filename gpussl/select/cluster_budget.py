@@ -10,7 +10,7 @@ from array_api_compat import array_namespace, device
 from gpussl import backend, seeds
 from gpussl.errors import ConfigError
 from gpussl.numeric.arrays import group_bounds, group_sort
-from gpussl.records import Array, Buy, Clustering
+from gpussl.records import Answers, Array, Clustering
 from gpussl.runtime.params import param
 from gpussl.select.checks import Budget, require_clusters
 
@@ -43,9 +43,10 @@ class ClusterBudget(Budget):
     first_share: float = param(0.5, gt=0, le=1)
     prior: float = param(1.0, gt=0)
     name: ClassVar[str] = "cluster_budget"
+    needs_clusters: ClassVar[bool] = True
 
-    def select(self, X: Array, clustering: Clustering, seed: int, buy: Buy) -> Array:
-        """Indices (n_labels,) of the points, ascending and different. Some are bought on the way.
+    def select(self, X: Array, clustering: Clustering, answers: Answers, n: int | None, seed: int) -> Array:
+        """Without answers, the first round; with them, the second.
 
         Raises
         ------
@@ -53,27 +54,29 @@ class ClusterBudget(Budget):
             There are no clusters, or more labels than points in them.
         """
         require_clusters(clustering, self.name)
-        xp, labels = array_namespace(clustering.labels), clustering.labels
+        labels = clustering.labels
+        xp, to_numpy = array_namespace(labels), backend.of(labels).to_numpy
         order = group_sort(labels, clustering.distances)
-        bounds = group_bounds(xp.take(labels, order), clustering.centroids.shape[0])
-        start, size = (backend.of(bound).to_numpy(bound) for bound in bounds)
-        self._check_members(int(size.sum()))
-
-        def points(places: np.ndarray) -> Array:
-            return xp.take(order, xp.asarray(places, device=device(order)))
-
-        n_first = first_round(size, self.n_labels, self.first_share)
-        ranks = [spread_out(int(m), int(count)) for m, count in zip(size, n_first, strict=True)]
-        first = points(np.concatenate([begin + rank for begin, rank in zip(start, ranks, strict=True)]))
-        n_left = self.n_labels - int(n_first.sum())
-        if n_left == 0:
-            return xp.sort(first)
-        bought = buy(first)
-        clusters = np.repeat(np.arange(len(size)), n_first)
-        spread = spreads(clusters, backend.of(bought).to_numpy(bought), len(size), self.prior)
-        n_second = apportion(size * spread, size - n_first, n_left)
-        second = points(_draw_others(seeds.generator(seed, self.name), start, size, ranks, n_second))
-        return xp.sort(xp.concat([first, second]))
+        start, size = map(to_numpy, group_bounds(xp.take(labels, order), clustering.centroids.shape[0]))
+        n_left = self.n_next(answers, n)
+        if n is None:
+            self._check_members(int(size.sum()))
+        if len(answers) == 0:
+            counts = first_round(size, min(n_left, int(size.sum())), self.first_share)
+            ranks = [spread_out(int(m), int(count)) for m, count in zip(size, counts, strict=True)]
+            places = np.concatenate([begin + rank for begin, rank in zip(start, ranks, strict=True)])
+        else:
+            place_of = np.empty(len(labels), dtype=np.int64)  # of each point in the order
+            place_of[to_numpy(order)] = np.arange(len(labels))
+            clusters, indices = to_numpy(xp.take(labels, answers.indices)), to_numpy(answers.indices)
+            is_inside = clusters >= 0
+            clusters, asked = clusters[is_inside], place_of[indices[is_inside]]
+            ranks = [asked[clusters == cluster] - begin for cluster, begin in enumerate(start)]
+            spread = spreads(clusters, to_numpy(answers.labels)[is_inside], len(size), self.prior)
+            capacity = size - np.bincount(clusters, minlength=len(size))
+            counts = apportion(size * spread, capacity, min(n_left, int(capacity.sum())))
+            places = _draw_others(seeds.generator(seed, "cluster_budget"), start, size, ranks, counts)
+        return xp.sort(xp.take(order, xp.asarray(places, device=device(order))))
 
     def _check_members(self, n_members: int) -> None:
         if self.n_labels > n_members:
@@ -143,7 +146,7 @@ def _draw_others(
     rng: np.random.Generator, start: np.ndarray, size: np.ndarray, ranks: list[np.ndarray], counts: np.ndarray
 ) -> np.ndarray:
     """Places of so many members of each cluster (k,), drawn from those whose rank within it is not among `ranks`."""
-    drawn = []
+    drawn = [start[:0]]
     for cluster in np.flatnonzero(counts):
         others = np.setdiff1d(np.arange(size[cluster]), ranks[cluster], assume_unique=True)
         drawn.append(start[cluster] + rng.choice(others, size=counts[cluster], replace=False))

@@ -11,9 +11,9 @@ from array_api_compat import array_namespace, device
 from gpussl import seeds
 from gpussl.errors import ConfigError
 from gpussl.numeric.arrays import arange_like, centred, itemsize, row_blocks, squared_distances, squared_norms
-from gpussl.records import Array, Buy, Clustering
+from gpussl.records import Answers, Array, Clustering
 from gpussl.runtime.params import param
-from gpussl.select.checks import Budget
+from gpussl.select.checks import Budget, like, unanswered
 
 PROBES = 256  # points whose distances to the others stand for all distances: 2 million for 8,000 candidates
 GRID = 128  # radii that are considered: seven are tried
@@ -56,22 +56,30 @@ class Coverage(Budget):
                 "times as many"
             )
 
-    def select(self, X: Array, clustering: Clustering, seed: int, buy: Buy) -> Array:
-        """Indices (n_labels,) of some of (n, d) points, ascending and different; clusters play no part.
+    def select(self, X: Array, clustering: Clustering, answers: Answers, n: int | None, seed: int) -> Array:
+        """The points that cover most of what the answered ones do not cover yet; clusters play no part.
 
         Raises
         ------
         ConfigError
             More labels than points.
         """
-        n, xp = clustering.labels.shape[0], array_namespace(clustering.labels)
-        self.check_size(n)
-        drawn = seeds.generator(seed, self.name).choice(n, size=min(n, self.max_candidates), replace=False)
-        candidates = xp.asarray(drawn, device=device(clustering.labels))  # in random order
+        n_points, xp = clustering.labels.shape[0], array_namespace(clustering.labels)
+        if n is None:
+            self.check_size(n_points)
+        others = unanswered(n_points, answers)
+        n_next = min(self.n_next(answers, n), len(others))
+        if n_next == 0:
+            return like(others[:0], clustering)
+        sample = seeds.generator(seed, "coverage").choice(
+            len(others), size=min(len(others), max(self.max_candidates, n_next)), replace=False
+        )
+        candidates = xp.concat([answers.indices, like(others[sample], clustering)])  # the others in random order
         table = distance_table(xp.take(X, candidates, axis=0))
-        radius = choose_radius(table, self.n_labels, self.coverage)
-        chosen, _ = cover(table, radius, self.n_labels)
-        return xp.sort(xp.take(candidates, xp.asarray(chosen, dtype=xp.int64, device=device(candidates))))
+        n_balls, n_given = len(answers) + n_next, len(answers)
+        radius = choose_radius(table, n_balls, self.coverage)
+        chosen, _ = cover(table, radius, n_balls, given=n_given)
+        return xp.sort(xp.take(candidates, xp.asarray(chosen[n_given:], dtype=xp.int64, device=device(candidates))))
 
 
 def distance_table(points: Array) -> Array:
@@ -116,7 +124,9 @@ def radii_to_try(table: Array) -> list[float]:
     return sorted({float(distances[int(rank)]) for rank in ranks})
 
 
-def cover(table: Array, radius: float, n_balls: int, enough: int | None = None) -> tuple[list[int], int]:
+def cover(
+    table: Array, radius: float, n_balls: int, enough: int | None = None, given: int = 0
+) -> tuple[list[int], int]:
     """Greedy balls: the point that is within the radius of most points not yet covered, `n_balls` times.
 
     Parameters
@@ -125,6 +135,8 @@ def cover(table: Array, radius: float, n_balls: int, enough: int | None = None) 
         Squared distances; `radius` is squared too.
     enough : int, optional
         Stop when so many points are covered.
+    given : int
+        The first so many points are chosen in any case.
 
     Returns
     -------
@@ -135,8 +147,8 @@ def cover(table: Array, radius: float, n_balls: int, enough: int | None = None) 
     xp, m = array_namespace(table), table.shape[0]
     names = arange_like(m, table)
     gains, is_covered, chosen, n_covered = _count_within(table, names, radius), names < 0, [], 0
-    for _ in range(n_balls):
-        best = int(xp.argmax(gains))
+    for number in range(n_balls):
+        best = number if number < given else int(xp.argmax(gains))
         new = xp.nonzero((table[best, :] <= radius) & ~is_covered)[0]
         is_covered = is_covered | (table[best, :] <= radius)
         gains = xp.where(names == best, -xp.inf, gains - _count_within(table, new, radius))
