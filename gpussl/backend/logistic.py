@@ -85,7 +85,8 @@ class LogisticRegression:
             options = {"maxiter": self.max_iter, "maxls": 50, "gtol": self.tol, "ftol": 64 * np.finfo(float).eps}
             found = minimize(objective, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B", options=options)
         if not found.success:
-            warnings.warn(f"expected to converge, found: {found.message}", ConvergenceWarning, stacklevel=2)
+            message = f"LogisticRegression: expected to converge, found: {found.message}; raise max_iter or scale X"
+            warnings.warn(message, ConvergenceWarning, stacklevel=2)
         parameters = xp.asarray(found.x.reshape(shape), dtype=dtype)
         self.coef_, self.intercept_, self.n_iter_ = parameters[:, :d], parameters[:, d], int(found.nit)
         return self
