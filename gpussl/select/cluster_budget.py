@@ -1,4 +1,4 @@
-"""More labels for mixed clusters: what a first round shows of them decides where the second goes."""
+"""Select more points from mixed clusters: labels of a first round decide how to distribute the second."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -17,27 +17,29 @@ from gpussl.select.checks import Budget, require_clusters
 
 @dataclass(frozen=True)
 class ClusterBudget(Budget):
-    """A budget for each cluster by its size and by how mixed it is.
+    """Divide a budget of labels among the clusters by size and by how mixed they are.
 
-    The first round buys one label in each cluster, nearest the centroid, and spreads the rest of its share over the
-    clusters by their size, and over each from the centroid to the rim. It shows how mixed each is; the second round
-    divides what is left by size times spread, as Neyman's allocation does, and draws at random in each cluster.
-    Fewer labels than clusters go to the largest clusters, one each. Points in no cluster are never bought.
+    The first round takes one point of each cluster, the one nearest the centroid. It divides the rest of its share by
+    cluster size, and spaces the points in each cluster evenly from the centroid to the rim. Its labels show how mixed
+    each cluster is. The second round divides the remaining labels by size times spread (Neyman allocation), and draws
+    at random within each cluster. With fewer labels than clusters, the largest clusters get one each. Points in no
+    cluster are never selected.
 
-    The spread of a cluster is the square root of the chance that two labels drawn from it differ, sqrt(p (1 - p)) times
-    the square root of 2 for two classes. So that one label does not make a cluster pure, its shares of the classes are
-    mixed with those of all bought labels, as if it had `prior` more labels that are like all.
+    The spread of a cluster is the square root of the probability that two labels drawn from it differ; for two classes,
+    sqrt(2 p (1 - p)). Class shares are smoothed so that a single label does not make a cluster pure: each cluster gets
+    `prior` additional labels, distributed like all labels of the first round.
 
     Parameters
     ----------
     first_share : float
-        Of the labels, for the first round: at least one for each cluster in any case.
+        Share of the labels in the first round, which has at least one label per cluster in any case.
     prior : float
+        Weight of the smoothing, in labels.
 
     References
     ----------
     Neyman, "On the two different aspects of the representative method", JRSS, 1934.
-    Dasgupta, Hsu, "Hierarchical sampling for active learning", ICML 2008: labels for mixed clusters, which they split.
+    Dasgupta, Hsu, "Hierarchical sampling for active learning", ICML 2008: also labels mixed clusters, and splits them.
     """
 
     first_share: float = param(0.5, gt=0, le=1)
@@ -51,7 +53,7 @@ class ClusterBudget(Budget):
         Raises
         ------
         ConfigError
-            There are no clusters, or more labels than points in them.
+            There are no clusters, or they hold fewer points than labels.
         """
         require_clusters(clustering, self.name)
         labels = clustering.labels
@@ -87,7 +89,20 @@ class ClusterBudget(Budget):
 
 
 def first_round(size: np.ndarray, n_labels: int, share: float) -> np.ndarray:
-    """How many labels each cluster gets at first (k,), of `n_labels`, by the clusters' sizes (k,)."""
+    """Return the number of labels (k,) that each cluster gets in the first round, from the cluster sizes (k,).
+
+    Parameters
+    ----------
+    n_labels : int
+        Labels in both rounds.
+    share : float
+        Share of them in the first round.
+
+    Examples
+    --------
+    >>> first_round(np.array([60, 30, 10]), n_labels=20, share=0.5).tolist()
+    [5, 3, 2]
+    """
     occupied = (size > 0).astype(np.int64)
     n_occupied = int(occupied.sum())
     if n_labels <= n_occupied:
@@ -99,17 +114,28 @@ def first_round(size: np.ndarray, n_labels: int, share: float) -> np.ndarray:
 
 
 def spread_out(n: int, count: int) -> np.ndarray:
-    """`count` different ranks (count,) out of `n`, evenly spaced from 0."""
+    """Return `count` distinct ranks out of `n`, evenly spaced from 0.
+
+    >>> spread_out(10, 4).tolist()
+    [0, 2, 5, 7]
+    """
     return np.arange(count) * n // max(count, 1)
 
 
 def spreads(clusters: np.ndarray, labels: np.ndarray, n_clusters: int, prior: float) -> np.ndarray:
-    """(k,): the root of the chance that two labels of a cluster differ, estimated as in `ClusterBudget`.
+    """Estimate the spread (k,) of each cluster: the square root of the probability that two of its labels differ.
 
     Parameters
     ----------
     clusters, labels : (m,) int array
-        The cluster of each bought label, and the label.
+        The cluster and the label of each labelled point.
+    prior : float
+        Weight of the smoothing, as in `ClusterBudget`.
+
+    Examples
+    --------
+    >>> spreads(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 0]), n_clusters=2, prior=1e-9).round(3).tolist()
+    [0.707, 0.0]
     """
     classes, encoded = np.unique(labels, return_inverse=True)
     counts = np.zeros((n_clusters, len(classes)))
@@ -120,10 +146,13 @@ def spreads(clusters: np.ndarray, labels: np.ndarray, n_clusters: int, prior: fl
 
 
 def apportion(weights: np.ndarray, capacity: np.ndarray, total: int) -> np.ndarray:
-    """Whole numbers (k,) that sum to `total`, by the weights (k,), none above its capacity (k,), by largest remainders.
+    """Divide `total` into integers (k,) in proportion to weights (k,), within capacities (k,), by largest remainders.
 
-    `total` is at most the sum of the capacities. What a full one would get goes to the others, and what those of no
-    weight must get is divided by what they can hold.
+    `total` must not exceed the sum of the capacities. The surplus of a full entry goes to the others; what only entries
+    of weight 0 can take is divided by capacity.
+
+    >>> apportion(np.array([3.0, 1.0, 1.0]), np.array([2, 9, 9]), total=6).tolist()
+    [2, 2, 2]
     """
     quota, is_open = np.zeros(len(weights)), capacity > 0
     while (left := total - quota.sum()) > 0 and is_open.any():
@@ -145,7 +174,7 @@ def apportion(weights: np.ndarray, capacity: np.ndarray, total: int) -> np.ndarr
 def _draw_others(
     rng: np.random.Generator, start: np.ndarray, size: np.ndarray, ranks: list[np.ndarray], counts: np.ndarray
 ) -> np.ndarray:
-    """Places of so many members of each cluster (k,), drawn from those whose rank within it is not among `ranks`."""
+    """Draw `counts` (k,) members of each cluster among those with ranks not in `ranks`, and return their places."""
     drawn = [start[:0]]
     for cluster in np.flatnonzero(counts):
         others = np.setdiff1d(np.arange(size[cluster]), ranks[cluster], assume_unique=True)

@@ -1,4 +1,4 @@
-"""The label of each cluster's most typical member, where the cluster is densest."""
+"""Select the most typical member of each cluster: the one in its densest region."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -24,15 +24,15 @@ from gpussl.select.checks import has_answer, of_largest, require_clusters
 
 @dataclass(frozen=True)
 class Typical(Selection):
-    """Of each cluster the member whose nearest members are the closest on average, ties to the first.
+    """Select from each cluster the member nearest, on average, to its nearest fellow members, ties to the first.
 
-    Unlike the member nearest the centroid it stands where there are many others, also in a cluster that is no ball.
-    Empty clusters have none.
+    Unlike the member nearest the centroid, it lies in a dense region even if the cluster is not convex. Empty clusters
+    have no such member.
 
     Parameters
     ----------
     n_neighbors : int
-        Nearest members that count, all others in a cluster that has no more.
+        Number of nearest members in the mean; in smaller clusters, all others.
 
     References
     ----------
@@ -67,8 +67,8 @@ class Typical(Selection):
         return xp.sort(xp.concat(chosen)) if chosen else order[:0]
 
     def _most_typical(self, X: Array, members: Array) -> Array:
-        """The most typical (1,) of the points at `members` (m,), ascending."""
-        if members.shape[0] <= 2:  # two are as near to each other
+        """Return the most typical (1,) of the points at ascending `members` (m,)."""
+        if members.shape[0] <= 2:  # two points are equally typical
             return members[:1]
         xp = array_namespace(members)
         points = xp.take(X, members, axis=0)
@@ -77,9 +77,13 @@ class Typical(Selection):
 
 
 def mean_distances(points: Array, n_neighbors: int) -> Array:
-    """(n, d) -> (n,): the mean distance of each point to its `n_neighbors` nearest others, or to all if fewer.
+    """Compute each point's mean distance to its `n_neighbors` nearest others, or all if fewer: (n, d) -> (n,).
 
-    All pairs are compared, a block at a time. Typicality is the inverse of it.
+    Typicality is the inverse. All pairs are compared, a block at a time.
+
+    >>> import numpy as np
+    >>> mean_distances(np.array([[0.0], [1.0], [5.0]]), n_neighbors=1).tolist()
+    [1.0, 1.0, 4.0]
     """
     xp, n = array_namespace(points), points.shape[0]
     k = min(n_neighbors, n - 1)
