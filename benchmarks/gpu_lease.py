@@ -257,7 +257,7 @@ def classifiers():
         X, y = (twins()[0].asarray(part[:200]) for part in digits()[:2])
         weights = twins()[0].asarray(np.where(np.arange(200) < 100, 2.0, 1.0).astype(np.float32))
         twice = twins()[0].asarray(np.r_[np.arange(200), np.arange(100)])
-        fits = [LogisticRegression(tol=1e-6, max_iter=1000).fit(X, y, weights=weights)]
+        fits = [LogisticRegression(tol=1e-6, max_iter=1000).fit(X, y, sample_weight=weights)]
         fits += [LogisticRegression(tol=1e-6, max_iter=1000).fit(X[twice], y[twice])]
         largest_difference = float(abs(fits[0].coef_ - fits[1].coef_).max())
         return require(largest_difference < 0.01, largest_difference)
@@ -619,7 +619,7 @@ def copies():
         with initialize_config_dir(str(config.folder()), version_base="1.3"):
             wanted = config.build(compose("config", overrides))
         shutil.rmtree(SCRATCH / "copies", ignore_errors=True)
-        pipeline.run(wanted, SCRATCH / "copies")
+        run(wanted, SCRATCH / "copies")
     finally:
         monitor.Monitor.stage = begin
         for restore in undo:

@@ -9,9 +9,10 @@ from skactiveml.pool import ProbCover, TypiClust
 from gpussl import backend
 from gpussl.errors import ConfigError
 from gpussl.label.oracle import Oracle
+from gpussl.label.rounds import ask_in_rounds, no_answers
 from gpussl.numeric import arrays
 from gpussl.numeric.rows import ScaledRows
-from gpussl.report.tables import title
+from gpussl.report.titles import title
 from gpussl.select.all import All
 from gpussl.select.cluster_budget import ClusterBudget
 from gpussl.select.coverage import Coverage, choose_radius, cover, distance_table, radii_to_try
@@ -20,7 +21,7 @@ from gpussl.select.nearest_to_centroid import NearestToCentroid
 from gpussl.select.random import Random
 from gpussl.select.stratified import Stratified
 from gpussl.select.typical import Typical, mean_distances
-from gpussl.tasks import study as pipeline
+from gpussl.tasks.run import run
 from tests.digits import DIGITS
 
 N_CLUSTERS = 6  # of which hypothesis leaves some empty
@@ -44,7 +45,8 @@ def blobs(sizes, *, apart=100.0, seed=0):
 def select(selection, xp, X, clustering, y=None, seed=0):
     """What is selected, and the oracle that sold labels on the way."""
     oracle = Oracle(np.zeros(clustering.labels.shape[0], dtype=np.int64) if y is None else y)
-    chosen = selection.select(None if X is None else xp.asarray(X), clustering, seed, oracle.buy)
+    points = None if X is None else xp.asarray(X)
+    chosen = ask_in_rounds(selection, points, clustering, seed, oracle.buy, oracle.reveal).indices
     assert chosen.dtype == xp.int64
     return backend.of(chosen).to_numpy(chosen), oracle
 
@@ -54,12 +56,14 @@ def test_the_representative_is_the_nearest_member(xp, host, make_clustering, pai
     clustering = make_clustering(xp, *np.array(pairs).T, N_CLUSTERS)
     members = [[(d, i) for i, (c, d) in enumerate(pairs) if c == cluster] for cluster in range(N_CLUSTERS)]
     expected = sorted(min(of_cluster)[1] for of_cluster in members if of_cluster)
-    assert host(NearestToCentroid().select(None, clustering, 0, None)).tolist() == expected
+    assert host(NearestToCentroid().select(None, clustering, no_answers(clustering), None, 0)).tolist() == expected
 
 
 def test_random_selection_is_without_replacement_and_by_seed(xp, host, make_clustering):
     clustering = make_clustering(xp, [0] * 50, range(50), 1)
-    first, again, other = (host(Random(20).select(None, clustering, seed, None)) for seed in (1, 1, 2))
+    first, again, other = (
+        host(Random(20).select(None, clustering, no_answers(clustering), None, seed)) for seed in (1, 1, 2)
+    )
     assert first.tolist() == again.tolist() != other.tolist()
     assert len(set(first.tolist())) == 20
     assert first.tolist() == sorted(first.tolist())
@@ -67,8 +71,8 @@ def test_random_selection_is_without_replacement_and_by_seed(xp, host, make_clus
 
 def test_the_first_and_all_are_what_they_say(xp, host, make_clustering):
     clustering = make_clustering(xp, [-1] * 9, range(9), 0)
-    assert host(First(4).select(None, clustering, 0, None)).tolist() == [0, 1, 2, 3]
-    assert host(All().select(None, clustering, 0, None)).tolist() == list(range(9))
+    assert host(First(4).select(None, clustering, no_answers(clustering), None, 0)).tolist() == [0, 1, 2, 3]
+    assert host(All().select(None, clustering, no_answers(clustering), None, 0)).tolist() == list(range(9))
 
 
 def test_a_stratified_selection_has_as_many_of_each_class_and_goes_by_seed(xp, host, make_clustering):
@@ -92,7 +96,7 @@ def test_a_stratified_selection_that_cannot_be_is_refused(xp, make_clustering, n
 
 def test_what_knows_the_classes_pays_for_what_it_chooses_alone(job, tmp_path):
     made = job("select=stratified", "select.n_labels=30", "propagate=[none]", "classifier=[logistic]")
-    found = pipeline.run(made, tmp_path / "run")
+    found = run(made, tmp_path / "run")
     assert [(r.select, r.n_labels, r.n_train) for r in found] == [("stratified", 30, 30), ("random", 30, 30)]
 
 
@@ -114,7 +118,7 @@ def test_more_labels_than_points_are_refused(xp, make_clustering, selection):
 def test_without_clusters_what_needs_them_is_refused(xp, make_clustering, selection):
     clustering = make_clustering(xp, [-1] * 5, range(5), 0)
     with pytest.raises(ConfigError, match=f"select={selection.name}: expected clusters, found none"):
-        selection.select(xp.zeros((5, 2)), clustering, 0, None)
+        selection.select(xp.zeros((5, 2)), clustering, no_answers(clustering), None, 0)
 
 
 def brute_mean_distances(X, n_neighbors):
@@ -288,7 +292,7 @@ def test_rows_on_disk_are_selected_like_an_array(make_clustering, selection):
     raw = np.random.default_rng(0).integers(0, 256, size=(100, 5), dtype=np.uint8)
     clustering = make_clustering(np, np.arange(100) % 4, np.zeros(100), 4)
     rows = ScaledRows(raw, 255.0, memory_limit=10**6)
-    found, expected = (selection.select(X, clustering, 0, None) for X in (rows, rows[:]))
+    found, expected = (selection.select(X, clustering, no_answers(clustering), None, 0) for X in (rows, rows[:]))
     assert found.tolist() == expected.tolist()
 
 
@@ -296,7 +300,7 @@ def test_rows_on_disk_are_selected_like_an_array(make_clustering, selection):
 def test_a_run_buys_as_many_random_labels(job, tmp_path, choice):
     settings = [] if choice == "typical" else ["select.n_labels=40"]
     made = job(f"select={choice}", *settings, "propagate=[none]", "classifier=[logistic]")
-    results = pipeline.run(made, tmp_path / "run")
+    results = run(made, tmp_path / "run")
     assert [(r.select, r.n_labels, r.n_train) for r in results] == [
         (select, 40 if settings else 20, 40 if settings else 20) for select in (choice, "random")
     ]
