@@ -69,6 +69,7 @@ class ConvNetClassifier(NetworkClassifier):
     Wang et al., "FreeMatch: self-adaptive thresholding for semi-supervised learning", ICLR 2023: the thresholds.
     """
 
+    kind: ClassVar[str] = "convnet"
     learns_from_unlabelled: ClassVar[bool] = True
 
     n_cells: int = param(14, ge=1)

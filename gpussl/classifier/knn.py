@@ -1,7 +1,7 @@
 """k nearest neighbours, by exhaustive search."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -27,6 +27,8 @@ class KNeighborsClassifier(ClassifierMixin, BaseEstimator):
         The training points.
     y_ : (n,) int array
     """
+
+    kind: ClassVar[str] = "knn"
 
     n_neighbors: int = param(3, ge=1)
 

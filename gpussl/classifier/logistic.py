@@ -2,7 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -39,6 +39,8 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
     intercept_ : (n_classes,) float array, (1,) for two classes
     classes_ : (n_classes,) int array, on the host
     """
+
+    kind: ClassVar[str] = "logistic_regression"
 
     power: float = param(0.5, gt=0, le=1)
     C: float = param(0.2, gt=0)

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +56,8 @@ class MLPClassifier(NetworkClassifier):
     Smith, Topin, "Super-Convergence", 2018.
     Polyak, Juditsky, "Acceleration of stochastic approximation by averaging", SIAM J. Control Optim., 1992.
     """
+
+    kind: ClassVar[str] = "mlp"
 
     hidden_layer_sizes: list[int] = param([512] + [256] * 5, ge=1)
     dropout: float = param(0.25, ge=0, lt=1)

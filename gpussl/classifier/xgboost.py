@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import xgboost
@@ -69,6 +69,8 @@ class XGBClassifier(ClassifierMixin, BaseEstimator):
     ----------
     Chen, Guestrin, "XGBoost: a scalable tree boosting system", KDD 2016.
     """
+
+    kind: ClassVar[str] = "xgboost"
 
     n_estimators: int = param(10000, ge=1)
     learning_rate: float = param(0.08, gt=0)

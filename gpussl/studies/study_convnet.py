@@ -44,6 +44,7 @@ class StudyConvNet(NetworkClassifier):
     Das, Thada, "Semi-supervised learning on Fashion-MNIST by clustering", 2021.
     """
 
+    kind: ClassVar[str] = "study_convnet"
     learns_from_weights: ClassVar[bool] = False
 
     channels: list[int] = param([32, 64, 128], ge=1, min_items=1)
