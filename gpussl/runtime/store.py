@@ -317,7 +317,7 @@ def _fetched(path: Path, key: str) -> Fetched:
 
 
 def _to_bytes(path: Path, artifact: Any, also: dict[str, Any] | None = None) -> bytes:
-    """An artifact as safetensors, and what is `also` said of it. `path` is for messages."""
+    """An artifact as a safetensors file whose description has the entries of `also` too. `path` is for messages."""
     kind, arrays, values = pack(artifact)
     try:
         on_host = {name: _as_stored(array) for name, array in arrays.items()}
@@ -466,7 +466,7 @@ def _remove_abandoned(folder: Path) -> None:
     """Remove the temporary files that no process has locked."""
     with contextlib.suppress(OSError):  # a folder that cannot be listed can still be written into
         for part in folder.glob(f".*{PART}"):
-            with contextlib.suppress(OSError), part.open("rb") as file:
+            with contextlib.suppress(OSError), part.open("r+b") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 part.unlink()
 
