@@ -19,9 +19,12 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from gpussl import backend, represent, seeds
+from gpussl import backend, seeds
+from gpussl.evaluate import advice
 from gpussl.label.oracle import Oracle
-from gpussl.report.tables import to_csv
+from gpussl.label.rounds import ask_in_rounds
+from gpussl.report.results import to_csv
+from gpussl.represent.pixels import scale
 from gpussl.runtime import config, environment, store
 from gpussl.tasks import advise as advisor
 
@@ -41,7 +44,7 @@ def main(arguments=None):
     for data in asked.data:
         for select in asked.select:
             cases = [(n, seed) for n in asked.labels for seed in range(asked.repetitions)]
-            sizes = sorted({times * n for n in asked.labels for times in advisor.AHEAD[1:]})
+            sizes = sorted({times * n for n in asked.labels for times in advice.AHEAD[1:]})
             truths = dict(zip(sizes, in_parallel(functools.partial(truth, data, select), sizes), strict=True))
             for row in in_parallel(functools.partial(repetition, data, select), cases):
                 expected = truths[row["labels"]]
@@ -67,11 +70,11 @@ def prepared(data, select):
     """The checked job of the experiment, its data, and its pixels from 0 to 1."""
     config.register()
     overrides = ["+experiment=label_budget", f"data={data}", f"select={select}", "cache=null", "device=cpu"]
-    overrides += ["cluster=kmeans"] if select in (*advisor.OF_CLUSTERS, "cluster_budget") else []
+    overrides += ["cluster=kmeans"] if select in ("nearest_to_centroid", "typical", "cluster_budget") else []
     with initialize_config_dir(str(config.folder()), version_base="1.3"):
         job = config.build(compose("config", overrides))
     dataset = job.data.load()
-    return job, dataset, represent.scale(dataset.X_train, dataset.X_test[:1], dataset.max_value)[0]
+    return job, dataset, scale(dataset.X_train, dataset.max_value)
 
 
 def learner(job, dataset, X):
@@ -96,7 +99,7 @@ def truth(data, select, size):
         chooser, n_clusters = advisor.of_size(job.select, size)
         clustering = fit_clusters(job, X, seed, rest, n_clusters)
         oracle = Oracle(dataset.y_train[rest])
-        chosen = rest[chooser.select(X[rest], clustering, seed, oracle.buy)]
+        chosen = rest[ask_in_rounds(chooser, X[rest], clustering, seed, oracle.buy, oracle.reveal).indices]
         said = learner(job, dataset, X)(chosen, dataset.y_train[chosen], scored, f"truth {draw}")
         accuracies.append(np.mean(said == dataset.y_train[scored]))
     return [float(np.mean(accuracies))]
@@ -107,18 +110,18 @@ def repetition(data, select, case):
     n_labels, seed = case
     job, dataset, X = prepared(data, select)
     job = dataclasses.replace(job, seed=seed, budget=dataclasses.replace(job.budget, n_labels=n_labels))
-    advisor.check_job(job)
+    advisor.check(job)
     oracle, start = Oracle(dataset.y_train), time.perf_counter()
     cluster = functools.partial(fit_clusters, job, X, seeds.derive(seed, "cluster"))
-    purchase = advisor.choose(job, X, backend.of(X), oracle.buy, cluster)
+    purchase = advisor.choose(job, X, backend.of(X), oracle, cluster)
     measured = advisor.measure(purchase, oracle.buy, job, learner(job, dataset, X), lambda *_: None)
-    advice = advisor.advise(measured[0], job.budget, len(X), seed)
+    advised = advice.advise(measured[0], job.budget, len(X), seed)
     seconds = time.perf_counter() - start
     return [
         {"data": data, "select": select, "bought": oracle.n_bought, "n_labels": n_labels, "seed": seed,
          "labels": item.n_labels, "forecast": item.accuracy, "low": item.low, "high": item.high,
-         "stop": advice.is_enough, "seconds": seconds}
-        for item in advice.forecasts[1:]
+         "stop": advised.is_enough, "seconds": seconds}
+        for item in advised.forecasts[1:]
     ]  # fmt: skip
 
 

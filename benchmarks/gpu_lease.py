@@ -585,7 +585,7 @@ def copies():
 
     from gpussl.runtime import config
     from gpussl.tasks import monitor
-    from gpussl.tasks import study as pipeline
+    from gpussl.tasks.run import run
 
     gpu = twins()[0]
     counted, stage = {}, ["before"]
@@ -607,9 +607,9 @@ def copies():
     undo = [count(gpu, "asarray", "there"), count(gpu, "to_numpy", "back"), count(torch.Tensor, "cpu", "back")]
     begin = monitor.Monitor.stage
 
-    def named(self, name, twin):
-        stage[0] = name
-        return begin(self, name, twin)
+    def named(self, group, twin, name=""):
+        stage[0] = name or group
+        return begin(self, group, twin, name)
 
     monitor.Monitor.stage = named
     try:

@@ -36,11 +36,12 @@ from gpussl.backend import cpu
 from gpussl.classifier.knn import KNeighborsClassifier
 from gpussl.classifier.logistic import LogisticRegression
 from gpussl.classifier.mlp import MLPClassifier
-from gpussl.classifier.xgboost import XGBClassifier
 from gpussl.cluster.kmeans import KMeans
 from gpussl.numeric.allocations import contingency, score_allocations
-from gpussl.records import Watch
+from gpussl.protocols import Source
 from gpussl.runtime import config
+from gpussl.studies.watch import Watch
+from gpussl.studies.xgboost_test_stopped import TestStoppedXGBClassifier
 
 EPOCHS = 3
 N_CLUSTERS = 2000
@@ -104,7 +105,7 @@ def read(name):
     """The data set as it is on disk."""
     config.register()
     with initialize_config_dir(str(config.folder()), version_base="1.3"):
-        return config.instantiate(compose("config", [f"data={name}"]).data, "data").load()
+        return config.instantiate(compose("config", [f"data={name}"]).data, "data", Source).load()
 
 
 def predictions():
@@ -293,7 +294,10 @@ class PlainMLP:
 def label_curve(X, y, X_test, y_test, **settings):
     true = backend.of(y_test).to_numpy(y_test)
     watch = Watch(X_test, lambda found: float(np.mean(found == true)))
-    models = [XGBClassifier(stopping="test", **settings).fit(X[:n], y[:n], watch=watch) for n in LABEL_COUNTS]
+    models = [TestStoppedXGBClassifier(**settings) for _ in LABEL_COUNTS]
+    for model, n in zip(models, LABEL_COUNTS, strict=True):
+        model.watch = watch
+        model.fit(X[:n], y[:n])
     return statistics.fmean(accuracy(model, X_test, y_test) for model in models)
 
 

@@ -5,7 +5,6 @@ arguments goes on.
 """
 
 import csv
-import dataclasses
 import json
 import shutil
 import subprocess
@@ -18,10 +17,12 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 import gpussl
-from gpussl import backend, cluster
-from gpussl.features.centroid_distances import CentroidDistances
+from gpussl import backend
+from gpussl.cluster.assign import assign
+from gpussl.protocols import Source
 from gpussl.records import Clustering
-from gpussl.report.tables import title, to_csv
+from gpussl.report.results import to_csv
+from gpussl.report.titles import title
 from gpussl.represent.pixels import scale
 from gpussl.runtime import config, environment, store
 
@@ -207,8 +208,8 @@ def load_artifacts(twin):
     config.register()
     with initialize_config_dir(str(config.folder()), version_base="1.3"):
         cfg = compose("config", ["data=fashion_mnist"])
-    dataset = config.instantiate(cfg.data, "data").load()
-    pixels = scale(*(twin.asarray(X) for X in (dataset.X_train, dataset.X_test)), dataset.max_value)
+    dataset = config.instantiate(cfg.data, "data", Source).load()
+    pixels = scale(twin.asarray(dataset.X_train), dataset.max_value)
     rows = {}
     for name, (sweep, settings, file) in ARTIFACTS.items():
         found = find_job(sweep, settings)
@@ -224,9 +225,9 @@ def load_artifacts(twin):
 
 def score_artifact(artifact, folder, file, dataset, pixels):
     """What an artifact is and how it does, and whether that agrees with what its run has written."""
-    to_numpy = backend.of(pixels[0]).to_numpy
+    twin = backend.of(pixels)
     if isinstance(artifact, Clustering):
-        same = float(np.mean(to_numpy(cluster.assign(artifact, pixels[0])) == artifact.labels))
+        same = float(np.mean(twin.to_numpy(assign(artifact, pixels)) == artifact.labels))
         kind = f"{len(artifact.centroids):,} clusters"
         return {
             "agrees": same > 0.9999,
@@ -234,19 +235,14 @@ def score_artifact(artifact, folder, file, dataset, pixels):
             "found": f"{same:.2%} of the training images in the same cluster",
         }
     propagation, _, classifier = file.removeprefix("models/").partition("-")
-    X_test = pixels[1]
-    if "cluster_distances" in str(folder):
-        clustering = gpussl.load(folder / "clustering.safetensors")
-        centroids = backend.of(X_test).asarray(clustering.centroids)
-        clustering = dataclasses.replace(clustering, centroids=centroids)
-        X_test = CentroidDistances().fit_transform(*pixels, clustering)[1]
-    accuracy = float(np.mean(to_numpy(artifact.predict(X_test)) == dataset.y_test))
+    said = artifact.predict(twin.asarray(dataset.X_test))
+    accuracy = float(np.mean(said == np.array(dataset.class_names)[dataset.y_test]))
     with (folder / "results.csv").open(newline="") as lines:
         written = {
             (row["propagation"], row["classifier"]): float(row["test_accuracy"]) for row in csv.DictReader(lines)
         }
     agrees = abs(accuracy - written[propagation, classifier]) < 1e-6
-    return {"agrees": agrees, "kind": type(artifact).__name__, "found": f"{accuracy:.2%} of the test images"}
+    return {"agrees": agrees, "kind": type(artifact.classifier).__name__, "found": f"{accuracy:.2%} of the test images"}
 
 
 def write(made, artifacts):

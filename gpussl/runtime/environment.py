@@ -5,8 +5,13 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
+
+from threadpoolctl import threadpool_info
+
+from gpussl.runtime import plugins
 
 PACKAGE = Path(__file__).parent.parent
 LIBRARIES = (
@@ -27,9 +32,16 @@ def versions() -> dict[str, str]:
     return found
 
 
-@cache
 def source_digest() -> str:
-    """sha256 of gpussl's own code: what one version of it cached, another does not take for its own."""
+    """sha256 of gpussl's own code and that of the plugins: another version does not take what one has cached."""
+    total = hashlib.sha256(_package_digest().encode())
+    for path in plugins.files():
+        total.update(path.read_bytes() + b"\0")
+    return total.hexdigest()
+
+
+@cache
+def _package_digest() -> str:
     total = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*.py")):
         total.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
@@ -51,5 +63,13 @@ def git_commit() -> str | None:
 
 
 def machine() -> dict[str, str | int | None]:
-    """The machine, as far as a result or its time may depend on it."""
-    return {"platform": platform.platform(), "machine": platform.machine(), "cpu_count": os.cpu_count()}
+    """The machine, as far as a result or its time may depend on it: the MLP's results depend on the threads."""
+    torch = sys.modules.get("torch")  # imported only where a network was trained
+    blas = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+    return {
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cpu_count": os.cpu_count(),
+        "torch_threads": None if torch is None else torch.get_num_threads(),
+        "blas_threads": max(blas, default=None),
+    }
