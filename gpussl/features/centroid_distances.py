@@ -5,9 +5,8 @@ from typing import ClassVar
 
 from array_api_compat import array_namespace
 
-from gpussl import backend
 from gpussl.errors import ConfigError
-from gpussl.numeric.arrays import itemsize, principal_axes, row_blocks, squared_distances, squared_norms
+from gpussl.numeric.arrays import itemsize, placed_like, principal_axes, row_blocks, squared_distances, squared_norms
 from gpussl.numeric.rows import ScaledRows, refuse_beyond
 from gpussl.protocols import Features, Transform
 from gpussl.records import Array, Clustering
@@ -76,8 +75,8 @@ class FittedCentroidDistances(Transform):
 
     def transform(self, X: Array) -> Array:
         """(n, d) points -> (n, k)."""
-        asarray = backend.of(X).asarray
-        return (_distances(X, asarray(self.centroids)) - asarray(self.mean)) @ asarray(self.whitening)
+        centroids, mean, whitening = (placed_like(part, X) for part in (self.centroids, self.mean, self.whitening))
+        return (_distances(X, centroids) - mean) @ whitening
 
 
 def _distances(X: Array, centroids: Array) -> Array:

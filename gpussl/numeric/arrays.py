@@ -12,6 +12,18 @@ from gpussl.records import Array
 BLOCK_BYTES = 64 * 2**20  # per block of distances: large enough for a fast matrix product, small beside the data
 
 
+def placed_like(array: Array, X: Array) -> Array:
+    """An array of the host, or of the device of `X`, as one of the kind and on the device of `X`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> placed_like([1.0, 2.0], np.zeros(3)).tolist()
+    [1.0, 2.0]
+    """
+    return array_namespace(X).asarray(array, device=device(X))
+
+
 def arange_like(n: int, X: Array) -> Array:
     """Return 0 to n - 1 as int64, on the device of `X`.
 

@@ -5,9 +5,8 @@ from typing import ClassVar
 
 from array_api_compat import array_namespace
 
-from gpussl import backend
 from gpussl.errors import ConfigError
-from gpussl.numeric.arrays import principal_axes, row_blocks
+from gpussl.numeric.arrays import placed_like, principal_axes, row_blocks
 from gpussl.numeric.rows import ScaledRows, refuse_beyond
 from gpussl.protocols import Representation, Transform
 from gpussl.records import Array, OnProgress
@@ -66,6 +65,5 @@ class FittedPCA(Transform):
 
     def transform(self, X: Array) -> Array:
         """(n, d) points -> (n, n_components)."""
-        xp, asarray = array_namespace(X), backend.of(X).asarray
-        mean, axes = asarray(self.mean), asarray(self.axes)
+        xp, mean, axes = array_namespace(X), placed_like(self.mean, X), placed_like(self.axes, X)
         return xp.concat([(X[rows, :] - mean) @ axes for rows in row_blocks(X.shape[0], 4 * X.shape[1])])

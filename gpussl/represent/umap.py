@@ -7,6 +7,7 @@ from array_api_compat import array_namespace
 
 from gpussl import backend
 from gpussl.errors import ConfigError
+from gpussl.numeric.arrays import placed_like
 from gpussl.numeric.rows import in_memory
 from gpussl.protocols import Representation, Transform
 from gpussl.records import Array, OnProgress
@@ -77,7 +78,7 @@ class FittedUMAP(Transform):
     def transform(self, X: Array) -> Array:
         """(m, d) points -> (m, n_components)."""
         xp, twin = array_namespace(X), backend.of(X)
-        points, embedding = twin.asarray(self.points), twin.asarray(self.embedding)
+        points, embedding = placed_like(self.points, X), placed_like(self.embedding, X)
         queries = in_memory(X, "represent=umap", "leave it out")
         found, distances = twin.nearest_neighbors(points, queries, self.n_neighbors)
         distances = xp.astype(distances, xp.float32, copy=False)
@@ -87,7 +88,7 @@ class FittedUMAP(Transform):
 
     def transform_fitted(self, X: Array) -> Array:
         """The coordinates that the training points were given."""
-        return backend.of(X).asarray(self.embedding)
+        return placed_like(self.embedding, X)
 
 
 def _inverse_distances(distances: Array) -> Array:
