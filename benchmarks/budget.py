@@ -1,8 +1,8 @@
-"""Whether the budget advisor's forecasts hold: made with n labels for 2 n and 4 n, beside what those labels then give.
+"""Coverage of the budget advisor's forecasts: made from n labels for 2 n and 4 n, against the accuracy these then give.
 
-The truth is the mean accuracy of the same classifier over several draws of as many labels, chosen in the same way, on
-training images that were not among them: more labels than anyone would buy. Each repetition is a run of the advisor
-with a seed of its own. Writes results/budget.csv and says how many intervals hold the truth.
+The truth is the mean accuracy of the same classifier over several draws of as many labels, chosen in the same way and
+scored on other training images, with more labels than anyone would buy. Each repetition is a run of the advisor with a
+seed of its own. Writes results/budget.csv and prints how many intervals cover the truth.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from gpussl.runtime import config, environment, store
 from gpussl.tasks import advise as advisor
 
 RESULTS = Path(__file__).parent / "results" / "budget.csv"
-N_DRAWS, N_SCORED = 8, 10_000  # sets of labels behind a truth, and images that each is scored on
+N_DRAWS, N_SCORED = 8, 10_000  # draws of labels averaged for the truth, and images to score each on
 
 
 def main(arguments=None):
@@ -54,7 +54,7 @@ def main(arguments=None):
 
 
 def in_parallel(work, cases):
-    """The results of all cases, in order, by as many processes as there are cores, each with one thread."""
+    """The results of all cases, in order, from one single-threaded process for each core."""
     with multiprocessing.get_context("fork").Pool(min(os.cpu_count(), len(cases))) as pool:
         found = list(pool.imap(functools.partial(alone, work), cases))
     return [row for rows in found for row in rows]
@@ -67,7 +67,7 @@ def alone(work, case):
 
 @functools.cache
 def prepared(data, select):
-    """The checked job of the experiment, its data, and its pixels from 0 to 1."""
+    """The validated job of the experiment, its data, and its pixels scaled to [0, 1]."""
     config.register()
     overrides = ["+experiment=label_budget", f"data={data}", f"select={select}", "cache=null", "device=cpu"]
     overrides += ["cluster=kmeans"] if select in ("nearest_to_centroid", "typical", "cluster_budget") else []
@@ -88,7 +88,7 @@ def fit_clusters(job, X, seed, points, n_clusters):
 
 
 def truth(data, select, size):
-    """The mean accuracy with so many labels."""
+    """The mean accuracy with this number of labels."""
     job, dataset, X = prepared(data, select)
     accuracies = []
     for draw in range(N_DRAWS):
@@ -106,7 +106,7 @@ def truth(data, select, size):
 
 
 def repetition(data, select, case):
-    """One run of the advisor: a row for each forecast ahead."""
+    """One run of the advisor: a row for each forecast beyond the budget."""
     n_labels, seed = case
     job, dataset, X = prepared(data, select)
     job = dataclasses.replace(job, seed=seed, budget=dataclasses.replace(job.budget, n_labels=n_labels))

@@ -9,9 +9,10 @@ from skactiveml.pool import ProbCover, TypiClust
 from gpussl import backend
 from gpussl.errors import ConfigError
 from gpussl.label.oracle import Oracle
-from gpussl.label.rounds import ask_in_rounds, no_answers
+from gpussl.label.rounds import ask_in_rounds, merged, no_answers
 from gpussl.numeric import arrays
 from gpussl.numeric.rows import ScaledRows
+from gpussl.records import Answers
 from gpussl.report.titles import title
 from gpussl.select.all import All
 from gpussl.select.cluster_budget import ClusterBudget
@@ -75,23 +76,22 @@ def test_the_first_and_all_are_what_they_say(xp, host, make_clustering):
     assert host(All().select(None, clustering, no_answers(clustering), None, 0)).tolist() == list(range(9))
 
 
-def test_a_stratified_selection_has_as_many_of_each_class_and_goes_by_seed(xp, host, make_clustering):
+def test_a_stratified_selection_has_as_many_of_each_class_and_goes_by_seed(xp, make_clustering):
     y = np.arange(90) % 3 + 4
     clustering = make_clustering(xp, [-1] * 90, range(90), 0)
-    first, again, other = (
-        host(Stratified(12).select(None, clustering, seed, Oracle(y).reveal)).tolist() for seed in (1, 1, 2)
-    )
+    first, again, other = (select(Stratified(12), xp, None, clustering, y, seed)[0].tolist() for seed in (1, 1, 2))
     assert first == again == sorted(set(first)) != other
     assert np.bincount(y[first]).tolist() == [0, 0, 0, 0, 4, 4, 4]
-    every = host(Stratified(90).select(None, clustering, 0, Oracle(y).reveal))
+    every, oracle = select(Stratified(90), xp, None, clustering, y)
     assert every.tolist() == list(range(90))
+    assert oracle.n_bought == 90
 
 
 @pytest.mark.parametrize("n_labels", [7, 12])
 def test_a_stratified_selection_that_cannot_be_is_refused(xp, make_clustering, n_labels):
     clustering = make_clustering(xp, [-1] * 20, range(20), 0)
     with pytest.raises(ConfigError, match=f"a multiple .* classes, 3, and at most 3 for each, .* found {n_labels}"):
-        Stratified(n_labels).select(None, clustering, 0, Oracle(np.r_[[0] * 3, [1] * 9, [2] * 8]).reveal)
+        select(Stratified(n_labels), xp, None, clustering, np.r_[[0] * 3, [1] * 9, [2] * 8])
 
 
 def test_what_knows_the_classes_pays_for_what_it_chooses_alone(job, tmp_path):
@@ -111,7 +111,7 @@ def test_every_row_says_that_the_classes_were_known(propagation, percentile, mor
 @pytest.mark.parametrize("selection", [Random(4), First(4), Coverage(4), Stratified(4)])
 def test_more_labels_than_points_are_refused(xp, make_clustering, selection):
     with pytest.raises(ConfigError, match=r"select\.n_labels: expected at most .* 3, found 4"):
-        selection.select(xp.zeros((3, 2)), make_clustering(xp, [0] * 3, range(3), 1), 0, None)
+        select(selection, xp, np.zeros((3, 2)), make_clustering(xp, [0] * 3, range(3), 1))
 
 
 @pytest.mark.parametrize("selection", [NearestToCentroid(), Typical(), ClusterBudget(2)])
@@ -149,7 +149,7 @@ def test_each_cluster_gives_its_most_typical_member(xp, make_clustering, seed, l
             expected.append(members[np.argmin(brute_mean_distances(X[members], k))])
     found, oracle = select(Typical(k), xp, X, make_clustering(xp, labels, labels * 0, N_CLUSTERS))
     assert found.tolist() == sorted(expected)
-    assert oracle.n_bought == 0
+    assert oracle.n_bought == len(found)
 
 
 def test_the_typical_stands_where_the_cluster_is_dense_and_not_in_its_middle(xp, make_clustering):
@@ -247,7 +247,7 @@ def test_balls_fall_on_separate_blobs(xp, make_clustering):
     clustering = make_clustering(xp, [-1] * 100, [0] * 100, 0)
     found, oracle = select(Coverage(5, coverage=0.95), xp, X, clustering)
     assert sorted(blob[found]) == [0, 1, 2, 3, 4]
-    assert oracle.n_bought == 0
+    assert oracle.n_bought == len(found)
     assert 0 in blob[select(Coverage(1, coverage=0.4), xp, X, clustering)[0]]
 
 
@@ -304,3 +304,35 @@ def test_a_run_buys_as_many_random_labels(job, tmp_path, choice):
     assert [(r.select, r.n_labels, r.n_train) for r in results] == [
         (select, 40 if settings else 20, 40 if settings else 20) for select in (choice, "random")
     ]
+
+
+ASKING = [Random(6), First(6), All(), NearestToCentroid(), Typical(3), Coverage(6, max_candidates=30), ClusterBudget(6)]
+
+
+@pytest.mark.parametrize("selection", ASKING, ids=lambda selection: selection.name)
+def test_what_was_answered_is_never_asked_again(xp, make_clustering, selection):
+    """Somebody answers two labels at a time, and comes back until nothing is left to ask."""
+    rng = np.random.default_rng(0)
+    labels, X = rng.integers(-1, N_CLUSTERS, 40), rng.normal(size=(40, 3))
+    clustering, oracle = make_clustering(xp, labels, rng.random(40), N_CLUSTERS), Oracle(rng.integers(0, 3, 40))
+    answers, rounds = no_answers(clustering), []
+    while True:
+        asked = selection.select(xp.asarray(X), clustering, answers, 2, 0)
+        if asked.shape[0] == 0 or len(rounds) == 25:
+            break
+        rounds.append(backend.of(asked).to_numpy(asked).tolist())
+        answers = merged(answers, Answers(asked, oracle.buy(asked)))
+    every = [index for found in rounds for index in found]
+    assert all(1 <= len(found) <= 2 and found == sorted(found) for found in rounds)
+    assert len(every) == len(set(every)) == len(answers)
+    expected = N_CLUSTERS if selection.one_per_cluster else (labels >= 0).sum() if selection.needs_clusters else 40
+    assert len(every) == expected
+
+
+@pytest.mark.parametrize("selection", [NearestToCentroid(), Typical(3)], ids=lambda selection: selection.name)
+def test_of_few_labels_the_largest_clusters_get_one_each(xp, make_clustering, selection):
+    labels = np.repeat([0, 1, 2], [3, 9, 5])
+    X = np.random.default_rng(0).normal(size=(17, 2))
+    clustering = make_clustering(xp, labels, np.arange(17), 3)
+    asked = selection.select(xp.asarray(X), clustering, no_answers(clustering), 2, 0)
+    assert labels[backend.of(asked).to_numpy(asked)].tolist() == [1, 2]
