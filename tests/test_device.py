@@ -29,7 +29,9 @@ CHAINS = {  # without knn, whose model file holds the points themselves
     "mixture": ("represent=[pca]", "cluster=gaussian_mixture", "cluster.n_clusters=50", "classifier=[logistic]"),
     "umap": ("represent=[umap]", "classifier=[logistic]"),
     "hdbscan": ("represent=[pca]", "cluster=hdbscan", "classifier=[logistic]"),
-    "autoencoder": ("represent=[autoencoder]", "classifier=[logistic]"),
+    "autoencoder": (
+        "represent=[autoencoder]", "represent.autoencoder.hidden_layer_sizes=[300,200]", "classifier=[logistic]",
+    ),
 }  # fmt: skip
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 SEEDS = 3

@@ -204,4 +204,4 @@ class _Progress(xgboost.callback.TrainingCallback):
         if not evals_log:
             return "once more, with all labels"
         ((metric, scores),) = evals_log["watched"].items()
-        return f"{metric} {scores[-1]:.4f}"
+        return f"accuracy {scores[-1]:.1%}" if metric == "accuracy" else f"held-out log-loss {scores[-1]:.4f}"

@@ -68,8 +68,8 @@ class ClusterBudget(Budget):
             ranks = [spread_out(int(m), int(count)) for m, count in zip(size, counts, strict=True)]
             places = np.concatenate([begin + rank for begin, rank in zip(start, ranks, strict=True)])
         else:
-            place_of = np.empty(len(labels), dtype=np.int64)  # of each point in the order
-            place_of[to_numpy(order)] = np.arange(len(labels))
+            place_of = np.empty(labels.shape[0], dtype=np.int64)  # of each point in the order
+            place_of[to_numpy(order)] = np.arange(labels.shape[0])
             clusters, indices = to_numpy(xp.take(labels, answers.indices)), to_numpy(answers.indices)
             is_inside = clusters >= 0
             clusters, asked = clusters[is_inside], place_of[indices[is_inside]]
