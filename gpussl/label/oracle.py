@@ -3,9 +3,9 @@
 import numpy as np
 
 from gpussl import backend
-from gpussl.numeric.allocations import Allocations, contingency, score_allocations
+from gpussl.numeric.allocations import contingency, score_allocations
 from gpussl.numeric.arrays import placed_like
-from gpussl.records import UNLABELLED, Array, PseudoLabels
+from gpussl.records import UNLABELLED, Allocations, Array, PseudoLabels
 
 
 class Oracle:

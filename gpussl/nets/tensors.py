@@ -12,6 +12,7 @@ import torch
 from array_api_compat import array_namespace
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch.utils.dlpack import from_dlpack
 
 from gpussl import backend, seeds
 from gpussl.errors import ConfigError, DeviceError
@@ -27,9 +28,9 @@ def as_tensor(X: Array) -> Tensor:
     xp = array_namespace(X)
     X = xp.astype(X, xp.float32, copy=False)
     try:
-        return torch.from_dlpack(X)
+        return from_dlpack(X)
     except BufferError:  # memory that may not be written to, as of a memory-mapped file
-        return torch.from_dlpack(xp.asarray(X, copy=True))
+        return from_dlpack(xp.asarray(X, copy=True))
     except (RuntimeError, AssertionError) as error:
         raise DeviceError(
             f"classifier: expected a PyTorch that works on {type(X).__module__} arrays, found {torch.__version__} "

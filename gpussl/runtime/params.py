@@ -91,7 +91,7 @@ def check(params: Any) -> None:
                 raise ConfigError(f"{field.name}: expected {describe(field)}, found {item!r}")
 
 
-def describe(field: dataclasses.Field) -> str:
+def describe(field: "dataclasses.Field[Any]") -> str:
     """The type and range of a field in words.
 
     Examples
@@ -109,7 +109,7 @@ def describe(field: dataclasses.Field) -> str:
     return " ".join([kind(field), " and ".join(limits)]).rstrip()
 
 
-def kind(field: dataclasses.Field) -> str:
+def kind(field: "dataclasses.Field[Any]") -> str:
     """The type of a field in words.
 
     Examples

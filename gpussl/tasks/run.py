@@ -1,6 +1,7 @@
 """Run: a checked job in a folder of its own, from the device to the report."""
 
 from pathlib import Path
+from typing import Protocol
 
 from gpussl import backend, report
 from gpussl.backend import cpu
@@ -15,7 +16,20 @@ from gpussl.tasks.monitor import Monitor
 from gpussl.tasks.outcome import Outcome
 from gpussl.tasks.prepare import Context
 
-TASKS = {"study": study, "advise": advise}
+
+class Task(Protocol):
+    """What a file of this folder must have to be a task."""
+
+    def check(self, job: Job) -> None:
+        """Raise ConfigError if the task cannot be done with a job."""
+        ...
+
+    def work(self, run_on: Context, folder: Path) -> Outcome:
+        """Do it, and save in `folder` what is worth it."""
+        ...
+
+
+TASKS: dict[str, Task] = {"study": study, "advise": advise}
 
 
 def run(job: Job, folder: Path, *, replace: bool = False, loader: prepare.Loader | None = None) -> list[Result]:
