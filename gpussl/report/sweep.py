@@ -2,18 +2,16 @@
 
 import csv
 import statistics
-import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
-from rich.markup import escape
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from rich.table import Table
 from scipy import stats
 
+from gpussl.errors import ConfigError, GpusslError, StoreError
 from gpussl.report import CONFIG, FAILED, MANIFEST, figures, page
 from gpussl.report.tables import find_published, title, to_csv
 from gpussl.runtime import console, store
@@ -31,41 +29,42 @@ HEADER = (
 Row = Mapping[str, str]
 
 
-class Gather(Callback):
-    """After a multirun: writes `results.csv` (all rows of all jobs), `summary.csv` (means over the seeds) and a page.
+def check_folder(folder: Path) -> None:
+    """Refuse the folder of a run: ConfigError."""
+    if (folder / MANIFEST).exists():
+        raise ConfigError(
+            f"hydra.sweep.dir: expected a folder without a run in it, found a finished one in {folder}; name another"
+        )
 
-    Names the jobs that failed, and makes the exit code 2 then.
+
+def finish(folder: Path, started: float) -> None:
+    """Gather the jobs of the sweep that began at `started`, and print their table.
+
+    Raises
+    ------
+    GpusslError
+        Jobs failed, which the message names, or what they left makes no table.
     """
-
-    def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
-        """Remember when: what is older in the sweep's folder is another sweep's. Refuse the folder of a run."""
-        folder = Path(config.hydra.sweep.dir)
-        if (folder / MANIFEST).exists():
-            console.say(
-                f"gpussl: error: hydra.sweep.dir: expected a folder without a run in it, found a finished one in "
-                f"{folder}; name another folder"
-            )
-            sys.exit(2)
-        self.started = time.time()
-
-    def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
-        """Gather what the jobs have left in the sweep's folder."""
-        folder = Path(config.hydra.sweep.dir)
-        jobs = _jobs(folder, self.started)
+    jobs = _jobs(folder, started)
+    try:
         summary = gather(folder, jobs)
-        if summary:
-            console.stdout.print(summary_table(summary))
-        elif any((job / MANIFEST).exists() for job in jobs):
-            console.say("the jobs have no results to put into one table; each has a report of its own")
-        if jobs:
-            console.stdout.print(f"Sweep folder: {folder.resolve()}", markup=False, soft_wrap=True)
-        failed = [job for job in jobs if (job / FAILED).exists()]
-        if failed:
-            names = ", ".join(job.name for job in failed)
-            console.say(f"gpussl: error: {len(failed)} of the sweep's jobs failed: {names} in {folder}")
-            for job in failed:
-                console.say(f"  {' '.join(_overrides(job))}: {(job / FAILED).read_text().strip()}")
-            sys.exit(2)
+    except (LookupError, ValueError, TypeError, AttributeError, csv.Error, OmegaConfBaseException) as error:
+        raise StoreError(
+            f"{folder}: expected results of all jobs that make one table, found some that do not "
+            f"({type(error).__name__}: {' '.join(str(error).split())}); run the sweep in another folder"
+        ) from error
+    if summary:
+        console.stdout.print(summary_table(summary))
+    elif any((job / MANIFEST).exists() for job in jobs):
+        console.say("the jobs have no results to put into one table; each has a report of its own")
+    if jobs:
+        console.stdout.print(f"Sweep folder: {folder.resolve()}", soft_wrap=True)
+    failed = [job for job in jobs if (job / FAILED).exists()]
+    for job in failed:
+        console.say(f"  {' '.join(_overrides(job))}: {(job / FAILED).read_text(encoding='utf-8').strip()}")
+    if failed:
+        names = ", ".join(job.name for job in failed)
+        raise GpusslError(f"{len(failed)} of the sweep's jobs failed: {names} in {folder}")
 
 
 def gather(folder: Path, jobs: Sequence[Path]) -> list[dict[str, str]]:
@@ -148,7 +147,7 @@ def summary_table(summary: Sequence[Row]) -> Table:
         left = column in ("overrides", "training labels", "classifier")
         table.add_column(column, justify="left" if left else "right")
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*row)
     return table
 
 

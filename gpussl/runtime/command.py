@@ -1,0 +1,248 @@
+"""The command line: Hydra's, with each refusal in one line of ours and exit code 2."""
+
+import argparse
+import contextlib
+import dataclasses
+import errno
+import os
+import re
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException, ValidationError
+
+from gpussl import __version__
+from gpussl.errors import DeviceError, GpusslError
+from gpussl.runtime import config, console
+from gpussl.runtime.names import did_you_mean, nearest, unknown_setting
+
+REFUSED = 2  # the exit code after a mistake the user can mend
+SHOW_TRACEBACKS = "HYDRA_FULL_ERROR"  # Hydra's own variable
+
+
+def start(task: Callable[[DictConfig], None]) -> None:
+    """Compose the configuration that the command line asks for, and call `task` with it, or once for each job."""
+    with console.streams():
+        if "--version" in sys.argv[1:]:
+            console.stdout.print(f"gpussl {__version__}")
+            return
+        overrides = _arguments().overrides
+        show_tracebacks = os.environ.get(SHOW_TRACEBACKS) == "1"
+        # Hydra prints its errors itself and exits with 1, unless this documented variable asks it to raise them
+        os.environ[SHOW_TRACEBACKS] = "1"
+        config.register()
+        with refusing(overrides, show_tracebacks=show_tracebacks):
+            hydra.main(version_base="1.3", config_path=str(config.folder()), config_name="config")(task)()
+
+
+@contextlib.contextmanager
+def refusing(overrides: Sequence[str] = (), *, show_tracebacks: bool = False) -> Iterator[None]:
+    """Turn an exception of the block into one line on stderr and exit code 2.
+
+    >>> import sys
+    >>> with contextlib.redirect_stderr(sys.stdout), contextlib.suppress(SystemExit), refusing():
+    ...     raise GpusslError("seed: expected a whole number, found x")
+    gpussl: error: seed: expected a whole number, found x
+    """
+    try:
+        yield
+    except BrokenPipeError:  # the reader has seen enough, as `head` has
+        sys.exit(0)
+    except Exception as error:
+        if show_tracebacks:
+            traceback.print_exc()
+        refuse(explain(error, overrides))
+
+
+def refuse(message: str) -> NoReturn:
+    """Say in one line what is wrong, and exit with code 2."""
+    console.say(f"gpussl: error: {message}")
+    sys.exit(REFUSED)
+
+
+def told(error: Exception) -> Exception:
+    """Return the error itself or, if its cause lies outside gpussl, one that says what to do.
+
+    Such causes are an allocator that found no memory, and a disk or folder that cannot be written.
+
+    >>> told(MemoryError("no 5 GB"))
+    DeviceError('memory: expected enough for this run, found no more (no 5 GB); take fewer points or clusters, ...)
+    """
+    for cause in _causes(error):
+        if isinstance(cause, GpusslError):
+            return cause
+        if isinstance(cause, MemoryError) or type(cause).__name__ == "OutOfMemoryError":  # CuPy's, PyTorch's
+            said = str(cause).strip().splitlines() or ["out of memory"]
+            return DeviceError(
+                f"memory: expected enough for this run, found no more ({said[0]}); take fewer points or clusters, "
+                "close what else needs memory, or take device=cpu and a memory_limit, which leaves large data on disk"
+            )
+        if isinstance(cause, OSError) and not isinstance(cause, HydraException) and cause.strerror:
+            where = f": {cause.filename}" if cause.filename is not None else ""
+            if cause.errno in (errno.ENOSPC, errno.EDQUOT):
+                found = f"expected room on the disk, found none ({cause.strerror}{where}); free some"
+            else:
+                found = f"expected a file or folder that can be used, found: {cause.strerror}{where}; choose another"
+            return GpusslError(f"{found}, or name another run folder with hydra.run.dir=...")
+    return error
+
+
+def explain(error: Exception, overrides: Sequence[str]) -> str:
+    """Return what is wrong, in one line.
+
+    Hydra's exceptions are written for people, so the overrides are checked again here, one by one. This does not depend
+    on the wording of Hydra's messages, and where it finds nothing, their first line is shown.
+    """
+    known = told(error)
+    if isinstance(known, GpusslError):
+        return str(known)
+    if isinstance(error, OverrideParseException):
+        return _syntax(error.override)
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        return _missing(error.missing_cfg_file, error.options or ())
+    # whatever is wrong with composing what is right is no news: the first error is what counts
+    with contextlib.suppress(HydraException, OmegaConfBaseException):
+        complaint = _complaint(overrides)
+        if complaint:
+            return complaint
+    for cause in _causes(error):
+        if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+            return f"{cause.full_key}: {_first_line(cause)}"
+    return _first_line(error)
+
+
+class Gather(Callback):
+    """Hydra's callback of a multirun: refuses a folder that is a run's, and gathers the jobs when they are done.
+
+    Hydra turns exceptions of a callback into warnings, so here they end the process.
+    """
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
+        """Remember when: what is older in the sweep's folder is another sweep's."""
+        self.started = time.time()
+        with refusing():
+            from gpussl.report import sweep  # late: --help and refusals need not wait for it
+
+            sweep.check_folder(Path(config.hydra.sweep.dir))
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
+        """Gather what the jobs have left in the sweep's folder."""
+        with refusing():
+            from gpussl.report import sweep
+
+            sweep.finish(Path(config.hydra.sweep.dir), self.started)
+
+
+def _arguments() -> argparse.Namespace:
+    """The command line, as Hydra will read it, with its refusals in one line."""
+    parser = get_args_parser()
+
+    def refuse_arguments(message: str) -> NoReturn:
+        refuse(f"{message}; see gpussl --help, and gpussl --hydra-help for Hydra's own options")
+
+    parser.error = refuse_arguments  # type: ignore[method-assign]
+    arguments = parser.parse_args()
+    if arguments.experimental_rerun is not None:
+        refuse("--experimental-rerun: expected no pickled configuration, found one; gpussl loads no pickles")
+    return arguments
+
+
+def _complaint(overrides: Sequence[str]) -> str | None:
+    """What is wrong with the first wrong override."""
+    parser = OverridesParser.create()
+    parsed = [parser.parse_override(text) for text in overrides]
+    choices = [item for item in parsed if config.choices(item.key_or_group)]
+    settings = [item for item in parsed if item not in choices]
+    for item in choices:
+        complaint = _wrong_choice(item)
+        if complaint:
+            return complaint
+    with hydra.initialize_config_dir(str(config.folder()), version_base="1.3"):
+        chosen = [str(item.input_line) for item in choices if not item.is_sweep_override()]
+        cfg = hydra.compose("config", chosen, return_hydra_config=True)
+    return next(filter(None, (_wrong_setting(item, cfg) for item in settings)), None)
+
+
+def _missing(path: str, options: Sequence[str]) -> str:
+    """What is wrong with a choice that has no file, such as data/nothing."""
+    group, _, name = path.rpartition("/")
+    offered = options or list(config.choices(group))
+    if not offered:
+        return f"{group or '--config-name'}: expected a configuration file of that name, found no {name}"
+    return f"{group}: expected one of {', '.join(offered)}, found {name}{did_you_mean(nearest(name, offered))}"
+
+
+def _wrong_choice(item: Override) -> str | None:
+    """What is wrong with the way an override such as data=mnist is written."""
+    group, line = item.key_or_group, str(item.input_line).lstrip("+~")
+    has_choice = group in {field.name for field in dataclasses.fields(config.Config)}
+    if item.is_delete():
+        return f"{group}: expected a choice, found {item.input_line}; choose one with {group}=..."
+    if not isinstance(item.value(), (str, list)) and not item.is_sweep_override():
+        return f"{group}: expected one of {', '.join(config.choices(group))}, found {item.value()}"
+    if has_choice and item.is_add():
+        return f"{group}: expected {line}, found a + before it; leave it out, there is a choice already"
+    if not has_choice and not item.is_add():
+        return f"{group}: expected +{line}, found no + before it; there is no choice yet"
+    return None
+
+
+def _wrong_setting(item: Override, cfg: DictConfig) -> str | None:
+    """What is wrong with an override such as cluster.n_clusters=10."""
+    key, line = item.key_or_group, str(item.input_line).lstrip("+~")
+    _, equals, value = line.partition("=")
+    settings: Any = OmegaConf.to_container(cfg)
+    if not item.is_hydra_override():
+        del settings["hydra"]
+    complaint = unknown_setting(settings, key, equals + value)
+    if item.is_add() and complaint and "." in key:
+        return None  # it is new, as the + says
+    if complaint:
+        group, _, name = key.partition(".")
+        name = name.partition(".")[0]
+        if name in config.choices(group):
+            return f"{group}.{name}: expected a choice of {group}, found none of that name; add {group}=[{name}]"
+        return complaint
+    if item.is_add():
+        return f"{key}: expected a new setting after +, found one that exists; leave out the +"
+    if item.is_sweep_override():
+        return f"{key}: expected one value, found {value}; add -m to run each, or make them a list: {key}=[{value}]"
+    try:
+        OmegaConf.update(cfg, key, item.value())
+    except ValidationError:
+        return config.wrong_value(key, value)
+    return None
+
+
+def _syntax(override: str) -> str:
+    """What is wrong with an override that Hydra cannot read."""
+    key, equals, value = override.partition("=")
+    if not equals:
+        return f"{override}: expected key=value, found no =; see gpussl --help"
+    if re.search(r"""["'\[\]{}()]""", value):
+        return f"{override}: expected a value, found brackets or quotes that do not match; close or quote them"
+    return f"""{override}: expected a value, found one that needs quotes; write '{key}="{value}"'"""
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, and what it came of."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
