@@ -197,8 +197,8 @@ def _help_on(group: str, prefix: str, has_several: bool) -> str:
     indent = 4 + max(map(len, known))
     lines = [f"{group}: gpussl {example}"]
     for name, text in known.items():
-        hanging = {"initial_indent": f"  {name}".ljust(indent), "subsequent_indent": " " * indent}
-        lines += textwrap.wrap(text, 80, **hanging)
+        named = f"  {name}".ljust(indent)
+        lines += textwrap.wrap(text, 80, initial_indent=named, subsequent_indent=" " * indent)
     return "\n".join(lines)
 
 
