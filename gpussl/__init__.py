@@ -1,6 +1,5 @@
 """How few labels do I need, and which? gpussl chooses them, spreads them and says how good the result is."""
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from gpussl.errors import GpusslError
@@ -8,14 +7,19 @@ from gpussl.errors import GpusslError
 if TYPE_CHECKING:
     from gpussl.runtime.store import load
 
+    __version__: str
+
 __all__ = ["GpusslError", "load"]
-__version__ = version("gpussl")
 
 
 def __getattr__(name: str) -> Any:
-    """Import `load` when it is first asked for: the command answers --help sooner without it."""
-    if name != "load":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from gpussl.runtime.store import load
+    """Import what is asked for when it is first asked for: the command starts sooner."""
+    if name == "load":
+        from gpussl.runtime.store import load
 
-    return load
+        return load
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("gpussl")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
