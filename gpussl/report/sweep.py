@@ -221,7 +221,7 @@ def _write_page(folder: Path, name: str, summary: Sequence[Row], jobs: Sequence[
 
 
 def _shown(summary: Sequence[Row]) -> tuple[dict[str, list[str]], str]:
-    """The summary for people: its columns, and in words those that are the same in all of several rows."""
+    """The summary for people: its columns, and in words those that are the same in all rows."""
     columns = _varied([_settings(row["overrides"]) for row in summary])
     clusters = [row["n_clusters"] for row in summary]
     if not any(_repeats(clusters, cells) for cells in columns.values()):
@@ -237,7 +237,7 @@ def _shown(summary: Sequence[Row]) -> tuple[dict[str, list[str]], str]:
         "fit s": [f"{float(row['fit_seconds']):.1f}" for row in summary],
     }
     columns = {name: cells for name, cells in columns.items() if any(cells)}
-    same = {name for name, cells in columns.items() if len(cells) > 1 and len(set(cells)) == 1} - set(ALWAYS)
+    same = {name for name, cells in columns.items() if len(set(cells)) == 1} - set(ALWAYS)
     constant = ", ".join(f"{name} {cells[0]}" for name, cells in columns.items() if name in same)
     return {name: cells for name, cells in columns.items() if name not in same}, constant and f"all rows: {constant}"
 

@@ -79,22 +79,21 @@ def told(error: Exception) -> Exception:
     >>> told(MemoryError("no 5 GB"))
     DeviceError('memory: expected enough for this run, found no more (no 5 GB); take fewer points or clusters, ...)
     """
+    # a library that clears away after its allocator failed raises errors of its own: the first in the chain counts
     for cause in _causes(error):
-        if isinstance(cause, GpusslError):
-            return cause
         if isinstance(cause, MemoryError) or type(cause).__name__ == "OutOfMemoryError":  # CuPy's, PyTorch's
             said = str(cause).strip().splitlines() or ["out of memory"]
             return DeviceError(
                 f"memory: expected enough for this run, found no more ({said[0]}); take fewer points or clusters, "
                 "close what else needs memory, or take device=cpu and a memory_limit, which leaves large data on disk"
             )
-        if isinstance(cause, OSError) and not isinstance(cause, HydraException) and cause.strerror:
-            where = f": {cause.filename}" if cause.filename is not None else ""
-            if cause.errno in (errno.ENOSPC, errno.EDQUOT):
-                found = f"expected room on the disk, found none ({cause.strerror}{where}); free some"
-            else:
-                found = f"expected a file or folder that can be used, found: {cause.strerror}{where}; choose another"
-            return GpusslError(f"{found}, or name another run folder with hydra.run.dir=...")
+    # ours, when OmegaConf or Hydra called us and wrapped it
+    is_wrapped = isinstance(error, (OmegaConfBaseException, HydraException))
+    for cause in _causes(error) if is_wrapped else [error]:
+        if isinstance(cause, GpusslError):
+            return cause
+        if isinstance(cause, OSError) and not isinstance(cause, HydraException):
+            return GpusslError(_of_the_system(cause))
     return error
 
 
@@ -233,6 +232,18 @@ def _syntax(override: str) -> str:
     if re.search(r"""["'\[\]{}()]""", value):
         return f"{override}: expected a value, found brackets or quotes that do not match; close or quote them"
     return f"""{override}: expected a value, found one that needs quotes; write '{key}="{value}"'"""
+
+
+def _of_the_system(error: OSError) -> str:
+    """What is wrong with a file, a folder or the disk."""
+    where = "" if error.filename is None else f"{error.filename}: "
+    found = error.strerror or _first_line(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (
+            f"{where}expected room on the disk, found none ({found}); free some, or write to another: hydra.run.dir=..."
+        )
+    cure = "runs are written to hydra.run.dir=..., stages to cache=..."
+    return f"{where}expected a file or folder that can be used, found: {found}; {cure}"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
