@@ -86,7 +86,7 @@ def shown(summary):
     lines = [line.split() for line in terminal.file.getvalue().splitlines() if line.strip()]
     above = next(number for number, line in enumerate(lines) if set("".join(line)) == {"─"})
     caption = next(number for number, line in enumerate(lines) if line[:2] == ["all", "rows:"])
-    return lines[above - 1], lines[above + 1 : caption], " ".join(sum(lines[caption:], []))
+    return lines[above - 1], lines[above + 1 : caption], " ".join(itertools.chain(*lines[caption:]))
 
 
 def test_the_table_has_a_line_a_row_at_80_columns():

@@ -4,6 +4,7 @@ Text is printed as it is: no markup, no emoji codes, no highlighting.
 """
 
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -53,10 +54,10 @@ def say(text: str) -> None:
 
 @contextlib.contextmanager
 def streams() -> Iterator[None]:
-    """Keep the state of the streams from ending the block, or from failing the process after it.
+    """Let no output stream end the block, or fail the process after it.
 
-    Characters that a stream cannot encode are replaced, a closed stream is one that discards, and a reader that has
-    gone is no error.
+    Characters that a stream cannot encode are replaced, a closed stream discards, and a reader that has gone is no
+    error.
 
     >>> with streams():
     ...     print("done")
@@ -68,9 +69,11 @@ def streams() -> Iterator[None]:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123 - open until the process ends
         elif hasattr(stream, "reconfigure"):  # the stand-ins of tests and notebooks may lack it
             stream.reconfigure(errors="replace")
+    raises, logging.raiseExceptions = logging.raiseExceptions, False  # else a log's broken pipe shows a traceback
     try:
         yield
     finally:
+        logging.raiseExceptions = raises
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
