@@ -19,6 +19,7 @@ import gpussl
 from gpussl import __main__
 from gpussl.errors import ConfigError, DeviceError, GpusslError
 from gpussl.runtime import command, config, console
+from gpussl.runtime.names import check_file_name
 from tests.conftest import FAST
 from tests.test_config import EXPERIMENTS
 
@@ -181,17 +182,21 @@ def test_a_sweep_of_a_misspelt_choice_is_refused_before_any_job(refusal, tmp_pat
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\nb", "\x1b[1m", "\udcff", "x" * 101, "ü" * 51])
-def test_names_that_are_no_file_names_are_refused(composed, name):
-    for cfg, path in [(composed(), None), *[(composed(), group) for group in ("represent", "propagate", "classifier")]]:
-        if path is None:
-            cfg.name = name
-        else:
-            with open_dict(cfg):
-                cfg[path][name] = dict(cfg.propagate.none)
-        with pytest.raises(
-            ConfigError, match=f"^{path or 'name'}: expected a file name of at most 100 bytes without /"
-        ):
-            config.build(cfg)
+def test_names_that_are_no_file_names_are_refused(name):
+    with pytest.raises(ConfigError, match=r"^name: expected a file name of at most 100 bytes without /, found "):
+        check_file_name(name, "name")
+
+
+@pytest.mark.parametrize("path", ["name", "represent", "propagate", "classifier"])
+def test_the_names_of_a_run_and_of_its_stages_are_file_names(composed, path):
+    cfg = composed()
+    if path == "name":
+        cfg.name = "../x"
+    else:
+        with open_dict(cfg):
+            cfg[path]["../x"] = cfg.propagate.none
+    with pytest.raises(ConfigError, match=f"^{path}: expected a file name .* found '../x'"):
+        config.build(cfg)
 
 
 def test_a_run_has_a_folder_of_its_own_even_in_the_same_second(composed, monkeypatch, tmp_path):
