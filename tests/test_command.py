@@ -10,8 +10,10 @@ import sys
 import time
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import open_dict
 from rich.table import Table
 
@@ -58,7 +60,7 @@ def refusal(monkeypatch, capsys, tmp_path):
     def refuse(*arguments):
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, "argv", ["gpussl", *arguments])
-        monkeypatch.setenv(command.SHOW_TRACEBACKS, "0")
+        monkeypatch.setenv(command.FULL_ERROR, "0")
         with pytest.raises(SystemExit) as ended:
             __main__.main()
         said = capsys.readouterr()
@@ -70,7 +72,7 @@ def refusal(monkeypatch, capsys, tmp_path):
 
 def test_help_is_read_at_80_columns_and_names_every_choice(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["gpussl", "--help"])
-    monkeypatch.setenv(command.SHOW_TRACEBACKS, "0")
+    monkeypatch.setenv(command.FULL_ERROR, "0")
     with pytest.raises(SystemExit) as ended:
         __main__.main()
     shown = capsys.readouterr().out
@@ -157,6 +159,7 @@ REFUSED = [
     ("seed=x", "seed: expected a whole number of at least 0, found x", ""),
     ("device=tpu", "device: expected one of auto, cuda, cpu, found tpu", ""),
     ("seed=1,2", "seed: expected one value, found 1,2; add -m to run each", ""),
+    ("data=digits,mnist", "data: expected one value, found digits,mnist; add -m to run each", ""),
     ("+seed=1", "seed: expected a new setting after +, found one that exists; leave out the +", ""),
     ("data.path=a=b", "data.path=a=b: expected a value, found one that needs quotes", "write 'data.path=\"a=b\"'"),
     ('data.name="abc', 'data.name="abc: expected a value, found brackets or quotes that do not match', ""),
@@ -176,8 +179,9 @@ def test_what_hydra_refuses_is_one_line_that_names_the_nearest(refusal, argument
     assert end in line
 
 
-def test_a_sweep_of_a_misspelt_choice_is_refused_before_any_job(refusal, tmp_path):
+def test_a_misspelt_sweep_is_refused_before_any_job(refusal, tmp_path):
     assert refusal("-m", "classifier=knn,logistik").endswith("found logistik; did you mean logistic?")
+    assert refusal("-m", "seed=1,2", "cluster.n_cluster=5,6").endswith("did you mean cluster.n_clusters=5,6?")
     assert not list(tmp_path.rglob(".hydra"))
 
 
@@ -291,6 +295,15 @@ class TestStreams:
         assert process.returncode == 0, said
         assert "Traceback" not in said
         assert (tmp_path / "run" / "manifest.json").is_file()
+
+
+def test_a_mistake_of_ours_shows_where_it_is(monkeypatch, capsys):
+    monkeypatch.setattr(HydraConfig, "get", lambda: SimpleNamespace(runtime=SimpleNamespace(output_dir=""), mode=None))
+    monkeypatch.setattr(config, "build", lambda cfg: 1 / 0)
+    with pytest.raises(SystemExit) as ended:
+        __main__.run(None)
+    assert ended.value.code == 1
+    assert "ZeroDivisionError" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

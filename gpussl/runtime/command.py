@@ -28,7 +28,8 @@ from gpussl.runtime import config, console
 from gpussl.runtime.names import did_you_mean, nearest, unknown_setting
 
 REFUSED = 2  # the exit code after a mistake the user can mend
-SHOW_TRACEBACKS = "HYDRA_FULL_ERROR"  # Hydra's own variable
+FULL_ERROR = "HYDRA_FULL_ERROR"  # Hydra's own variable: 1 shows tracebacks
+SHOWS_TRACEBACKS = os.environ.get(FULL_ERROR) == "1"
 
 
 def start(task: Callable[[DictConfig], None]) -> None:
@@ -37,18 +38,25 @@ def start(task: Callable[[DictConfig], None]) -> None:
         if "--version" in sys.argv[1:]:
             console.stdout.print(f"gpussl {__version__}")
             return
-        overrides = _arguments().overrides
-        show_tracebacks = os.environ.get(SHOW_TRACEBACKS) == "1"
+        arguments = _arguments()
+        is_sweep = arguments.multirun or "hydra.mode=MULTIRUN" in arguments.overrides
         # Hydra prints its errors itself and exits with 1, unless this documented variable asks it to raise them
-        os.environ[SHOW_TRACEBACKS] = "1"
+        os.environ[FULL_ERROR] = "1"
         config.register()
-        with refusing(overrides, show_tracebacks=show_tracebacks):
+        with refusing(arguments.overrides, is_sweep=is_sweep):
             hydra.main(version_base="1.3", config_path=str(config.folder()), config_name="config")(task)()
 
 
 @contextlib.contextmanager
-def refusing(overrides: Sequence[str] = (), *, show_tracebacks: bool = False) -> Iterator[None]:
+def refusing(overrides: Sequence[str] = (), *, is_sweep: bool = False) -> Iterator[None]:
     """Turn an exception of the block into one line on stderr and exit code 2.
+
+    Parameters
+    ----------
+    overrides : sequence of str
+        The overrides that the block composes a configuration from, if it does.
+    is_sweep : bool
+        Whether several values of one setting are meant to be tried one after the other.
 
     >>> import sys
     >>> with contextlib.redirect_stderr(sys.stdout), contextlib.suppress(SystemExit), refusing():
@@ -60,9 +68,9 @@ def refusing(overrides: Sequence[str] = (), *, show_tracebacks: bool = False) ->
     except BrokenPipeError:  # the reader has seen enough, as `head` has
         sys.exit(0)
     except Exception as error:
-        if show_tracebacks:
+        if SHOWS_TRACEBACKS:
             traceback.print_exc()
-        refuse(explain(error, overrides))
+        refuse(explain(error, overrides, is_sweep=is_sweep))
 
 
 def refuse(message: str) -> NoReturn:
@@ -97,11 +105,14 @@ def told(error: Exception) -> Exception:
     return error
 
 
-def explain(error: Exception, overrides: Sequence[str]) -> str:
+def explain(error: Exception, overrides: Sequence[str] = (), *, is_sweep: bool = False) -> str:
     """Return what is wrong, in one line.
 
     Hydra's exceptions are written for people, so the overrides are checked again here, one by one. This does not depend
     on the wording of Hydra's messages, and where it finds nothing, their first line is shown.
+
+    >>> explain(HydraException("Nothing fits.\\nSearch path: ..."))
+    'Nothing fits.'
     """
     known = told(error)
     if isinstance(known, GpusslError):
@@ -110,15 +121,17 @@ def explain(error: Exception, overrides: Sequence[str]) -> str:
         return _syntax(error.override)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         return _missing(error.missing_cfg_file, error.options or ())
-    # whatever is wrong with composing what is right is no news: the first error is what counts
+    # an error of the check itself is no news
     with contextlib.suppress(HydraException, OmegaConfBaseException):
-        complaint = _complaint(overrides)
+        complaint = _complaint(overrides, is_sweep)
         if complaint:
             return complaint
     for cause in _causes(error):
         if isinstance(cause, OmegaConfBaseException) and cause.full_key:
             return f"{cause.full_key}: {_first_line(cause)}"
-    return _first_line(error)
+    if isinstance(error, (HydraException, ValueError)):
+        return _first_line(error)
+    return f"{type(error).__name__}: {_first_line(error)}; {FULL_ERROR}=1 shows where"
 
 
 class Gather(Callback):
@@ -157,10 +170,14 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _complaint(overrides: Sequence[str]) -> str | None:
+def _complaint(overrides: Sequence[str], is_sweep: bool) -> str | None:
     """What is wrong with the first wrong override."""
     parser = OverridesParser.create()
     parsed = [parser.parse_override(text) for text in overrides]
+    for item in parsed:
+        if item.is_sweep_override() and not is_sweep:
+            key, _, value = str(item.input_line).partition("=")
+            return f"{key}: expected one value, found {value}; add -m to run each, or make them a list: {key}=[{value}]"
     choices = [item for item in parsed if config.choices(item.key_or_group)]
     settings = [item for item in parsed if item not in choices]
     for item in choices:
@@ -205,7 +222,8 @@ def _wrong_setting(item: Override, cfg: DictConfig) -> str | None:
     if not item.is_hydra_override():
         del settings["hydra"]
     complaint = unknown_setting(settings, key, equals + value)
-    if item.is_add() and complaint and "." in key:
+    adds = item.is_add() or item.is_force_add()
+    if complaint and adds and "." in key:
         return None  # it is new, as the + says
     if complaint:
         group, _, name = key.partition(".")
@@ -213,10 +231,10 @@ def _wrong_setting(item: Override, cfg: DictConfig) -> str | None:
         if name in config.choices(group):
             return f"{group}.{name}: expected a choice of {group}, found none of that name; add {group}=[{name}]"
         return complaint
-    if item.is_add():
+    if item.is_delete() or item.is_sweep_override():
+        return None
+    if item.is_add() and not isinstance(item.value(), (dict, list)):
         return f"{key}: expected a new setting after +, found one that exists; leave out the +"
-    if item.is_sweep_override():
-        return f"{key}: expected one value, found {value}; add -m to run each, or make them a list: {key}=[{value}]"
     try:
         OmegaConf.update(cfg, key, item.value())
     except ValidationError:
