@@ -162,7 +162,7 @@ def main(arguments):
         name, _, value = argument.partition("=")
         if name not in forms or not re.fullmatch(forms[name], value):
             expected = "seeds=0,1,..., full=true or device=auto, cuda or cpu"
-            print(f"gpussl: error: {argument}: expected {expected}; see --help", file=sys.stderr)
+            print(f"gpussl: error: expected {expected}, found {argument!r}; see --help", file=sys.stderr)
             sys.exit(2)
         options[name] = value
     chosen = [sweep for sweep in SWEEPS if options["full"] == "true" or not sweep.full]

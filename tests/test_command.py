@@ -73,10 +73,8 @@ def refusal(monkeypatch, capsys, tmp_path):
 def test_help_is_read_at_80_columns_and_names_every_choice(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["gpussl", "--help"])
     monkeypatch.setenv(command.FULL_ERROR, "0")
-    with pytest.raises(SystemExit) as ended:
-        __main__.main()
+    __main__.main()
     shown = capsys.readouterr().out
-    assert ended.value.code == 0
     assert max(map(len, shown.splitlines())) <= 80
     for group in ("data", "represent", "cluster", "features", "select", "propagate", "classifier", "experiment"):
         assert f"\n{group}: gpussl " in shown
@@ -94,6 +92,7 @@ for argument in ("--version", "cluster.n_cluster=5", "classifier=[logistik]", "+
     sys.argv = ["gpussl", argument]
     try:
         main()
+        print(0)
     except SystemExit as ended:
         print(ended.code)
 print(sorted({"numpy", "scipy", "sklearn", "matplotlib", "torch"} & set(sys.modules)))
@@ -101,7 +100,7 @@ print(sorted({"numpy", "scipy", "sklearn", "matplotlib", "torch"} & set(sys.modu
     shown = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     first, *codes, last = [line for line in shown.stdout.splitlines() if line[:1] in "g[0123456789"]
     assert first == f"gpussl {gpussl.__version__}"
-    assert [code for code in codes if code.isdigit()] == ["2", "2", "2", "0"]
+    assert [code for code in codes if code.isdigit()] == ["0", "2", "2", "2", "0"]
     assert last == "[]"
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import os
 import re
+import string
 import sys
 import time
 import traceback
@@ -44,6 +45,9 @@ def start(task: Callable[[DictConfig], None]) -> None:
         os.environ[FULL_ERROR] = "1"
         config.register()
         with refusing(arguments.overrides, is_sweep=is_sweep):
+            if arguments.help:
+                console.stdout.print(_help(arguments), soft_wrap=True)
+                return
             hydra.main(version_base="1.3", config_path=str(config.folder()), config_name="config")(task)()
 
 
@@ -168,6 +172,15 @@ def _arguments() -> argparse.Namespace:
     if arguments.experimental_rerun is not None:
         refuse("--experimental-rerun: expected no pickled configuration, found one; gpussl loads no pickles")
     return arguments
+
+
+def _help(arguments: argparse.Namespace) -> str:
+    """What Hydra would say to --help, in half the time: it would list all groups in its own way too."""
+    with hydra.initialize_config_dir(str(config.folder()), version_base="1.3"):
+        cfg = hydra.compose("config", arguments.overrides, return_hydra_config=True)
+    settings = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    shown = OmegaConf.to_yaml(settings, resolve=arguments.resolve)
+    return string.Template(cfg.hydra.help.template).substitute(CONFIG=shown)
 
 
 def _complaint(overrides: Sequence[str], is_sweep: bool) -> str | None:
