@@ -1,8 +1,8 @@
-"""Whether the budget advisor's forecasts hold: made with n labels for 2 n and 4 n, beside what those labels then give.
+"""Coverage of the budget advisor's forecasts: made from n labels for 2 n and 4 n, against the accuracy these then give.
 
-The truth is the mean accuracy of the same classifier over several draws of as many labels, chosen in the same way, on
-training images that were not among them: more labels than anyone would buy. Each repetition is a run of the advisor
-with a seed of its own. Writes results/budget.csv and says how many intervals hold the truth.
+The truth is the mean accuracy of the same classifier over several draws of as many labels, chosen in the same way and
+scored on other training images, with more labels than anyone would buy. Each repetition is a run of the advisor with a
+seed of its own. Writes results/budget.csv and prints how many intervals cover the truth.
 """
 
 import argparse
@@ -19,14 +19,17 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from gpussl import backend, represent, seeds
+from gpussl import backend, seeds
+from gpussl.evaluate import advice
 from gpussl.label.oracle import Oracle
-from gpussl.report.tables import to_csv
+from gpussl.label.rounds import ask_in_rounds
+from gpussl.report.results import to_csv
+from gpussl.represent.pixels import scale
 from gpussl.runtime import config, environment, store
 from gpussl.tasks import advise as advisor
 
 RESULTS = Path(__file__).parent / "results" / "budget.csv"
-N_DRAWS, N_SCORED = 8, 10_000  # sets of labels behind a truth, and images that each is scored on
+N_DRAWS, N_SCORED = 8, 10_000  # draws of labels averaged for the truth, and images to score each on
 
 
 def main(arguments=None):
@@ -41,7 +44,7 @@ def main(arguments=None):
     for data in asked.data:
         for select in asked.select:
             cases = [(n, seed) for n in asked.labels for seed in range(asked.repetitions)]
-            sizes = sorted({times * n for n in asked.labels for times in advisor.AHEAD[1:]})
+            sizes = sorted({times * n for n in asked.labels for times in advice.AHEAD[1:]})
             truths = dict(zip(sizes, in_parallel(functools.partial(truth, data, select), sizes), strict=True))
             for row in in_parallel(functools.partial(repetition, data, select), cases):
                 expected = truths[row["labels"]]
@@ -51,7 +54,7 @@ def main(arguments=None):
 
 
 def in_parallel(work, cases):
-    """The results of all cases, in order, by as many processes as there are cores, each with one thread."""
+    """The results of all cases, in order, from one single-threaded process for each core."""
     with multiprocessing.get_context("fork").Pool(min(os.cpu_count(), len(cases))) as pool:
         found = list(pool.imap(functools.partial(alone, work), cases))
     return [row for rows in found for row in rows]
@@ -64,14 +67,14 @@ def alone(work, case):
 
 @functools.cache
 def prepared(data, select):
-    """The checked job of the experiment, its data, and its pixels from 0 to 1."""
+    """The validated job of the experiment, its data, and its pixels scaled to [0, 1]."""
     config.register()
     overrides = ["+experiment=label_budget", f"data={data}", f"select={select}", "cache=null", "device=cpu"]
-    overrides += ["cluster=kmeans"] if select in (*advisor.OF_CLUSTERS, "cluster_budget") else []
+    overrides += ["cluster=kmeans"] if select in ("nearest_to_centroid", "typical", "cluster_budget") else []
     with initialize_config_dir(str(config.folder()), version_base="1.3"):
         job = config.build(compose("config", overrides))
     dataset = job.data.load()
-    return job, dataset, represent.scale(dataset.X_train, dataset.X_test[:1], dataset.max_value)[0]
+    return job, dataset, scale(dataset.X_train, dataset.max_value)
 
 
 def learner(job, dataset, X):
@@ -85,7 +88,7 @@ def fit_clusters(job, X, seed, points, n_clusters):
 
 
 def truth(data, select, size):
-    """The mean accuracy with so many labels."""
+    """The mean accuracy with this number of labels."""
     job, dataset, X = prepared(data, select)
     accuracies = []
     for draw in range(N_DRAWS):
@@ -96,29 +99,29 @@ def truth(data, select, size):
         chooser, n_clusters = advisor.of_size(job.select, size)
         clustering = fit_clusters(job, X, seed, rest, n_clusters)
         oracle = Oracle(dataset.y_train[rest])
-        chosen = rest[chooser.select(X[rest], clustering, seed, oracle.buy)]
+        chosen = rest[ask_in_rounds(chooser, X[rest], clustering, seed, oracle.buy, oracle.reveal).indices]
         said = learner(job, dataset, X)(chosen, dataset.y_train[chosen], scored, f"truth {draw}")
         accuracies.append(np.mean(said == dataset.y_train[scored]))
     return [float(np.mean(accuracies))]
 
 
 def repetition(data, select, case):
-    """One run of the advisor: a row for each forecast ahead."""
+    """One run of the advisor: a row for each forecast beyond the budget."""
     n_labels, seed = case
     job, dataset, X = prepared(data, select)
     job = dataclasses.replace(job, seed=seed, budget=dataclasses.replace(job.budget, n_labels=n_labels))
-    advisor.check_job(job)
+    advisor.check(job)
     oracle, start = Oracle(dataset.y_train), time.perf_counter()
     cluster = functools.partial(fit_clusters, job, X, seeds.derive(seed, "cluster"))
-    purchase = advisor.choose(job, X, backend.of(X), oracle.buy, cluster)
+    purchase = advisor.choose(job, X, backend.of(X), oracle, cluster)
     measured = advisor.measure(purchase, oracle.buy, job, learner(job, dataset, X), lambda *_: None)
-    advice = advisor.advise(measured[0], job.budget, len(X), seed)
+    advised = advice.advise(measured[0], job.budget, len(X), seed)
     seconds = time.perf_counter() - start
     return [
         {"data": data, "select": select, "bought": oracle.n_bought, "n_labels": n_labels, "seed": seed,
          "labels": item.n_labels, "forecast": item.accuracy, "low": item.low, "high": item.high,
-         "stop": advice.is_enough, "seconds": seconds}
-        for item in advice.forecasts[1:]
+         "stop": advised.is_enough, "seconds": seconds}
+        for item in advised.forecasts[1:]
     ]  # fmt: skip
 
 

@@ -1,12 +1,13 @@
-"""What a few minutes on a GPU are to prove: each stage beside its CPU twin, the tests that need a GPU, and the times.
+"""Checks for a few minutes on a GPU: each stage against its CPU twin, the tests that need a GPU, and the times.
 
-    python benchmarks/gpu_lease.py 1 --seconds 200    what needs no data but scikit-learn's digits
+    python benchmarks/gpu_lease.py 1 --seconds 200    scikit-learn's digits only
     python benchmarks/gpu_lease.py 2 --seconds 280    Fashion-MNIST and MNIST
 
-Steps run one after another, what matters most first, each for as long as it may. One that fails is written down and
-the next begins; one that hangs, or leaves CUDA broken, ends the process, and another goes on after it. $OUT has a line
-a step in results-PART.jsonl and tracebacks in log-PART.txt. LEASE_DEVICE=cpu does all of it on a CPU, with small data;
-LEASE_ONLY names steps, in place of all of the part, and LEASE_TESTS tests, as pytest's -k does.
+Steps run one after another, the most important first, each with a time limit. If a step fails, that is recorded and the
+next one starts; if it hangs or leaves CUDA broken, its process ends, and a new process runs the remaining steps. In
+$OUT, results-PART.jsonl has a line for each step and log-PART.txt the tracebacks. LEASE_DEVICE=cpu runs everything on a
+CPU, with small data. LEASE_ONLY names the steps to run instead of all steps of the part, LEASE_TESTS the tests, as -k
+of pytest.
 """
 
 import argparse
@@ -32,7 +33,7 @@ import numpy as np
 OUT = Path(os.environ.get("OUT", "outputs/gpu_lease"))
 SCRATCH = Path(os.environ.get("LEASE_TMP", tempfile.gettempdir())) / "lease-runs"
 DEVICE = os.environ.get("LEASE_DEVICE", "cuda")
-IS_SMALL = DEVICE == "cpu"  # where the steps themselves are tried
+IS_SMALL = DEVICE == "cpu"  # a dry run of the steps
 N_CLUSTERS, N_SYNTHETIC = (20, 600) if IS_SMALL else (2000, 20000)
 LIBRARIES = (
     "numpy", "scipy", "scikit-learn", "pandas", "torch", "cupy-cuda13x", "cuml-cu13", "xgboost", "numba", "numba-cuda",
@@ -40,11 +41,11 @@ LIBRARIES = (
 )  # fmt: skip
 BROKEN = ("cudaError", "CUDA error", "illegal memory", "misaligned")
 STEPS = {}  # name -> (part, seconds it may take, seconds it takes, function)
-RUNNING = {}  # until: when the steps must have ended; seconds: what a process that a step starts may take
+RUNNING = {}  # until: deadline of all steps; seconds: time limit of a subprocess of the current step
 
 
 def step(part, limit, expected):
-    """Makes a function a step. What it returns is recorded; `ok` is true in it unless it says otherwise."""
+    """Register a function as a step. Its return value is recorded, with `ok` true unless it sets it."""
 
     def register(function):
         STEPS[function.__name__] = part, limit, expected, function
@@ -105,12 +106,12 @@ def timed(function, repeats=3):
 
 
 def on_both(function, *arrays):
-    """What a function makes of arrays on the GPU and on the CPU, as lists of NumPy arrays, and its seconds on each."""
+    """The results of a function on the GPU and on the CPU, as lists of NumPy arrays, and its seconds on each."""
     found, seconds = [], {}
     for name, twin in zip(("gpu", "cpu"), twins(), strict=True):
         there = [twin.asarray(X) for X in arrays]
         if not IS_SMALL:
-            function(*there)  # makes the kernels
+            function(*there)  # compiles the kernels
         twin.synchronize()
         start = time.perf_counter()
         made = function(*there)
@@ -125,14 +126,14 @@ def share(a, b):
 
 
 def require(holds, found):
-    """What was found, if it is as it should be."""
+    """Return `found` if the check holds, else raise RuntimeError."""
     if not holds:
         raise RuntimeError(f"not as on the CPU: {found}")
     return found
 
 
 def each(**parts):
-    """What each part answers, or its error: one that fails does not keep the others from being tried."""
+    """The result of each part, or its error: the others are tried even if one fails."""
     found, is_ok = {}, True
     for name, function in parts.items():
         try:
@@ -140,12 +141,12 @@ def each(**parts):
         except Exception as error:
             traceback.print_exc()
             is_ok, found[name] = False, f"FAILED {type(error).__name__}: {str(error)[:300]}"
-        with (OUT / "parts.jsonl").open("a") as file:  # whatever becomes of the next
+        with (OUT / "parts.jsonl").open("a") as file:  # now, in case the next part kills the process
             file.write(json.dumps({name: found[name]}, default=str) + "\n")
     return found | {"ok": is_ok}
 
 
-# Part 1: no data but digits
+# Part 1: the digits only
 
 
 @step(1, 90, 10)
@@ -164,8 +165,8 @@ def versions():
 
 @step(1, 190, 90)
 def tests():
-    """The project's tests that need a GPU; warnings of libraries newer than the pinned ones end none of them."""
-    chosen = ["tests/test_permutations.py"] if IS_SMALL else ["-m", "gpu", "-n", "14", "--dist", "worksteal"]
+    """The project's tests that need a GPU; warnings from libraries newer than the pinned ones are not errors."""
+    chosen = ["tests/test_allocations.py"] if IS_SMALL else ["-m", "gpu", "-n", "14", "--dist", "worksteal"]
     chosen += ["-k", os.environ["LEASE_TESTS"]] if "LEASE_TESTS" in os.environ else []
     options = ["-v", "-p", "no:cacheprovider", "-o", "filterwarnings=", "--junitxml", str(OUT / "pytest.xml")]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
@@ -184,7 +185,7 @@ def tests():
 
 @step(1, 90, 25)
 def cold_start():
-    """Where the first seconds of a process go."""
+    """How the first seconds of a process are spent."""
     script = """
 import json, time
 marks, start = {}, time.perf_counter()
@@ -193,15 +194,15 @@ def mark(name):
     marks[name], start = round(time.perf_counter() - start, 2), time.perf_counter()
 import numpy as np, torch; mark("import torch")
 import torch._dynamo; mark("import what PyTorch's first optimizer imports")
-from gpussl import backend; twin = backend.select(DEVICE)[0]; mark("import the twin"
+from gpussl import backend; twin = backend.select(DEVICE)[0]; mark("import the twin")
 X = twin.asarray(np.random.default_rng(0).random((4096, 64), dtype=np.float32)); twin.synchronize(); mark("first array")
 X @ X.T; twin.synchronize(); mark("first product")
 from gpussl.cluster.kmeans import KMeans
-from gpussl.cluster import kmeans_parallel; mark("import gpussl.cluster"
+from gpussl.cluster.start import kmeans_parallel; mark("import gpussl.cluster")
 points = kmeans_parallel(X, 200, np.random.default_rng(0)); twin.synchronize(); mark("first start of k-means")
 twin.kmeans(X, points[None, ...], 10, 1e-4); twin.synchronize(); mark("first k-means")
 KMeans(200).fit(X, 0); twin.synchronize(); mark("second k-means")
-from gpussl.classifier.mlp import MLPClassifier; mark("import gpussl.classifier"
+from gpussl.classifier.mlp import MLPClassifier; mark("import gpussl.classifier")
 y = twin.asarray(np.arange(4096) % 10)
 for name in ("first", "second"):
     MLPClassifier(max_epochs=1).fit(X, y); twin.synchronize(); mark(f"{name} MLP")
@@ -216,7 +217,7 @@ print(json.dumps(marks))
 
 @step(1, 45, 6)
 def allocations():
-    """All of 10!, 11! and 12!, from a table on the device; the same on both."""
+    """All 10!, 11! and 12! allocations, from a table on the device; the same results on both devices."""
     from gpussl.numeric.allocations import contingency, score_allocations
 
     gpu, cpu = twins()
@@ -253,11 +254,11 @@ def classifiers():
         return require(abs(found[0] - found[1]) < 0.03, {"accuracy": found} | seconds)
 
     def weighted():
-        """Points of weight 2 count as two points."""
+        """Points of weight 2 count as duplicated points."""
         X, y = (twins()[0].asarray(part[:200]) for part in digits()[:2])
         weights = twins()[0].asarray(np.where(np.arange(200) < 100, 2.0, 1.0).astype(np.float32))
         twice = twins()[0].asarray(np.r_[np.arange(200), np.arange(100)])
-        fits = [LogisticRegression(tol=1e-6, max_iter=1000).fit(X, y, weights=weights)]
+        fits = [LogisticRegression(tol=1e-6, max_iter=1000).fit(X, y, sample_weight=weights)]
         fits += [LogisticRegression(tol=1e-6, max_iter=1000).fit(X[twice], y[twice])]
         largest_difference = float(abs(fits[0].coef_ - fits[1].coef_).max())
         return require(largest_difference < 0.01, largest_difference)
@@ -295,7 +296,7 @@ def clusterings():
 
 @step(1, 60, 5)
 def neighbors():
-    """Neighbours of both twins; in clumps, small distances lie between large coordinates."""
+    """Neighbours by both twins; clumps have small distances between large coordinates."""
     found, X = {}, blobs(N_SYNTHETIC // 4, 50, 60)
     for name, points in {"blobs": X, "clumps": (X[:, :12] * 1e-3 + 50).astype(np.float32)}.items():
         indices = []
@@ -309,7 +310,7 @@ def neighbors():
 
 @step(1, 60, 20)
 def stages():
-    """Choices, mixtures, representations, the graph."""
+    """Selections, mixtures, representations and the graph."""
     from sklearn.metrics import adjusted_rand_score
 
     from gpussl.cluster.gaussian_mixture import GaussianMixture
@@ -329,7 +330,7 @@ def stages():
     start = KMeans(20).fit(X, 0)
 
     def chosen(selection):
-        """From the CPU's clusters, on both."""
+        """Starts from the CPU's clusters on both devices."""
 
         def choose(X, y, *fields):
             clustering = type(start)(*fields[:3], start.inertia, start.n_iter)
@@ -377,7 +378,7 @@ def stages():
 
 @step(1, 45, 8)
 def capture_while_sampled():
-    """A graph of kernels is captured while a thread asks for the memory in use, as in every stage."""
+    """A CUDA graph is captured while another thread queries the memory in use, as in every stage."""
     from gpussl.classifier.mlp import MLPClassifier
     from gpussl.tasks import monitor
 
@@ -395,7 +396,7 @@ def capture_while_sampled():
 
 
 def job(name, *overrides):
-    """A whole process of gpussl: its seconds, its accuracies and its stages."""
+    """A whole process of gpussl: seconds, accuracies and stages."""
     folder = SCRATCH / name
     shutil.rmtree(folder, ignore_errors=True)
     command = [sys.executable, "-m", "gpussl", *overrides, f"device={DEVICE}", "cache=null", f"hydra.run.dir={folder}"]
@@ -438,13 +439,13 @@ def without_labels():
 
 @step(2, 60, 15)
 def capped():
-    """The main job's clusters and linear models under a limit."""
+    """The main job's clusters and linear models under a memory limit."""
     return job("capped", "+experiment=fashion_propagation", "memory_limit=2GB", "classifier=[logistic]")
 
 
 @step(2, 90, 30)
 def label_curve():
-    """Boosted trees by the study's number of labels: what a fit takes."""
+    """Seconds of a fit of boosted trees, for each of the study's numbers of labels."""
     from gpussl.classifier.xgboost import XGBClassifier
 
     X, y, X_test, y_test = fashion() if IS_SMALL else map(twins()[0].asarray, peers().mnist())
@@ -466,7 +467,7 @@ def main_job():
 
 @step(2, 150, 50)
 def rows():
-    """The rows of `speed.py` in this process: ours and the peer's seconds and quality, one warm call and two others."""
+    """The rows of `speed.py` in this process: seconds and quality of both sides, two calls after a warm-up call."""
     modules = peers(), importlib.import_module("peers" if IS_SMALL else "peers_cuda")
     names = ("kmeans-cuml", "knn-cuml", "logistic-2000-cuml", "logistic-60000-cuml", "permutations-cupy", "mlp-loop")
     gpu = twins()[0]
@@ -492,11 +493,11 @@ def rows():
 
 @step(2, 300, 40)
 def studies():
-    """Both studies with one seed, sweep by sweep, as far as the time goes: jobs finished, and their seconds."""
-    peers()  # finds the folder
+    """Both studies with one seed, sweep by sweep until the deadline: jobs finished, and their seconds."""
+    peers()  # adds the folder to sys.path
     until, found = RUNNING["until"] - 5, {}
     sweeps = [sweep for sweep in importlib.import_module("studies").SWEEPS if not sweep.full]
-    sweeps.sort(key=lambda sweep: sweep.table != "A4")  # boosted trees first: of them least is known
+    sweeps.sort(key=lambda sweep: sweep.table != "A4")  # boosted trees first: the least known
     for sweep in [sweep for sweep in sweeps if sweep.table == "A3"] if IS_SMALL else sweeps:
         if time.time() >= until:
             break
@@ -514,7 +515,7 @@ def studies():
 
 @step(2, 60, 15)
 def kmeans():
-    """To convergence, and its parts."""
+    """k-means to convergence, and its parts."""
     from gpussl.cluster import start
     from gpussl.cluster.kmeans import KMeans
     from gpussl.cluster.start import kmeans_parallel
@@ -535,7 +536,7 @@ def kmeans():
 
 @step(2, 60, 12)
 def mlp_epochs():
-    """Seconds of an epoch: of four, less one, so that what a fit costs once is left out."""
+    """Seconds of an epoch, from the difference between four epochs and one, which cancels the fixed cost of a fit."""
     from gpussl.classifier import mlp
 
     X, y, X_test, y_test = fashion()
@@ -557,7 +558,7 @@ def mlp_epochs():
 
 @step(2, 90, 20)
 def convnet():
-    """Seconds of a step."""
+    """Seconds of a training step."""
     from gpussl.classifier.convnet import ConvNetClassifier
 
     X, y, X_test, y_test = fashion()
@@ -579,13 +580,13 @@ def convnet():
 
 @step(2, 60, 15)
 def copies():
-    """Bytes that gpussl copies between host and device in the main job, by stage; what cuML copies is not seen."""
+    """Bytes that gpussl copies between host and device in the main job, by stage; copies by cuML are not counted."""
     import torch
     from hydra import compose, initialize_config_dir
 
     from gpussl.runtime import config
     from gpussl.tasks import monitor
-    from gpussl.tasks import study as pipeline
+    from gpussl.tasks.run import run
 
     gpu = twins()[0]
     counted, stage = {}, ["before"]
@@ -607,9 +608,9 @@ def copies():
     undo = [count(gpu, "asarray", "there"), count(gpu, "to_numpy", "back"), count(torch.Tensor, "cpu", "back")]
     begin = monitor.Monitor.stage
 
-    def named(self, name, twin):
-        stage[0] = name
-        return begin(self, name, twin)
+    def named(self, group, twin, name=""):
+        stage[0] = name or group
+        return begin(self, group, twin, name)
 
     monitor.Monitor.stage = named
     try:
@@ -619,7 +620,7 @@ def copies():
         with initialize_config_dir(str(config.folder()), version_base="1.3"):
             wanted = config.build(compose("config", overrides))
         shutil.rmtree(SCRATCH / "copies", ignore_errors=True)
-        pipeline.run(wanted, SCRATCH / "copies")
+        run(wanted, SCRATCH / "copies")
     finally:
         monitor.Monitor.stage = begin
         for restore in undo:
@@ -627,7 +628,7 @@ def copies():
     return {"bytes": counted}
 
 
-# The process that runs the steps, and the one that sees to it that all of them are
+# The process that runs the steps, and its supervisor
 
 
 def run_steps(part, names, deadline):
@@ -638,7 +639,7 @@ def run_steps(part, names, deadline):
         if left < expected:
             write(part, {"step": name, "ok": None, "skipped": f"{left:.0f} s left, {expected} expected"})
             continue
-        RUNNING["seconds"] = max(1, min(limit, left + 5) - 5)  # it must not outlive its step and go on with the GPU
+        RUNNING["seconds"] = max(1, min(limit, left + 5) - 5)  # a subprocess must not outlive its step and keep the GPU
         write(part, {"step": name, "begun": True})
         faulthandler.dump_traceback_later(min(limit, left + 5), exit=True)
         start = time.perf_counter()
@@ -650,7 +651,7 @@ def run_steps(part, names, deadline):
         faulthandler.cancel_dump_traceback_later()
         write(part, {"step": name, "seconds": round(time.perf_counter() - start, 1)} | found)
         if not found["ok"] and any(sign in str(found) for sign in BROKEN):
-            os._exit(3)  # nothing more can be had of CUDA in this process
+            os._exit(3)  # CUDA is unusable in this process from here on
 
 
 def write(part, line):
@@ -662,7 +663,7 @@ def write(part, line):
 
 
 def unfinished(part, names):
-    """The steps that have not ended yet; one that was begun and has not is said to have failed."""
+    """The steps that have not ended yet; a step that was interrupted is recorded as failed."""
     path = OUT / f"results-{part}.jsonl"
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     ended = {line["step"] for line in lines if "begun" not in line}
@@ -675,9 +676,9 @@ def unfinished(part, names):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("part", type=int, choices=(1, 2))
-    parser.add_argument("--seconds", type=float, default=300, help="in which steps may begin")
+    parser.add_argument("--seconds", type=float, default=300, help="no step starts later than this")
     parser.add_argument("--only", nargs="*", default=os.environ.get("LEASE_ONLY", "").split())
-    parser.add_argument("--until", type=float, help=argparse.SUPPRESS)  # of the process that runs steps
+    parser.add_argument("--until", type=float, help=argparse.SUPPRESS)  # set in the process that runs the steps
     given = parser.parse_args(arguments)
     OUT.mkdir(parents=True, exist_ok=True)
     names = given.only or [name for name, (part, *_) in STEPS.items() if part == given.part]
@@ -690,12 +691,12 @@ def main(arguments=None):
                 run_steps(given.part, names, given.until)
         return
     until = time.time() + given.seconds
-    (OUT / f"results-{given.part}.jsonl").unlink(missing_ok=True)  # of an earlier time
+    (OUT / f"results-{given.part}.jsonl").unlink(missing_ok=True)  # from an earlier call
     while names:
         command = [sys.executable, __file__, str(given.part), "--until", str(until), "--only", *names]
         code = subprocess.run(command).returncode
         left = unfinished(given.part, names)
-        if left == names:  # it could not even begin
+        if left == names:  # the process ended before its first step
             write(given.part, {"step": names[0], "ok": False, "error": f"exit code {code}: see the log"})
             left = names[1:]
         names = left

@@ -1,10 +1,10 @@
 """How the cost grows: seconds and memory of clustering, selecting and propagating, against rows and against clusters.
 
-Fashion-MNIST's training images, tiled with noise on the fly into an IDX file of up to six million, are worked on by the
-command itself, in a process of its own for each size, from the memory-mapped file and under a memory limit. k-means has
-ten iterations each time, so that sizes differ in nothing but size. Writes results/growth.csv and docs/growth.png.
+The script tiles Fashion-MNIST's training images with noise into IDX files of up to six million images. For each size it
+runs the gpussl command in a process of its own, on the memory-mapped file and under a memory limit. k-means always runs
+ten iterations, so that runs differ only in size. Writes results/growth.csv and docs/growth.png.
 
-Argument: the rows of the largest file, six million if there is none.
+Argument: the rows of the largest file, by default six million.
 """
 
 import json
@@ -20,20 +20,20 @@ import matplotlib.pyplot as plt
 import numpy as np
 import peers
 import yaml
+from gpussl.report.tables import to_csv
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from gpussl.data.idx import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
-from gpussl.report.tables import to_csv
 from gpussl.runtime import config, environment, store
 
 ROOT = Path(__file__).parent
 MOST_ROWS, FEWEST_ROWS, FEWEST_CLUSTERS = 6_000_000, 60_000, 10
-CLUSTERS = (10, 100, 1_000, 10_000)  # of the fewest rows
-OF_ROWS = 100  # clusters, where rows grow
+CLUSTERS = (10, 100, 1_000, 10_000)  # in the series with the fewest rows
+OF_ROWS = 100  # clusters, in the series over rows
 MEMORY_LIMIT = "2GB"
-NOISE = 8  # whole numbers up to this are added to a pixel, or taken from it
+NOISE = 8  # largest whole number added to a pixel or subtracted from it
 TILE_ROWS, N_FEATURES = 60_000, 784
 STAGES = ("cluster", "select", "propagate")
 
@@ -45,7 +45,7 @@ def main(most_rows=str(MOST_ROWS)):
     most_rows = int(most_rows)
     rows = sorted({n for n in (FEWEST_ROWS, 10 * FEWEST_ROWS, most_rows) if n <= most_rows})
     sizes = [(n, OF_ROWS) for n in rows] + [(FEWEST_ROWS, k) for k in CLUSTERS if k != OF_ROWS]
-    measured, commit = [], environment.git_commit()  # before the table is written, which changes the repository
+    measured, commit = [], environment.git_commit()  # first: writing the table makes the repository dirty
     outputs = ROOT.parent / "outputs"
     outputs.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=outputs) as folder:
@@ -58,7 +58,7 @@ def main(most_rows=str(MOST_ROWS)):
 
 
 def write_tiled(folder, n):
-    """Four IDX files: n training images, of which those after the first 60,000 are the same again with noise."""
+    """Write four IDX files with n training images; those after the first 60,000 are copies with noise."""
     dataset = peers.read("fashion_mnist")
     height, width = dataset.image_shape
     write_idx(folder / TEST_IMAGES, (len(dataset.X_test), height, width), [dataset.X_test])
@@ -84,7 +84,7 @@ def write_idx(path, shape, blocks):
 
 
 def measure(folder, n, k):
-    """Seconds of each stage and the most memory, of the command in a process of its own."""
+    """Seconds of each stage and peak memory, from the command in a process of its own."""
     data = {"_target_": "gpussl.data.idx.IdxImages", "name": "tiled", "folder": str(folder)}
     data["class_names"] = [str(number) for number in range(10)]
     (folder / "conf" / "data").mkdir(parents=True, exist_ok=True)
@@ -112,14 +112,14 @@ def measure(folder, n, k):
 
 
 def series(measured):
-    """The measurements in which rows grow, and those in which clusters do."""
+    """The measurements over rows, and those over clusters."""
     by_rows = [row for row in measured if row["clusters"] == OF_ROWS]
     by_clusters = sorted((row for row in measured if row["rows"] == FEWEST_ROWS), key=lambda row: row["clusters"])
     return {"rows": by_rows, "clusters": by_clusters}
 
 
 def slope(measured, against):
-    """Of a line through the logarithms: 1 where the seconds grow as what they are measured against."""
+    """Slope of a line fitted on logarithmic axes: 1 if the seconds grow in proportion."""
     x, y = (np.log([row[name] for row in measured]) for name in (against, "seconds"))
     return float(np.polyfit(x, y, 1)[0]) if len(measured) > 1 else math.nan
 

@@ -1,6 +1,6 @@
 """The main job as a whole process: seconds and peak memory of a first run, and of runs that find its clustering cached.
 
-Writes results/main_job.csv. The data must be there already.
+Writes results/main_job.csv. The data must already be available locally.
 """
 
 import csv
@@ -15,7 +15,7 @@ RESULTS = Path(__file__).parent / "results" / "main_job.csv"
 JOBS = {
     "first run": [],
     "the same again": [],
-    # another cut and other penalties: every model but the MLPs on the same labels is trained anew
+    # another percentile and other penalties: all models are retrained, except MLPs with unchanged labels
     "same clustering, another percentile": ["propagate.nearest.percentile=30"],
     "same clustering, every model anew": [
         "propagate.nearest.percentile=30",

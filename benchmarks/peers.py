@@ -1,9 +1,9 @@
-"""Work that gpussl does, and the peer that does the same on the CPU: what `speed.py` measures.
+"""The comparisons that `speed.py` measures on the CPU: work of gpussl, and the same work done by a peer.
 
-Each function here does its work once, on the data that it is given, and answers what came of it: an inertia, an
-accuracy, a score, or a function that finds it out when the clock has stopped. scikit-learn, faiss and PyTorch are used
-as their guides show, with their defaults unless a peer says why not. What has no library's name runs where its data
-are: `peers_cuda.py` calls it too.
+Each function does its work once on the data it is given and returns the quality: an inertia, an accuracy, a score, or a
+function that computes one after the clock has stopped. scikit-learn, faiss and PyTorch are used as in their guides,
+with their defaults unless the peer gives a reason. Functions without a library's name run on the device of their data:
+`peers_cuda.py` calls them too.
 """
 
 import csv
@@ -36,11 +36,12 @@ from gpussl.backend import cpu
 from gpussl.classifier.knn import KNeighborsClassifier
 from gpussl.classifier.logistic import LogisticRegression
 from gpussl.classifier.mlp import MLPClassifier
-from gpussl.classifier.xgboost import XGBClassifier
 from gpussl.cluster.kmeans import KMeans
 from gpussl.numeric.allocations import contingency, score_allocations
-from gpussl.records import Watch
+from gpussl.protocols import Source
 from gpussl.runtime import config
+from gpussl.studies.watch import Watch
+from gpussl.studies.xgboost_test_stopped import TestStoppedXGBClassifier
 
 EPOCHS = 3
 N_CLUSTERS = 2000
@@ -55,16 +56,17 @@ class Comparison:
     Attributes
     ----------
     work : str
+        Description of the work.
     ours, peer : callable
-        Each takes the data and answers the quality.
+        Each takes the data and returns the quality.
     at_least : float
-        How many times as fast we want to be.
+        Target for the ratio of the peer's seconds to ours.
     quality : str
-        What both answer.
+        Name of the quality.
     data : callable
         Makes the arrays that are put on the device before the clock starts.
     times : float
-        How many times the peer's work all the work is.
+        The whole work as a multiple of the part that the peer does; its seconds are extrapolated by this factor.
     package : str, optional
         Imported before the clock starts.
     warm_up : int
@@ -94,21 +96,21 @@ def mnist():
 
 
 def load(name):
-    """Float32 pixels from 0 to 1 and classes, of the training and of the test images."""
+    """Float32 pixels from 0 to 1, and classes, for the training and the test images."""
     dataset = read(name)
     X_train, X_test = (X.astype(np.float32) / np.float32(dataset.max_value) for X in (dataset.X_train, dataset.X_test))
     return X_train, dataset.y_train.astype(np.int64), X_test, dataset.y_test.astype(np.int64)
 
 
 def read(name):
-    """The data set as it is on disk."""
+    """The data set as stored on disk."""
     config.register()
     with initialize_config_dir(str(config.folder()), version_base="1.3"):
-        return config.instantiate(compose("config", [f"data={name}"]).data, "data").load()
+        return config.instantiate(compose("config", [f"data={name}"]).data, "data", Source).load()
 
 
 def predictions():
-    """10,000 clusters that are right for half of the classes, and the classes."""
+    """Cluster indices of 10,000 points that match half of the classes, and the classes."""
     rng = np.random.default_rng(0)
     classes = rng.integers(0, 10, 10_000)
     return np.where(rng.random(10_000) < 0.5, classes, rng.integers(0, 10, 10_000)), classes
@@ -173,7 +175,7 @@ def numpy_permutations(clusters, classes):
 
 
 def study_permutations(clusters, classes):
-    """2,000 of them: what all would take is extrapolated."""
+    """Scores 2,000 of the allocations; the seconds for all are extrapolated."""
     some = list(itertools.islice(itertools.permutations(range(10)), 2000))
     with multiprocessing.Pool(2) as pool:
         halves = [(half, clusters, classes) for half in (some[::2], some[1::2])]
@@ -213,7 +215,7 @@ def logistic_settings():
 
 
 def lbfgs(X, y, X_test, y_test):
-    """With our penalty, tolerance and iterations, on what ours sees."""
+    """With our penalty, tolerance, iterations and features."""
     model = sklearn.linear_model.LogisticRegression(**logistic_settings())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -225,7 +227,7 @@ def lbfgs_2000(X, y, *test):
 
 
 def saga(X, y, *test):
-    """As the study has it, but for 50 iterations a class: it allows 5,000."""
+    """The study's setting, but with 50 iterations for each class; it allows 5,000."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model = OneVsRestClassifier(sklearn.linear_model.LogisticRegression(solver="saga", max_iter=50)).fit(X, y)
@@ -245,9 +247,9 @@ def loop_epochs_of_512(X, y, *test):
 
 
 class PlainMLP:
-    """Our network in the loop that PyTorch's guides show: a DataLoader, Adam, float32, a tenth held out.
+    """Our network in the loop of PyTorch's guides: a DataLoader, Adam, float32, a tenth held out.
 
-    It works where its data are.
+    It runs on the device of its data.
     """
 
     def __init__(self, max_epochs, batch_size=128, patience=4):
@@ -293,7 +295,10 @@ class PlainMLP:
 def label_curve(X, y, X_test, y_test, **settings):
     true = backend.of(y_test).to_numpy(y_test)
     watch = Watch(X_test, lambda found: float(np.mean(found == true)))
-    models = [XGBClassifier(stopping="test", **settings).fit(X[:n], y[:n], watch=watch) for n in LABEL_COUNTS]
+    models = [TestStoppedXGBClassifier(**settings) for _ in LABEL_COUNTS]
+    for model, n in zip(models, LABEL_COUNTS, strict=True):
+        model.watch = watch
+        model.fit(X[:n], y[:n])
     return statistics.fmean(accuracy(model, X_test, y_test) for model in models)
 
 
@@ -318,11 +323,11 @@ def study_label_curve(X, y, X_test, y_test, **device):
 
 
 def gpussl(device, *overrides):
-    """Run gpussl with a cache and a folder of its own: the mean test accuracy of its rows."""
+    """Run gpussl with a cache and a folder of its own; return the mean test accuracy of its rows."""
     with tempfile.TemporaryDirectory() as folder:
         places = [f"hydra.run.dir={folder}/run", f"hydra.sweep.dir={folder}/run"]
         caches = [] if "cache=null" in overrides else [f"cache={folder}/cache"]
-        # options such as -m first: argparse takes no more overrides after one that follows some
+        # options such as -m come first: argparse accepts no overrides after an option that itself follows overrides
         command = [sys.executable, "-m", "gpussl", *overrides, f"device={device}", *caches, *places]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         with (Path(folder) / "run" / "results.csv").open(newline="") as lines:
@@ -338,15 +343,15 @@ def plain_main_job():
 
 
 def program(path):
-    """The number that a program prints last. The peer of a whole process is one too, with all that it imports."""
+    """Run a program and return the last number it prints, so that a peer's time includes its imports as ours does."""
     done = subprocess.run([sys.executable, path], check=True, stdout=subprocess.PIPE, text=True)
     return float(done.stdout.split()[-1])
 
 
 def plain_rows(KMeans, LogisticRegression, X, y, *test):
-    """The main job's rows by a library's defaults and the usual PyTorch loop: their mean test accuracy.
+    """The mean test accuracy of the main job's rows, by a library's defaults and the usual PyTorch loop.
 
-    What is done cluster by cluster is done on the host: 2,000 small steps are no work for a GPU.
+    Loops over clusters run on the host: a GPU gains nothing from 2,000 small steps.
     """
     twin = backend.of(X)
     fitted = KMeans(n_clusters=N_CLUSTERS, random_state=0).fit(X)
@@ -414,7 +419,7 @@ COMPARISONS = {
         3,
         "accuracy",
         fashion_mnist,
-        package="torch._dynamo",  # which the first optimizer imports, in either
+        package="torch._dynamo",  # imported by the first optimizer of both sides
     ),
     "mlp-loop-512": Comparison(
         "three epochs of the MLP on 60,000, in as large batches",

@@ -1,7 +1,7 @@
-"""What `peers.py` is for the CPU, for an NVIDIA GPU: the same work of ours, on CuPy arrays, beside cuML, CuPy and the
-usual PyTorch loop there.
+"""The comparisons of `peers.py` on an NVIDIA GPU: our code on CuPy arrays, against cuML, CuPy and the usual PyTorch
+loop.
 
-Importing it needs a GPU with CuPy and cuML, so `speed.py` does so for `--device cuda` alone.
+Importing this needs a GPU with CuPy and cuML, so `speed.py` does so only for `--device cuda`.
 """
 
 import functools
@@ -34,7 +34,7 @@ def cuml_starts(X, *_):
 
 
 def inertia(X, fitted):
-    """Summed as ours is: cuML's own is a sum in float32."""
+    """The inertia in double precision, as ours; cuML reports a float32 sum."""
     distances = paired_distances(X, fitted.cluster_centers_, fitted.labels_)
     return float((distances.astype(np.float64) ** 2).sum())
 
@@ -67,7 +67,7 @@ def cuml_knn(X, y, *test):
 
 
 def cuml_logistic(X, y, X_test, y_test):
-    """With our penalty, tolerance and iterations, on what ours sees."""
+    """With our penalty, tolerance, iterations and features."""
     model = LogisticRegression(**peers.logistic_settings())
     return peers.accuracy(model.fit(X**0.5, y), X_test**0.5, y_test)
 
@@ -77,7 +77,7 @@ def cuml_logistic_2000(X, y, *test):
 
 
 class PlainMLP(peers.PlainMLP):
-    """The loop for data on a GPU: batches are taken from there as a whole, not one point after another."""
+    """The loop for data on a GPU: batches are indexed there as a whole, not one point at a time."""
 
     def batches(self, data, shuffle=False, drop_last=False):
         sampler = (RandomSampler if shuffle else SequentialSampler)(data)

@@ -39,7 +39,7 @@ def main():
             {
                 "clusters": k,
                 "allocations": math.factorial(k),
-                "first_ms": round(1000 * first, 1),  # with the plan, which is kept for the next
+                "first_ms": round(1000 * first, 1),  # includes making the plan, which is cached
                 "median_ms": round(1000 * statistics.median(seconds), 1),
                 "peak_memory_MB": round(peak / 1e6, 1),
             }

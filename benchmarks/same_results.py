@@ -1,7 +1,7 @@
-"""Do two commits give the same results? Runs the same jobs on both and compares every row but for its seconds.
+"""Do two commits give the same results? Runs the same jobs on both and compares every row, except for its seconds.
 
-Each commit is checked out into a folder of its own under outputs/same_results; what an earlier call has finished is not
-run again. Exit code 1 if a row differs.
+Each commit is checked out into a folder of its own under outputs/same_results; jobs that an earlier call has finished
+are not run again. Exit code 1 if a row differs.
 """
 
 import argparse
@@ -47,7 +47,7 @@ JOBS = {
 
 
 def checkout(commit):
-    """A folder with the files of a commit, and the commit's full name."""
+    """A folder with the files of a commit, and the full hash of the commit."""
     name = subprocess.run(
         ["git", "rev-parse", "--verify", f"{commit}^{{commit}}"], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout.strip()
@@ -59,7 +59,7 @@ def checkout(commit):
 
 
 def run(tree, job):
-    """The rows of a job at a commit, and the seconds its process took; None where an earlier call had run it."""
+    """The rows of a job at a commit, and the seconds of its process, None if an earlier call ran it."""
     folder, seconds = tree.parent / job, None
     if not (folder / "manifest.json").is_file():
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(tree)}
@@ -75,7 +75,7 @@ def run(tree, job):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("commits", nargs="+", help="one to run its jobs, two to compare them")
+    parser.add_argument("commits", nargs="+", help="one commit to run its jobs, or two to compare them")
     parser.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
     chosen = parser.parse_args()
     trees = [checkout(commit) for commit in chosen.commits]

@@ -1,8 +1,8 @@
-"""gpussl beside its peers: the same work on the same data, in turn, each time in a process of its own, three times.
+"""gpussl against its peers: the same work on the same data, alternately, three times, each run in its own process.
 
-Arguments: [--device cpu|cuda] [ROW...], the rows of that device's COMPARISONS to measure, or none for all. What takes
-over two minutes is run once. Writes results/speed.csv, or for a GPU speed-<its name>.csv, where rows that are not
-measured stay as they are.
+Arguments: [--device cpu|cuda] [ROW...], the rows of that device's COMPARISONS to measure, by default all. Work that
+takes over two minutes is run once. Writes results/speed.csv, or for a GPU speed-<its name>.csv; rows that are not
+measured keep their old values.
 """
 
 import argparse
@@ -19,17 +19,17 @@ import time
 from functools import cache
 from pathlib import Path
 
+from gpussl.report.tables import to_csv
 from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_info
 
 from gpussl import backend
 from gpussl.errors import DeviceError
-from gpussl.report.tables import to_csv
 from gpussl.runtime import environment, store
 
 RESULTS = Path(__file__).parent / "results"
-PEERS = {"cpu": "peers", "cuda": "peers_cuda"}  # the modules with the rows; the second can be imported on a GPU alone
+PEERS = {"cpu": "peers", "cuda": "peers_cuda"}  # modules that define the rows; importing the second needs a GPU
 REPEATS, LONG_SECONDS = 3, 120
 PACKAGES = (
     "numpy", "scikit-learn", "torch", "xgboost", "xgboost-cpu", "faiss-cpu", "scikit-learn-intelex", "cupy-cuda13x",
@@ -42,7 +42,7 @@ def main(arguments):
         once(*arguments[1:])
         return
     parser = argparse.ArgumentParser("scripts/bench speed", description=__doc__, allow_abbrev=False)
-    parser.error = fail  # one line, as gpussl's own errors
+    parser.error = fail  # one line, like the errors of gpussl
     parser.add_argument("--device", default="cpu")
     parser.add_argument("rows", nargs="*", metavar="ROW")
     given = parser.parse_intermixed_args(arguments)
@@ -57,7 +57,7 @@ def main(arguments):
     rows = read(path)
     for name in given.rows or comparisons:
         rows[name] = compare(twin, name, comparisons[name])
-        columns = list(rows[name])  # a row from before there was one of them has it empty
+        columns = list(rows[name])  # a row written before a column existed leaves it empty
         ordered = [rows[name] for name in comparisons if name in rows]
         store.write_text(path, to_csv([{column: row.get(column) for column in columns} for row in ordered]))
         show([rows[name]])
@@ -76,7 +76,7 @@ def expect(given, known):
 
 
 def table_of(twin):
-    """The file with the results of a device: "cuda (A GPU)" has speed-a-gpu.csv."""
+    """The file with the results of a device: speed-a-gpu.csv for "cuda (A GPU)"."""
     if twin.DEVICE == "cpu":
         return RESULTS / "speed.csv"
     _, *words = re.findall("[a-z0-9]+", twin.device_name().lower())
@@ -84,7 +84,7 @@ def table_of(twin):
 
 
 def read(path):
-    """The rows of a table by their names, none where there is no table yet."""
+    """The rows of a table by name; none if there is no table yet."""
     if not path.is_file():
         return {}
     with path.open(newline="") as lines:
@@ -92,13 +92,13 @@ def read(path):
 
 
 def compare(twin, name, comparison):
-    """A row of the table: medians, and the median of the ratios of what was run in turn."""
+    """A row of the table: median seconds of both sides, and the median ratio of alternating runs."""
     ours, peers = [], []
     for _ in range(REPEATS):
         for runs, side in ((ours, "ours"), (peers, "peer")):
             if not runs or runs[0]["seconds"] <= LONG_SECONDS:
                 runs.append(measure(twin.DEVICE, name, side))
-    # what was run once stands for all its repeats
+    # a single run stands for all repeats
     seconds = [run["seconds"] for run in ours * (REPEATS // len(ours))]
     peer_seconds = [comparison.times * run["seconds"] for run in peers * (REPEATS // len(peers))]
     return {
@@ -124,12 +124,12 @@ def compare(twin, name, comparison):
 
 @cache
 def commit():
-    """Before the table is written, which would make a clean repository a changed one."""
+    """The commit, read once: writing the table makes the repository dirty."""
     return environment.git_commit()
 
 
 def is_no_worse(quality, ours, peers):
-    """Inertia within 0.1 %; accuracy within half a point, as far as 10,000 test images tell."""
+    """Whether inertia is within 0.1 %, or accuracy within half a point, the resolution of 10,000 test images."""
     if quality == "inertia":
         return ours <= 1.001 * peers
     return ours >= peers - (0.005 if quality == "accuracy" else 0)
@@ -143,20 +143,20 @@ def measure(device, name, side):
 
 
 def openblas():
-    """What NumPy's OpenBLAS takes this processor for, for all: that in faiss's wheel is too old to know new ones."""
+    """The processor type that NumPy's OpenBLAS detects, for all: the older one in faiss's wheel misjudges new ones."""
     kinds = [pool["architecture"] for pool in threadpool_info() if pool["internal_api"] == "openblas"]
     return {"OPENBLAS_CORETYPE": kinds[0]} if kinds else {}
 
 
 def once(device, name, side):
-    """The data are on the device before the clock starts, and the device has done all its work before it stops."""
+    """Seconds and quality; the data are on the device before the clock starts, and all its work is done at the end."""
     twin, _ = backend.select(device)
     comparison = importlib.import_module(PEERS[device]).COMPARISONS[name]
     if comparison.package is not None:
         importlib.import_module(comparison.package)
     work = getattr(comparison, side)
     data = [twin.asarray(part) for part in comparison.data()]
-    if comparison.warm_up:  # a GPU's context and kernels are made at the first call
+    if comparison.warm_up:  # the first call creates a GPU's context and kernels
         work(*(part[: comparison.warm_up] for part in data))
     twin.synchronize()
     start = time.perf_counter()

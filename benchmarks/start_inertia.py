@@ -1,6 +1,6 @@
 """Our k-means|| start against scikit-learn's default: inertia after convergence and seconds, 500 clusters, five seeds.
 
-Both in turn in one process, on the same float32 pixels of Fashion-MNIST's training images. Writes
+Both alternate in one process, on the same float32 pixels of Fashion-MNIST's training images. Writes
 results/start_inertia.csv.
 """
 

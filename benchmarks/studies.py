@@ -1,11 +1,10 @@
-"""Both studies, every row: runs the sweeps, loads every artifact again, and writes docs/studies.md.
+"""Both studies, every row: runs the sweeps, loads every artifact, and writes docs/studies.md.
 
-Arguments: seeds=0,1,2,3,4 full=false device=auto. Sweeps land in outputs/reproduce/, where a second call with the same
-arguments goes on.
+Arguments: seeds=0,1,2,3,4 full=false device=auto. The sweeps are written to outputs/reproduce/; a second call with the
+same arguments resumes them.
 """
 
 import csv
-import dataclasses
 import json
 import re
 import shutil
@@ -19,10 +18,12 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 import gpussl
-from gpussl import backend, cluster
-from gpussl.features.centroid_distances import CentroidDistances
+from gpussl import backend
+from gpussl.cluster.assign import assign
+from gpussl.protocols import Source
 from gpussl.records import Clustering
-from gpussl.report.tables import title, to_csv
+from gpussl.report.results import to_csv
+from gpussl.report.titles import title
 from gpussl.represent.pixels import scale
 from gpussl.runtime import config, environment, store
 
@@ -36,10 +37,9 @@ CONVNET = "classifier=[study_convnet]"
 
 @dataclass(frozen=True)
 class Sweep:
-    """One sweep of an experiment: where its rows belong, and what differs from the experiment as it stands.
+    """One sweep of an experiment: the table of its rows, and the overrides of the experiment.
 
-    `max_seeds` is 1 where nothing is drawn at random, and 2 where a seed takes long. `full` is whether the sweep is
-    left to `full=true`.
+    `max_seeds` is 1 if nothing is random, and 2 if a seed takes long. `full` means that only `full=true` runs it.
     """
 
     table: str
@@ -51,7 +51,7 @@ class Sweep:
 
 
 PROPAGATION = ("cluster.n_clusters=500,1000,2000", "propagate=[cluster,nearest]", "baselines=none")
-SWEEPS = (  # in the order they are run: what takes longest comes last
+SWEEPS = (  # in the order they are run: the slowest last
     Sweep("B4", "fashion_representatives", "fashion_representatives"),
     Sweep("B5 and B6", "fashion_propagation", "fashion_propagation", PROPAGATION),
     Sweep("B7", "fashion_percentile_sweep", "fashion_percentile_sweep"),
@@ -71,7 +71,7 @@ SWEEPS = (  # in the order they are run: what takes longest comes last
     Sweep("B7", "fashion_percentile_sweep_convnet", "fashion_percentile_sweep", (CONVNET,), 1, full=True),
 )
 
-# By the study's name: the sweep, the settings of the job, and the file in its folder
+# the study's name of each artifact: the sweep, the settings of the job, and the file in the job's folder
 ARTIFACTS = {
     "log_reg_orig": ("fashion_baseline", {}, "models/none-logistic"),
     **{f"log_reg_kmeans_{i}": ("fashion_cluster_distances", {"cluster.n_clusters": k}, "models/none-logistic")
@@ -104,43 +104,44 @@ TITLES = {
     "B1": "Fashion-MNIST, all 60,000 labels",
     "B2": "Distances to centroids instead of pixels, all labels",
     "B3": "A few labels without clusters",
-    "B4": "One label a cluster, of the image nearest its centroid",
-    "B5 and B6": "Those labels propagated to the whole cluster, and to its nearest 25 %",
-    "B7": "2,000 clusters, propagated to the nearest share",
+    "B4": "One label per cluster, for the image nearest its centroid",
+    "B5 and B6": "The labels of B4, propagated to the whole cluster and to its nearest 25 %",
+    "B7": "2,000 clusters, labels propagated to the nearest share",
 }
 NOTES = {
     "A1": """\
-The best allocation is chosen by the labels it is scored on, so it is an upper bound, for names given one to one, and
-no accuracy on unseen data; the study's figure is one too. The honest row beside it names each cluster by one bought
-label, that of the member nearest its centroid; two clusters may get one name, which the study could not give them,
-and that is worth more than the best allocation. Starts are 64 and random as published, and the start with the least
-inertia is kept. Up to twelve clusters every allocation is scored, from the contingency table and by meeting in the
-middle, not from the predictions. The other clusterings that the study wished for are on 20 principal components, each
-test image in the component it most probably comes from, or, of HDBSCAN, in the cluster with the nearest mean.
+The best allocation is chosen by the labels it is scored on, so it is an upper bound for one-to-one names, not an
+accuracy on unseen data; so is the study's figure. The honest row beside it names each cluster by one bought label, that
+of the member nearest its centroid. Two clusters may then share a name, which the study did not allow, and that gains
+more than the best allocation does. k-means has 64 random starts, as published; the start with the least inertia is
+kept. For up to twelve clusters every allocation is scored, from the contingency table by meeting in the middle, not
+from the predictions. The other clusterings, which the study proposed, are made on 20 principal components; a test image
+belongs to its most probable component, or with HDBSCAN to the cluster with the nearest mean.
 
 ![Scores of all allocations](mnist_allocations.png)
 
-Row A2 is this picture: the mean of each cluster, and nine members drawn at random.
+Row A2 is this figure: the mean of each cluster, and nine members drawn at random.
 
 ![Clusters](mnist_clusters.png)""",
-    "A3": "As published. Nothing is drawn at random, so there is one run.",
+    "A3": "As published. Nothing is random, so there is one run.",
     "A4": """\
-The study's parameters, but for 64 instead of 256 bins of a pixel, which on images that were not used was as accurate
-with 6,000 labels and 0.2 points less with 1,000, and faster ([NOTES.md](../NOTES.md)). `xgboost_test_stopped` stops
-by the test labels, as published: its accuracy is not one on unseen data. `xgboost` stops by the log-loss of a tenth of
-the bought labels, and as many trees are then grown from all of them. Of 100 labels each class has about ten, and an L1
-penalty of 8 then leaves hardly a leaf. The study's figures are lost; what it says in words is "over 80 %" with under
-1 % of the images and "over 90 %" with 10 %.
+The study's parameters, except for 64 bins per pixel instead of 256: on held-out training images this was as accurate
+with 6,000 labels and 0.2 points worse with 1,000, and faster ([NOTES.md](../NOTES.md)). `xgboost_test_stopped` stops
+by the test labels, as published, so its accuracy is not one on unseen data. `xgboost` stops by the log-loss on a tenth
+of the bought labels; the same number of trees is then grown from all of them. With 100 labels each class has about ten,
+and an L1 penalty of 8 leaves hardly a leaf. The study's figures are lost; its text says "over 80 %" with under 1 % of
+the images and "over 90 %" with 10 %.
 
 ![Accuracy by labels](mnist_label_curve.png)""",
-    "B1": "Logistic regression is multinomial and sees square roots of pixels ([NOTES.md](../NOTES.md)); "
+    "B1": "Logistic regression is multinomial, on square roots of pixels ([NOTES.md](../NOTES.md)); "
     "the study's is one against the rest, on pixels.",
-    "B2": "The distances are whitened, for they nearly agree, and a solver crawls on what nearly agrees.",
-    "B3": "The study's random labels are the first ones. Both are here.",
+    "B2": "The distances are whitened: they are highly correlated, and the solver converges slowly on such features.",
+    "B3": "The study's random labels are the first ones of the data set. Both selections are here.",
     "B4": "The clusterings are k-means from a k-means|| start.",
-    "B5 and B6": "The MLP holds out whole clusters, so that copies of one label do not stand on both sides.",
+    "B5 and B6": "The MLP holds out whole clusters, so that copies of one label are never in both training set and "
+    "hold-out.",
     "B7": """\
-The study's 10 % at the 20th percentile was a network that did not learn, and no property of the percentile.
+The study's 10 % at the 20th percentile comes from a network that did not learn, not from the percentile.
 
 ![Accuracy by percentile](fashion_percentiles.png)""",
 }
@@ -169,7 +170,7 @@ def main(arguments):
     failed = [sweep.name for sweep in chosen if not run(sweep, options)]
     if failed:
         print(f"gpussl: error: {len(failed)} sweeps failed: {', '.join(failed)} in {OUTPUTS}", file=sys.stderr)
-    # also what an earlier call with full=true has left
+    # including sweeps that an earlier call with full=true has finished
     made = [sweep for sweep in SWEEPS if (OUTPUTS / sweep.name / "summary.csv").is_file()]
     if not made:
         sys.exit(2)
@@ -182,7 +183,7 @@ def main(arguments):
 
 
 def run(sweep, options):
-    """Run one sweep, or what is missing of it."""
+    """Run one sweep, or the jobs of it that have not finished."""
     seeds = ",".join(options["seeds"].split(",")[: sweep.max_seeds])
     command = [sys.executable, "-m", "gpussl", "-m", f"+experiment={sweep.experiment}", *sweep.overrides]
     command += [f"seed={seeds}", f"device={options['device']}", f"hydra.sweep.dir={OUTPUTS / sweep.name}"]
@@ -191,7 +192,7 @@ def run(sweep, options):
 
 
 def jobs(sweep):
-    """The folders of the jobs whose rows are in a sweep's table, with the configuration of each."""
+    """The folders and configurations of the jobs in a sweep's table."""
     with (OUTPUTS / sweep / "results.csv").open(newline="") as lines:
         names = dict.fromkeys(row["job"] for row in csv.DictReader(lines))
     for name in names:
@@ -199,7 +200,7 @@ def jobs(sweep):
 
 
 def find_job(sweep, settings):
-    """The first job of a sweep, lowest seed first, that has these settings; None if there is none."""
+    """The job of a sweep with these settings and the lowest seed; None if there is none."""
     if not (OUTPUTS / sweep / "results.csv").is_file():
         return None
     for folder, cfg in sorted(jobs(sweep), key=lambda job: job[1].seed):
@@ -209,12 +210,12 @@ def find_job(sweep, settings):
 
 
 def load_artifacts(twin):
-    """Copy each artifact to the study's name, load it from there, and score it on the device that made it."""
+    """Copy each artifact to the study's name, load the copy, and score it on the device that made it."""
     config.register()
     with initialize_config_dir(str(config.folder()), version_base="1.3"):
         cfg = compose("config", ["data=fashion_mnist"])
-    dataset = config.instantiate(cfg.data, "data").load()
-    pixels = scale(*(twin.asarray(X) for X in (dataset.X_train, dataset.X_test)), dataset.max_value)
+    dataset = config.instantiate(cfg.data, "data", Source).load()
+    pixels = scale(twin.asarray(dataset.X_train), dataset.max_value)
     rows = {}
     for name, (sweep, settings, file) in ARTIFACTS.items():
         found = find_job(sweep, settings)
@@ -229,10 +230,10 @@ def load_artifacts(twin):
 
 
 def score_artifact(artifact, folder, file, dataset, pixels):
-    """What an artifact is and how it does, and whether that agrees with what its run has written."""
-    to_numpy = backend.of(pixels[0]).to_numpy
+    """The kind of an artifact, its score, and whether that agrees with the score its run has written."""
+    twin = backend.of(pixels)
     if isinstance(artifact, Clustering):
-        same = float(np.mean(to_numpy(cluster.assign(artifact, pixels[0])) == artifact.labels))
+        same = float(np.mean(twin.to_numpy(assign(artifact, pixels)) == artifact.labels))
         kind = f"{len(artifact.centroids):,} clusters"
         return {
             "agrees": same > 0.9999,
@@ -240,23 +241,18 @@ def score_artifact(artifact, folder, file, dataset, pixels):
             "found": f"{same:.2%} of the training images in the same cluster",
         }
     propagation, _, classifier = file.removeprefix("models/").partition("-")
-    X_test = pixels[1]
-    if "cluster_distances" in str(folder):
-        clustering = gpussl.load(folder / "clustering.safetensors")
-        centroids = backend.of(X_test).asarray(clustering.centroids)
-        clustering = dataclasses.replace(clustering, centroids=centroids)
-        X_test = CentroidDistances().fit_transform(*pixels, clustering)[1]
-    accuracy = float(np.mean(to_numpy(artifact.predict(X_test)) == dataset.y_test))
+    said = artifact.predict(twin.asarray(dataset.X_test))
+    accuracy = float(np.mean(said == np.array(dataset.class_names)[dataset.y_test]))
     with (folder / "results.csv").open(newline="") as lines:
         written = {
             (row["propagation"], row["classifier"]): float(row["test_accuracy"]) for row in csv.DictReader(lines)
         }
     agrees = abs(accuracy - written[propagation, classifier]) < 1e-6
-    return {"agrees": agrees, "kind": type(artifact).__name__, "found": f"{accuracy:.2%} of the test images"}
+    return {"agrees": agrees, "kind": type(artifact.classifier).__name__, "found": f"{accuracy:.2%} of the test images"}
 
 
 def write(made, artifacts):
-    """Write the page, its figures and the table for programs."""
+    """Write the page, its figures and the table as CSV."""
     for target, source in FIGURES.items():
         if (OUTPUTS / source).is_file():
             shutil.copyfile(OUTPUTS / source, PAGE.parent / target)
@@ -281,10 +277,10 @@ def write(made, artifacts):
 HEAD = """\
 # Both studies, every row
 
-Remade by one command, `scripts/reproduce`. Accuracies are of the 10,000 test images in percent: means over seeds with
-the 95 % interval of the mean (Student's t), beside the one run that was published. "Above" is a mean whose interval
-lies above it, "met" one that is no lower. "Labels" are those bought; "seconds" are those of fitting and predicting,
-clustering apart. Rows that take hours on two cores are made by `full=true` alone, once.
+Reproduced by one command, `scripts/reproduce`. Accuracies are in percent of the 10,000 test images: means over seeds
+with the 95 % interval of the mean (Student's t), beside the one published run. "Above" means that the whole interval
+lies above the published figure, "met" that the mean is no lower. "Labels" is the number of bought labels; "seconds" is
+the time to fit and predict, without clustering. Rows that take hours on two cores are made only by `full=true`, once.
 
 - Study A: "Can we do without labeled data?", dida, 2020.
 - Study B: Das and Thada, "Semi-supervised learning on Fashion-MNIST by clustering", 2021. Its NN has three
@@ -315,7 +311,7 @@ def render_table(table, rows):
 
 
 def describe(row):
-    """How a row's labels came about."""
+    """A row's training labels in words."""
     percentile = float(row["percentile"]) if row["percentile"] else None
     words = title(row["select"], row["propagation"], percentile)
     clusters = f", {int(row['n_clusters']):,} clusters" if row["n_clusters"] else ""
@@ -324,7 +320,7 @@ def describe(row):
 
 
 def verdict(mean, half, published):
-    """Ours against one published run; `half` is None if there is no interval."""
+    """Our mean and half its interval, None if there is none, against one published run."""
     if published is None:
         return ""
     if round(mean, 2) >= published:
@@ -335,23 +331,23 @@ def verdict(mean, half, published):
 def render_artifacts(artifacts):
     lines = ["## B8. Every model and clustering, by the study's names", ""]
     lines += [
-        "In `outputs/reproduce/artifacts/`, without pickles; each was loaded again with `gpussl.load` and scored."
+        "In `outputs/reproduce/artifacts/`, without pickles; each was loaded with `gpussl.load` and scored again."
     ]
     lines += [f"The study names 32; with the clusterings that `log_reg_kmeans` needs there are {len(artifacts)}.", ""]
-    lines += ["| name | what | loaded again | as the run wrote it |", "|---|---|---|---|"]
+    lines += ["| name | kind | after loading | same as in the run |", "|---|---|---|---|"]
     for name, row in artifacts.items():
         lines.append(f"| `{name}` | {row['kind']} | {row['found']} | {'yes' if row['agrees'] else '**no**'} |")
     return "\n".join(lines)
 
 
 def render_cost(made):
-    """What the first seed of each sweep took, all stages together."""
+    """The seconds of each sweep's first seed, all stages together."""
     lines = [
         "## What it costs",
         "",
-        "All stages of all jobs of the first seed, in seconds, in the order they were run.",
+        "Seconds of all stages of all jobs with the first seed, in the order they were run.",
     ]
-    lines += ["What an earlier one left in the stage cache, as clusterings, is not done again and counts nothing.", ""]
+    lines += ["Stages that an earlier sweep left in the cache, such as clusterings, are not run again and count 0.", ""]
     lines += ["| sweep | jobs | seconds | device |", "|---|---|---|---|"]
     total, commits = 0.0, set()
     for sweep in made:
@@ -366,7 +362,7 @@ def render_cost(made):
         name = f"{sweep.name} (full=true)" if sweep.full else sweep.name
         lines.append(f"| {name} | {len(manifests)} | {seconds:.0f} | {device} |")
     machine = environment.machine()
-    lines += ["", f"Together, without those of `full=true`: {total / 60:.1f} minutes."]
+    lines += ["", f"Total, without `full=true`: {total / 60:.1f} minutes."]
     lines += [f"On {machine['cpu_count']} cores ({machine['platform']}), commit {', '.join(sorted(commits))}."]
     return "\n".join(lines)
 

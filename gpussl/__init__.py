@@ -1,25 +1,31 @@
 """How few labels do I need, and which? gpussl chooses them, spreads them and says how good the result is."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
-from gpussl.errors import GpusslError
-
 if TYPE_CHECKING:
-    from gpussl.runtime.store import load
+    from gpussl.errors import GpusslError as GpusslError
+    from gpussl.runtime.store import load as load
 
     __version__: str
 
-__all__ = ["GpusslError", "load"]
+# imported when first asked for, so that `import gpussl` does not wait for scikit-learn, safetensors and PyTorch
+_HOMES = {"GpusslError": "gpussl.errors", "load": "gpussl.runtime.store"}
+__all__ = ["GpusslError", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is first asked for: the command starts sooner."""
-    if name == "load":
-        from gpussl.runtime.store import load
-
-        return load
     if name == "__version__":
         from importlib.metadata import version
 
-        return version("gpussl")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value: Any = version(__name__)
+    elif name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -35,14 +35,15 @@ def run(cfg: Any) -> None:
     in_sweep = hydra_cfg.mode is RunMode.MULTIRUN
     try:
         job = config.build(cfg)
-        from gpussl import report  # after the checks, which need not wait for it
-        from gpussl.tasks import prepare, study
+        from gpussl.report.manifest import FAILED  # after the checks, which need not wait for it
+        from gpussl.tasks import prepare, run_folder
+        from gpussl.tasks import run as tasks
 
-        (folder / report.FAILED).unlink(missing_ok=True)  # of an earlier try
-        if in_sweep and report.is_finished(folder, job):
+        (folder / FAILED).unlink(missing_ok=True)  # of an earlier try
+        if in_sweep and run_folder.is_finished(folder, job):
             console.say(f"{folder}: finished before")
             return
-        study.run(job, folder, replace=in_sweep, loader=prepare.of_the_sweep if in_sweep else None)
+        tasks.run(job, folder, replace=in_sweep, loader=prepare.of_the_sweep if in_sweep else None)
     except KeyboardInterrupt:
         console.say(f"gpussl: interrupted; {folder} is not complete")
         sys.exit(INTERRUPTED)
@@ -56,7 +57,7 @@ def run(cfg: Any) -> None:
             sys.exit(1)
         console.say(f"gpussl: error: {told}")
         with command.refusing():  # the other jobs go on; what failed is named when they are gathered
-            from gpussl.report import FAILED
+            from gpussl.report.manifest import FAILED
             from gpussl.runtime import store
 
             store.write_text(folder / FAILED, f"{type(told).__name__}: {told}\n")

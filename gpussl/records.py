@@ -3,7 +3,7 @@
 Arrays are NumPy's or CuPy's, as the data are: n is the number of training images, d of features, k of clusters.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +13,7 @@ Array = Any  # a NumPy, CuPy or any other array-API array; what it is decides wh
 
 Ranked = tuple[int, tuple[int, ...]]  # a score and its allocation
 UNLABELLED = -1  # as in scikit-learn's semi-supervised estimators
-# takes the indices (m,) of points and answers their labels (m,), which are paid for then; not so for a selection that
-# stands for somebody who knows the classes
+# takes the indices (m,) of points and answers their labels (m,), which are paid for
 Buy = Callable[[Array], Array]
 OnProgress = Callable[[int, int, str], None]  # takes steps done, steps there are at most, and a note
 
@@ -23,40 +22,75 @@ OnProgress = Callable[[int, int, str], None]  # takes steps done, steps there ar
 class Dataset:
     """A data set as it was read, on the host.
 
-    Only `oracle` reads `y_train`, and only `evaluate` reads `y_test`: no other stage can learn from a label that was
-    not paid for. (One selection, `stratified`, knows the classes before it chooses.)
+    `label.oracle` alone reads `y_train`, and `evaluate` alone reads `y_test`: no other stage can learn from a label
+    that was not paid for.
 
     Attributes
     ----------
     name : str
-    X_train, X_test : (n, d) and (n_test, d) uint8 or float array
-        Raw pixels, 0 to `max_value`.
-    y_train, y_test : (n,) and (n_test,) int64 array
-        Class numbers from 0.
+    X_train : (n, d) uint8 or float array
+        Raw values: pixels, 0 to `max_value`, or any numbers where `max_value` is None.
+    y_train : (n,) int64 array or None
+        Class numbers from 0, or -1 where a label is not known; None: no label is known.
+    X_test, y_test : (n_test, d) and (n_test,) array or None
+        None: there is no test set.
     class_names : tuple of str
-    image_shape : (height, width)
-    max_value : float
+        Of class 0, 1, ...
+    image_shape : (height, width) or (height, width, channels), or None
+        None: the points are no images.
+    max_value : float or None
+    train_ids, test_ids : sequence of str or None
+        The user's names of the points; None: their row numbers.
     checksums : dict of str to str
         What was read, by name: sha256 of its decompressed bytes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> table = Dataset("table", np.zeros((2, 3)), np.array([0, 1]), class_names=("cat", "dog"))
+    >>> table.id_of(1), table.n_test
+    ('1', 0)
     """
 
     name: str
     X_train: Array
-    y_train: Array
-    X_test: Array
-    y_test: Array
-    class_names: tuple[str, ...]
-    image_shape: tuple[int, int]
-    max_value: float
+    y_train: Array | None = None
+    X_test: Array | None = None
+    y_test: Array | None = None
+    class_names: tuple[str, ...] = ()
+    image_shape: tuple[int, ...] | None = None
+    max_value: float | None = None
+    train_ids: Sequence[str] | None = None
+    test_ids: Sequence[str] | None = None
     checksums: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def n_test(self) -> int:
+        """The number of test points."""
+        return 0 if self.X_test is None else len(self.X_test)
+
+    def id_of(self, index: int) -> str:
+        """The user's name of a training point."""
+        return str(index) if self.train_ids is None else self.train_ids[index]
 
 
 @dataclass(frozen=True)
-class Representation:
-    """Points as a step of a representation has them: (n, d) training points and (n_test, d) test points."""
+class Answers:
+    """The labels that are known so far.
 
-    train: Array
-    test: Array
+    Attributes
+    ----------
+    indices : (m,) int array
+        The points, ascending and different.
+    labels : (m,) int array
+        Their class numbers.
+    """
+
+    indices: Array
+    labels: Array
+
+    def __len__(self) -> int:
+        return int(self.indices.shape[0])
 
 
 @dataclass(frozen=True)
@@ -109,24 +143,6 @@ class PseudoLabels:
         if self.weights is None:
             xp = array_namespace(self.labels)
             object.__setattr__(self, "weights", xp.astype(self.labels != UNLABELLED, xp.float32))
-
-
-@dataclass(frozen=True)
-class Watch:
-    """Points that a model is scored on while it is trained.
-
-    Attributes
-    ----------
-    X : (m, d) array
-    score : callable
-        Takes the (m,) classes predicted for them and answers the accuracy.
-    fingerprint : str
-        Names the points and their labels.
-    """
-
-    X: Array
-    score: Callable[[Array], float]
-    fingerprint: str = ""
 
 
 @dataclass(frozen=True)
@@ -288,3 +304,33 @@ class Result:
     predict_seconds: float
     device: str
     train_accuracy: float | None = None
+
+
+@dataclass
+class Stage:
+    """What one stage of a run cost, filled in as it goes.
+
+    Attributes
+    ----------
+    group : str
+        The part of the run that it belongs to in tables.
+    name : str
+        For people.
+    device : str
+    seconds : float
+        Wall-clock time, after the device has finished.
+    peak_memory_bytes : int
+        The most device memory in use, of samples taken every 10 ms.
+    cached : bool
+        Whether its result came from an earlier run.
+    note : str
+        For people: what came out.
+    """
+
+    group: str
+    name: str
+    device: str
+    seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    cached: bool = False
+    note: str = ""

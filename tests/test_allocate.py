@@ -9,7 +9,7 @@ from scipy.optimize import linear_sum_assignment
 import gpussl
 from gpussl.data.digits import Digits
 from gpussl.errors import ConfigError
-from gpussl.tasks import study as pipeline
+from gpussl.tasks.run import run
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def dataset():
 @pytest.mark.parametrize("n_clusters", [7, 10, 15])
 def test_both_accuracies_are_those_of_a_few_lines(job, tmp_path, dataset, n_clusters):
     small = ("allocate=true", "propagate=[]", "classifier=[]", "baselines=none", f"cluster.n_clusters={n_clusters}")
-    honest, by_training, bound = pipeline.run(job(*small), tmp_path / "run")
+    honest, by_training, bound = run(job(*small), tmp_path / "run")
     clustering = gpussl.load(tmp_path / "run" / "clustering.safetensors")
     train, test = (np.float32(X) / np.float32(16) for X in (dataset.X_train, dataset.X_test))
     clusters = ((test[:, None] - clustering.centroids[None]) ** 2).sum(axis=2).argmin(axis=1)
@@ -55,4 +55,4 @@ def test_both_accuracies_are_those_of_a_few_lines(job, tmp_path, dataset, n_clus
 def test_without_clusters_there_is_nothing_to_name(job, tmp_path):
     overrides = ("cluster=none", "select=random", "allocate=true", "classifier=[]", "propagate=[]")
     with pytest.raises(ConfigError, match="allocate=true: expected clusters, found none"):
-        pipeline.run(job(*overrides), tmp_path / "run")
+        run(job(*overrides), tmp_path / "run")

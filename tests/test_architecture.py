@@ -74,7 +74,7 @@ def files_that_read(attribute):
         ("cuml", {"backend/gpu.py"}),
         ("matplotlib", {"report/figures.py"}),
         ("torch", TORCH),
-        ("xgboost", {"classifier/xgboost.py"}),
+        ("xgboost", {"classifier/xgboost.py", "studies/xgboost_test_stopped.py"}),
         ("pickle", set()),
         ("joblib", set()),
     ],

@@ -26,12 +26,11 @@ def test_every_choice_states_all_its_settings_and_the_defaults_of_its_class(comp
     is_list = group in LISTS
     node = composed(f"{group}=[{choice}]" if is_list else f"{group}={choice}")[group]
     node = node[choice] if is_list else node
-    stage = config.instantiate(node, group)
+    stage = config.instantiate(node, group, object)
     unstated = set(vars(stage)) - set(node) - {"random_state", "image_shape"}
     assert not unstated
     if group == "classifier":
-        others = {name: value for name, value in stage.get_params().items() if name != "stopping"}
-        assert type(stage)().get_params().items() >= others.items()
+        assert type(stage)().get_params() == stage.get_params()
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
@@ -76,25 +75,29 @@ def test_every_experiment_composes_and_builds(composed, experiment):
         ("+cluster.n_cluster=5", "cluster.n_cluster: expected one of n_clusters, init, n_init, max_iter, tol,"),
         ("cluster.init=kmeans++", "cluster.init: expected one of kmeans_parallel, random, found 'kmeans++'"),
         (
-            "classifier=[xgboost] classifier.xgboost.stopping=never",
-            "classifier.xgboost.stopping: expected one of bought, test, found 'never'",
+            "classifier=[xgboost] classifier.xgboost._target_="
+            "gpussl.studies.xgboost_test_stopped.TestStoppedXGBClassifier",
+            "classifier.xgboost: expected a name that ends in test_stopped for a classifier that test labels stop",
         ),
         (
-            "classifier=[xgboost] classifier.xgboost.stopping=test",
-            "classifier.xgboost.stopping: expected test only under a name that ends in test_stopped, found it under",
+            "select._target_=gpussl.cluster.kmeans.KMeans",
+            "select._target_: expected a dataclass with the base gpussl.protocols.Selection, found",
         ),
         ("data.n_test=null", "data.n_test: expected a whole number"),
         ("seed=-1", "seed: expected a whole number of at least 0, found -1"),
         ("classifier=[]", "classifier: expected at least one choice"),
         ("propagate=[]", "propagate: expected at least one choice"),
         ("~cluster", "cluster: expected settings with a _target_"),
-        ("cluster._target_=os.system", "cluster._target_: expected a class of gpussl, found os.system"),
-        ("cluster._target_=gpusslx.Evil", "cluster._target_: expected a class of gpussl, found gpusslx.Evil"),
         (
-            "cluster._target_=gpussl.runtime.store.load",
-            "cluster._target_: expected a stage of gpussl, found gpussl.runtime.store.load",
+            "cluster._target_=os.system",
+            "cluster._target_: expected a class of gpussl or of a module in plugins=[...], found os.system",
         ),
-        ("cluster._target_=gpussl.cluster.Nothing", "cluster._target_: expected a class of gpussl, found"),
+        (
+            "cluster._target_=gpusslx.Evil",
+            "cluster._target_: expected a class of gpussl or of a module in plugins=[...], found gpusslx.Evil",
+        ),
+        ("cluster._target_=gpussl.runtime.store.load", "cluster._target_: expected a dataclass with the base gpus"),
+        ("cluster._target_=gpussl.cluster.Nothing", "cluster._target_: expected a class, found gpussl.cluster.Nothing"),
         ("data=mnist data.folder=${nothing}", "data.folder: Interpolation key 'nothing' not found"),
     ],
 )

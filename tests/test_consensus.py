@@ -11,7 +11,7 @@ import gpussl
 from gpussl.cluster.consensus import consensus
 from gpussl.data.digits import Digits
 from gpussl.errors import ConfigError
-from gpussl.tasks import study as pipeline
+from gpussl.tasks.run import run
 
 
 def test_names_do_not_matter_and_what_is_not_agreed_on_is_in_no_cluster(xp, host, make_clustering):
@@ -39,8 +39,8 @@ def test_views_have_seeds_of_their_own_and_must_agree(job, tmp_path):
     small += ("represent.autoencoder.n_components=8", "represent.autoencoder.max_epochs=30", "cluster.n_clusters=10")
     small += ("represent.autoencoder.batch_size=64",)
     small += ("classifier=[logistic]", "propagate=[cluster]", "baselines=none")
-    (alone,) = pipeline.run(job(*small), tmp_path / "one")
-    (both,) = pipeline.run(job(*small, "views=2"), tmp_path / "two")
+    (alone,) = run(job(*small), tmp_path / "one")
+    (both,) = run(job(*small, "views=2"), tmp_path / "two")
     manifest = json.loads((tmp_path / "two" / "manifest.json").read_text())
     names = [stage["name"] for stage in manifest["stages"]]
     assert names[1:6] == ["represent autoencoder", "cluster", "represent autoencoder 1", "cluster 1", "consensus"]
@@ -58,4 +58,4 @@ def test_views_have_seeds_of_their_own_and_must_agree(job, tmp_path):
 
 def test_views_without_clusters_are_refused(job, tmp_path):
     with pytest.raises(ConfigError, match="views: expected clusters to agree on, found none"):
-        pipeline.run(job("cluster=none", "select=random", "propagate=[none]", "views=2"), tmp_path / "run")
+        run(job("cluster=none", "select=random", "propagate=[none]", "views=2"), tmp_path / "run")

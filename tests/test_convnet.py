@@ -45,7 +45,7 @@ def test_wrong_propagated_labels_are_outweighed_by_bought_ones():
     groups = np.where(bought, own, np.where(propagated, own[bought][0], -1))
     settings = {"n_steps": 150, **SMALL}
     trusting, wary = (
-        ConvNetClassifier(propagated_halved_at=n, **settings).fit(TRAIN, labels, groups) for n in (10_000, 10)
+        ConvNetClassifier(propagated_halved_at=n, **settings).fit(TRAIN, labels, groups=groups) for n in (10_000, 10)
     )
     assert accuracy(wary) > accuracy(trusting)
 
@@ -72,9 +72,7 @@ def test_labels_of_weight_nought_are_none():
     labels[:200] = -1
     settings = {"n_steps": 5, **SMALL}
     expected = ConvNetClassifier(**settings).fit(TRAIN, labels).predict(TEST)
-    np.testing.assert_array_equal(
-        ConvNetClassifier(**settings).fit(TRAIN, spoilt, None, weights).predict(TEST), expected
-    )
+    np.testing.assert_array_equal(ConvNetClassifier(**settings).fit(TRAIN, spoilt, weights).predict(TEST), expected)
 
 
 def test_progress_is_told_and_fewer_labels_than_a_batch_will_do():

@@ -12,7 +12,7 @@ import gpussl
 from gpussl import backend
 from gpussl.runtime import store
 from gpussl.tasks import prepare
-from gpussl.tasks import study as pipeline
+from gpussl.tasks.run import run
 
 CHAINS = {  # without knn, whose model file holds the points themselves
     "pixels": (
@@ -64,7 +64,7 @@ def test_points_go_to_the_device_once_never_back_and_are_not_changed(chain, devi
         ways_back += [(torch.Tensor, "cpu"), (importlib.import_module("cupy"), "asnumpy")]
     for owner, name in ways_back:
         watch(owner, name, back, lambda X: not any(X is array for array in raw))
-    pipeline.run(wanted, tmp_path / "run", loader=loader)
+    run(wanted, tmp_path / "run", loader=loader)
     assert [shape for shape in there if shape in [X.shape for X in raw]] == [X.shape for X in raw]
     assert back
     assert not [shape for shape in back if len(shape) > 1 and shape[0] in map(len, raw)]
@@ -77,7 +77,7 @@ def test_points_go_to_the_device_once_never_back_and_are_not_changed(chain, devi
 @pytest.mark.parametrize("chain", ["pixels", "images", "mixture"])
 def test_a_seed_decides(chain, device, job, tmp_path):
     wanted = job(*CHAINS[chain], f"device={device}", "baselines=none")
-    runs = [pipeline.run(wanted, tmp_path / name) for name in "ab"]
+    runs = [run(wanted, tmp_path / name) for name in "ab"]
     for first, second in zip(*runs, strict=True):
         assert first.label_accuracy == second.label_accuracy
         assert first.test_accuracy == pytest.approx(second.test_accuracy, abs=0.01)  # a GPU's sums have no order
@@ -88,7 +88,7 @@ def test_a_seed_decides(chain, device, job, tmp_path):
 @pytest.mark.gpu
 def test_devices_come_to_clusters_of_one_inertia(job, tmp_path):
     for name in ("cpu", "cuda"):
-        pipeline.run(job(f"device={name}", "classifier=[logistic]", "baselines=none"), tmp_path / name)
+        run(job(f"device={name}", "classifier=[logistic]", "baselines=none"), tmp_path / name)
     of_cpu, of_device = (gpussl.load(tmp_path / name / "clustering.safetensors") for name in ("cpu", "cuda"))
     assert of_device.inertia == pytest.approx(of_cpu.inertia, rel=0.005)
     assert adjusted_rand_score(of_cpu.labels, of_device.labels) > 0.9  # from the same start
@@ -102,9 +102,7 @@ def test_devices_are_as_accurate(chain, job, tmp_path):
 
     def mean_accuracies(device):
         wanted = job(*CHAINS[chain], f"device={device}", "baselines=none")
-        runs = [
-            pipeline.run(dataclasses.replace(wanted, seed=seed), tmp_path / f"{device}{seed}") for seed in range(SEEDS)
-        ]
+        runs = [run(dataclasses.replace(wanted, seed=seed), tmp_path / f"{device}{seed}") for seed in range(SEEDS)]
         return np.array([[row.test_accuracy for row in rows] for rows in runs]).mean(axis=0)
 
     of_device, of_cpu = mean_accuracies("cuda"), mean_accuracies("cpu")

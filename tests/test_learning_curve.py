@@ -9,15 +9,19 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from gpussl.backend import cpu
 from gpussl.data.digits import Digits
 from gpussl.errors import ConfigError
 from gpussl.evaluate import learning_curve as budget
+from gpussl.evaluate.advice import Findings, advise
 from gpussl.evaluate.learning_curve import Curve, LabelBudget, Measured
 from gpussl.label.oracle import Oracle
-from gpussl.report import budget as words
+from gpussl.protocols import Classifier
 from gpussl.runtime import config
 from gpussl.tasks import advise as advisor
-from gpussl.tasks import study as pipeline
+from gpussl.tasks import advise_parts as words
+from gpussl.tasks import prepare
+from gpussl.tasks.run import run
 
 SIZES = np.array([40, 60, 90, 140, 220])
 FAST = (
@@ -75,7 +79,7 @@ def test_what_was_seen_at_once_is_weighted_once():
 
 def test_curves_are_of_the_family():
     measured = simulated(power_law(0.9, 0.5, 0.2, 250), 250, np.random.default_rng(0))
-    advice = advisor.advise(measured, LabelBudget(n_labels=250), 60_000, 0)
+    advice = advise(measured, LabelBudget(n_labels=250), 60_000, 0)
     for curve in (advice.curve, advice.draws):
         assert np.all(curve.a <= 1)
         assert np.all(curve.b >= 0)
@@ -88,7 +92,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     for seed in range(120):
         n, a = int(rng.choice([250, 500])), rng.uniform(0.82, 0.97)
         true = power_law(a, rng.uniform(0.2, 0.9), 1 - a + rng.uniform(0.03, 0.12), n)
-        advice = advisor.advise(simulated(true, n, rng), LabelBudget(n_labels=n), 60_000, seed)
+        advice = advise(simulated(true, n, rng), LabelBudget(n_labels=n), 60_000, seed)
         held.append([item.low <= true.at(item.n_labels) <= item.high for item in advice.forecasts])
         held[-1].append(advice.gain[1] <= true.at(2 * n) - true.at(n) <= advice.gain[2])
         held[-1].append(advice.needed[1] <= true.labels_for(0.85)[0] <= advice.needed[2])
@@ -100,7 +104,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
 
 def test_a_perfect_score_is_not_a_certain_one():
     measured = Measured("random", SIZES, np.ones((3, 5, 100), dtype=bool), is_reused=True)
-    advice = advisor.advise(measured, LabelBudget(n_labels=250), 1000, 0)
+    advice = advise(measured, LabelBudget(n_labels=250), 1000, 0)
     assert advice.forecasts[0].low < 0.99
     assert advice.is_enough
 
@@ -108,7 +112,7 @@ def test_a_perfect_score_is_not_a_certain_one():
 def test_a_higher_target_takes_more_labels():
     measured = simulated(power_law(0.9, 0.5, 0.2, 250), 250, np.random.default_rng(0))
     needed = [
-        advisor.advise(measured, LabelBudget(n_labels=250, target=target), 60_000, 0).needed
+        advise(measured, LabelBudget(n_labels=250, target=target), 60_000, 0).needed
         for target in np.linspace(0.5, 0.99, 25)
     ]
     for of_all in np.array(needed).T:
@@ -126,12 +130,12 @@ def test_labels_for_an_accuracy_are_those_that_give_it():
 class TestDecision:
     def advice(self, curve, n=2000, n_points=60_000, **settings):
         plan = LabelBudget(n_labels=n, **settings)
-        return advisor.advise(simulated(curve, n, np.random.default_rng(0)), plan, n_points, 0), plan
+        return advise(simulated(curve, n, np.random.default_rng(0)), plan, n_points, 0), plan
 
     def said(self, curve, **settings):
         advice, plan = self.advice(curve, **settings)
         n_points = settings.get("n_points", 60_000)
-        return advice, words.in_words(advisor.Outcome(plan, plan.n_labels, n_points, [advice]))
+        return advice, words.in_words(Findings(plan, plan.n_labels, n_points, [advice]))
 
     def test_a_flat_curve_ends_the_purchase(self):
         advice, (needed, decision) = self.said(power_law(0.85, 1.0, 0.153, 2000), target=0.95)
@@ -191,7 +195,7 @@ def watched_oracles(monkeypatch):
             self.sold |= set(indices.tolist())
             return super().buy(indices)
 
-    monkeypatch.setattr(pipeline, "Oracle", Watched)
+    monkeypatch.setattr(prepare, "Oracle", Watched)
     return oracles
 
 
@@ -218,7 +222,7 @@ SELECTIONS = {
 def test_a_run_answers_from_no_more_labels_than_its_budget(asked, tmp_path, monkeypatch, capsys, select):
     oracles = watched_oracles(monkeypatch)
     job = asked(*SELECTIONS[select])
-    assert pipeline.run(job, tmp_path / "run") == []
+    assert run(job, tmp_path / "run") == []
     described = json.loads((tmp_path / "run" / "budget.json").read_text())
     (oracle,) = oracles
     assert described["labels"]["bought"] == oracle.n_bought == len(oracle.sold) <= job.budget.n_labels
@@ -248,7 +252,7 @@ def test_a_run_answers_from_no_more_labels_than_its_budget(asked, tmp_path, monk
 def test_one_seed_gives_the_same_and_labels_not_bought_change_nothing(asked, tmp_path, monkeypatch, select):
     oracles = watched_oracles(monkeypatch)
     job = asked(*SELECTIONS[select])
-    pipeline.run(job, tmp_path / "true")
+    run(job, tmp_path / "true")
     bought = list(oracles[0].sold)
 
     def spoiled(dataset):
@@ -257,10 +261,10 @@ def test_one_seed_gives_the_same_and_labels_not_bought_change_nothing(asked, tmp
         return y
 
     replaced_labels(monkeypatch, y_train=spoiled, y_test=lambda dataset: dataset.y_test[::-1])
-    pipeline.run(job, tmp_path / "spoiled")
+    run(job, tmp_path / "spoiled")
     assert artifacts(tmp_path / "true") == artifacts(tmp_path / "spoiled")
     if select == "random":
-        pipeline.run(asked("seed=1"), tmp_path / "other")
+        run(asked("seed=1"), tmp_path / "other")
         assert artifacts(tmp_path / "other")["budget.json"] != artifacts(tmp_path / "true")["budget.json"]
 
 
@@ -269,7 +273,7 @@ def test_the_hold_out_is_not_learnt_from(asked):
     job, X = asked(*SELECTIONS["coverage"]), np.random.default_rng(0).random((400, 3))
     y, learnt = np.arange(400) % 4, []
     clustering = lambda points, _: job.cluster.fit(X[points], 0)  # noqa: E731
-    purchase = advisor.choose(job, X, pipeline.cpu, Oracle(y).buy, clustering)
+    purchase = advisor.choose(job, X, cpu, Oracle(y), clustering)
     assert all(not set(purchase.holdout) & set(points) for points in purchase.chosen)
 
     def learn(points, labels, asked_of, name):
@@ -326,26 +330,26 @@ def test_a_wrong_budget_is_refused_when_it_is_read(composed, overrides, message)
 )
 def test_what_a_budget_cannot_be_spent_on_is_refused(asked, tmp_path, overrides, message):
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}") as error:
-        pipeline.run(asked(*overrides), tmp_path / "run")
+        run(asked(*overrides), tmp_path / "run")
     assert "\n" not in str(error.value)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_test_stopped_trees_and_unlabelled_learners_are_refused(asked):
     job = asked()
-    for attribute, value, expected in (
-        ("stopping", "test", "classifier: expected with a budget one that no test label stops"),
-        ("learns_from_unlabelled", True, "classifier: expected with a budget one that learns from the bought labels"),
+    for attribute, expected in (
+        ("stops_by_test_labels", "classifier: expected with a budget one that no test label stops"),
+        ("learns_from_unlabelled", "classifier: expected with a budget one that learns from the bought labels"),
     ):
-        stage = type("Stage", (), {attribute: value})()
+        stage = type("Stage", (Classifier,), {attribute: True})()
         with pytest.raises(ConfigError, match=f"^{expected}"):
-            advisor.check_job(dataclasses.replace(job, classifier={"stage": stage}))
+            advisor.check(dataclasses.replace(job, classifier={"stage": stage}))
 
 
 def test_labels_of_one_class_are_refused(asked, tmp_path, monkeypatch):
     replaced_labels(monkeypatch, y_train=lambda dataset: np.full_like(dataset.y_train, 3))
     with pytest.raises(ConfigError, match=r"^budget\.n_labels: expected labels of at least two classes, found one"):
-        pipeline.run(asked(), tmp_path / "run")
+        run(asked(), tmp_path / "run")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 

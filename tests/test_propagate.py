@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.numpy import save_file
 
 import gpussl
 from gpussl.errors import ConfigError
+from gpussl.label.rounds import no_answers
 from gpussl.numeric.clusters import cluster_names, nearness
 from gpussl.propagate import neighbor_graph as graph
 from gpussl.propagate.cluster import ClusterPropagation
@@ -20,7 +20,7 @@ from gpussl.propagate.none import NoPropagation
 from gpussl.records import PseudoLabels
 from gpussl.runtime import store
 from gpussl.select.nearest_to_centroid import NearestToCentroid
-from gpussl.tasks import study as pipeline
+from gpussl.tasks.run import run
 
 N_CLUSTERS = 6  # of which hypothesis leaves some empty
 # whole distances, so that ties are common; -1 is in no cluster
@@ -36,7 +36,7 @@ def members_by_distance(pairs, cluster):
 @given(pairs=points, percentile=percentiles)
 def test_a_representatives_label_reaches_the_nearest_share_of_its_cluster(xp, host, make_clustering, pairs, percentile):
     clustering = make_clustering(xp, *np.array(pairs).T, N_CLUSTERS)
-    chosen = NearestToCentroid().select(None, clustering, 0, None)
+    chosen = NearestToCentroid().select(None, clustering, no_answers(clustering), None, 0)
     if not chosen.shape[0]:
         return
     bought = host(chosen) * 7  # any labels that tell the sources apart
@@ -74,7 +74,7 @@ def test_any_bought_labels_propagate_from_the_one_nearest_the_centroid(xp, host,
 def test_the_cut_is_within_each_cluster_and_not_over_all(xp, host, make_clustering):
     wide, tight = [10, 20, 30, 40, 50], [1, 2, 3, 4, 5]
     clustering = make_clustering(xp, [0] * 5 + [1] * 5, wide + tight, 2)
-    chosen = NearestToCentroid().select(None, clustering, 0, None)
+    chosen = NearestToCentroid().select(None, clustering, no_answers(clustering), None, 0)
     found = ClusterPropagation(25).propagate(None, clustering, chosen, chosen)
     assert host(found.labels).tolist() == [0, 0, -1, -1, -1, 5, 5, -1, -1, -1]
 
@@ -85,7 +85,7 @@ def test_the_cut_is_numpys_lower_percentile():
 
     distances = rng.random(1000)
     clustering = Clustering(np.zeros((1, 2)), np.zeros(1000, dtype=np.int64), distances, 0.0, 0)
-    chosen = NearestToCentroid().select(None, clustering, 0, None)
+    chosen = NearestToCentroid().select(None, clustering, no_answers(clustering), None, 0)
     for percentile in (1, 12.5, 25, 80, 99.9):
         found = ClusterPropagation(percentile).propagate(None, clustering, chosen, chosen)
         cut = np.percentile(distances, percentile, method="lower")
@@ -95,7 +95,7 @@ def test_the_cut_is_numpys_lower_percentile():
 @given(pairs=points)
 def test_no_propagation_labels_what_was_bought(xp, host, make_clustering, pairs):
     clustering = make_clustering(xp, *np.array(pairs).T, N_CLUSTERS)
-    chosen = NearestToCentroid().select(None, clustering, 0, None)
+    chosen = NearestToCentroid().select(None, clustering, no_answers(clustering), None, 0)
     found = host(NoPropagation().propagate(None, clustering, chosen, chosen).labels)
     assert np.flatnonzero(found != -1).tolist() == host(chosen).tolist()
 
@@ -132,7 +132,7 @@ def test_without_clusters_no_label_spreads(xp, host, make_clustering):
 @given(pairs=points, percentile=percentiles)
 def test_labels_in_clusters_all_weigh_one(xp, host, make_clustering, pairs, percentile):
     clustering = make_clustering(xp, *np.array(pairs).T, N_CLUSTERS)
-    chosen = NearestToCentroid().select(None, clustering, 0, None)
+    chosen = NearestToCentroid().select(None, clustering, no_answers(clustering), None, 0)
     if not chosen.shape[0]:
         return
     for propagation in (NoPropagation(), ClusterPropagation(percentile)):
@@ -240,20 +240,19 @@ class TestGraph:
 
     def test_a_run_needs_no_clusters_and_tells_how_sure_labels_are(self, method, job, tmp_path):
         overrides = ["cluster=none", "select=random", "select.n_labels=100", "baselines=none"]
-        pipeline.run(job(*overrides, f"propagate=[none,{method}]", "classifier=[logistic]"), tmp_path)
+        run(job(*overrides, f"propagate=[none,{method}]", "classifier=[logistic]"), tmp_path)
         labels = gpussl.load(tmp_path / "labels" / f"{method}.safetensors")
         assert 0 < labels.weights.min() < labels.weights.max() == 1
         (described,) = json.loads((tmp_path / "calibration.json").read_text()).values()
         assert sum(part["labels"] for part in described["bins"]) == 1197
         assert 'src="figures/calibration.png"' in (tmp_path / "report.html").read_text()
-        pipeline.run(job(*overrides, "propagate=[none]", "classifier=[logistic]"), tmp_path / "other")
+        run(job(*overrides, "propagate=[none]", "classifier=[logistic]"), tmp_path / "other")
         assert not (tmp_path / "other" / "calibration.json").exists()
 
 
-def test_weights_come_back_and_older_labels_without_them_too(tmp_path):
+def test_weights_come_back_and_labels_without_them_get_some(tmp_path):
     found = PseudoLabels(np.array([-1, 2, -1, 0, -1]), np.array([-1, 1, -1, 3, -1]))
     store.save(tmp_path / "a.safetensors", found)
     assert gpussl.load(tmp_path / "a.safetensors").weights.tolist() == [0, 1, 0, 1, 0]
-    metadata = {"gpussl": json.dumps({"kind": "pseudo_labels", "values": {}})}
-    save_file({"labels": found.labels, "sources": found.sources}, tmp_path / "b.safetensors", metadata)
-    assert gpussl.load(tmp_path / "b.safetensors").weights.tolist() == [0, 1, 0, 1, 0]
+    without = store.unpack("pseudo_labels", {"labels": found.labels, "sources": found.sources}, {})
+    assert without.weights.tolist() == [0, 1, 0, 1, 0]

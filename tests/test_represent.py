@@ -13,8 +13,8 @@ from gpussl.represent.deskew import Deskew
 from gpussl.represent.hog import HOG
 from gpussl.represent.pca import PCA
 from gpussl.represent.umap import UMAP
-from gpussl.tasks import study as pipeline
-from tests.digits import DIGITS, TEST, TRAIN
+from gpussl.tasks.run import run
+from tests.digits import DIGITS, TEST, TRAIN, fit_transform
 
 STEPS = {
     "umap": UMAP(n_components=4),
@@ -34,14 +34,14 @@ def agreement(train, test):
 
 @pytest.mark.parametrize("name", STEPS)
 def test_a_representation_keeps_what_matters_and_its_seed_makes_it(name):
-    made, again = (STEPS[name].fit_transform(TRAIN, TEST, seed=1) for _ in range(2))
+    made, again = (fit_transform(STEPS[name], TRAIN, TEST, seed=1) for _ in range(2))
     width = {"umap": 4, "autoencoder": 8}[name]
     for part, same, n in zip(made, again, (1297, 500), strict=True):
         assert part.shape == (n, width)
         assert part.dtype == np.float32
         assert np.isfinite(part).all()
         np.testing.assert_array_equal(part, same)
-    other = STEPS[name].fit_transform(TRAIN, TEST, seed=2)
+    other = fit_transform(STEPS[name], TRAIN, TEST, seed=2)
     assert not np.array_equal(made[0], other[0])
     assert agreement(*made) > 0.8  # of 0.96 with all 64 pixels
 
@@ -59,7 +59,7 @@ def strokes(lean, shape=(15, 21), at=(7.0, 10.0), reach=5):
 @pytest.mark.parametrize("lean", [-0.8, -0.3, 0.0, 0.5])
 def test_a_deskewed_stroke_is_that_which_stood_upright_in_the_middle(lean):
     leaning = strokes(lean, at=(6.0, 11.0)).reshape(1, -1)
-    upright, same = Deskew(image_shape=[15, 21]).fit_transform(leaning, leaning, seed=0)
+    upright, same = fit_transform(Deskew(image_shape=[15, 21]), leaning, leaning, seed=0)
     np.testing.assert_array_equal(upright, same)
     np.testing.assert_allclose(upright.reshape(15, 21).sum(axis=1), strokes(0).sum(axis=1), atol=1e-5)
     columns = np.arange(21) - 10.0
@@ -73,7 +73,7 @@ def test_deskewed_digits_are_centred_and_lean_to_neither_side():
     for image, digit, lean in zip(images, TRAIN.reshape(-1, 8, 8), shear, strict=False):
         for row in range(8):
             image[row + 3, 4 + (lean * row) // 3 : 12 + (lean * row) // 3] = digit[row]
-    upright, _ = Deskew().fit_transform(images.reshape(400, -1), images[:1].reshape(1, -1), seed=0)
+    upright, _ = fit_transform(Deskew(), images.reshape(400, -1), images[:1].reshape(1, -1), seed=0)
     upright = upright.reshape(400, 16, 16)
     places, ink = np.arange(16) - 7.5, upright.sum(axis=(1, 2))
     down, across = upright.sum(axis=2) @ places / ink, upright.sum(axis=1) @ places / ink
@@ -86,14 +86,14 @@ def test_deskewed_digits_are_centred_and_lean_to_neither_side():
 def test_a_blank_image_stays_blank():
     blank = np.zeros((2, 64), dtype=np.float32)
     for step in (Deskew(), HOG()):
-        for made in step.fit_transform(blank, blank, seed=0):
+        for made in fit_transform(step, blank, blank, seed=0):
             assert not made.any()
 
 
 @pytest.mark.parametrize("step", [Deskew(), HOG(), HOG(n_cells=100), HOG(n_cells=3, blur=0.01)])
 def test_whatever_the_images_are_the_features_are_finite_and_none_give_none(step):
     images = np.random.default_rng(0).normal(size=(5, 36)).astype(np.float32)
-    train, test = step.fit_transform(images, images[:0], seed=0)
+    train, test = fit_transform(step, images, images[:0], seed=0)
     assert np.isfinite(train).all()
     assert test.shape == (0, train.shape[1])
 
@@ -128,7 +128,7 @@ def histograms_of_a_loop(image, n_cells, n_orientations, blur):
 def test_histograms_of_oriented_gradients_are_those_of_a_loop(shape, n_cells, n_orientations):
     images = np.random.default_rng(0).random((3, *shape)).astype(np.float32)
     hog = HOG(n_cells=n_cells, n_orientations=n_orientations, image_shape=list(shape))
-    found, _ = hog.fit_transform(images.reshape(3, -1), images[:1].reshape(1, -1), seed=0)
+    found, _ = fit_transform(hog, images.reshape(3, -1), images[:1].reshape(1, -1), seed=0)
     assert found.dtype == np.float32
     for image, histograms in zip(images, found, strict=True):
         expected = histograms_of_a_loop(image.astype(float), n_cells, n_orientations, hog.blur)
@@ -136,13 +136,13 @@ def test_histograms_of_oriented_gradients_are_those_of_a_loop(shape, n_cells, n_
 
 
 def test_histograms_keep_what_matters():
-    assert agreement(*HOG(n_cells=4).fit_transform(TRAIN, TEST, seed=0)) > 0.96
+    assert agreement(*fit_transform(HOG(n_cells=4), TRAIN, TEST, seed=0)) > 0.96
 
 
 def test_other_test_points_are_not_taken_from_the_cache(job, tmp_path, monkeypatch):
     overrides = ("represent=[autoencoder]", *QUICK, "classifier=[knn]", "propagate=[none]")
     overrides += ("baselines=none", f"cache={tmp_path / 'cache'}")
-    (first,) = pipeline.run(job(*overrides), tmp_path / "first")
+    (first,) = run(job(*overrides), tmp_path / "first")
     load = Digits.load
 
     def backwards(self):
@@ -150,7 +150,7 @@ def test_other_test_points_are_not_taken_from_the_cache(job, tmp_path, monkeypat
         return dataclasses.replace(dataset, X_test=dataset.X_test[::-1].copy(), y_test=dataset.y_test[::-1].copy())
 
     monkeypatch.setattr(Digits, "load", backwards)
-    (second,) = pipeline.run(job(*overrides), tmp_path / "second")
+    (second,) = run(job(*overrides), tmp_path / "second")
     assert abs(first.test_accuracy - second.test_accuracy) < 0.05  # old points beside new labels would be a tenth right
 
 
@@ -158,8 +158,8 @@ def test_an_autoencoder_of_straight_layers_finds_the_principal_plane():
     rng = np.random.default_rng(0)
     points = (rng.normal(size=(600, 2)) @ rng.normal(size=(2, 12))).astype(np.float32)
     linear = Autoencoder(n_components=2, hidden_layer_sizes=[], noise=0.0, max_epochs=60, learning_rate=0.02)
-    found, _ = linear.fit_transform(points, points[:5], seed=0)
-    plane, _ = PCA(2).fit_transform(points, points[:5], seed=0)
+    found, _ = fit_transform(linear, points, points[:5], seed=0)
+    plane, _ = fit_transform(PCA(2), points, points[:5], seed=0)
     inputs = np.column_stack([found, np.ones(len(found))])
     _, left, *_ = np.linalg.lstsq(inputs, plane, rcond=None)  # one is a linear map of the other
     assert (left / plane.var(axis=0) / len(plane) < 0.02).all()
@@ -170,7 +170,7 @@ def test_a_chain_is_gone_through_in_order_and_what_is_costly_is_kept(job, tmp_pa
     overrides += ("cluster=gaussian_mixture", "classifier=[logistic]", f"cache={tmp_path / 'cache'}")
     stages, accuracies = [], []
     for name in ("first", "second"):
-        accuracies.append([result.test_accuracy for result in pipeline.run(job(*overrides), tmp_path / name)])
+        accuracies.append([result.test_accuracy for result in run(job(*overrides), tmp_path / name)])
         manifest = json.loads((tmp_path / name / "manifest.json").read_text())
         stages.append({stage["name"]: stage for stage in manifest["stages"]})
         assert {"represent/pca", "represent/autoencoder"} <= set(manifest["seeds"])
@@ -184,12 +184,10 @@ def test_a_chain_is_gone_through_in_order_and_what_is_costly_is_kept(job, tmp_pa
 
 def test_classifiers_may_see_pixels_however_the_rest_sees_the_points(job, tmp_path):
     few = ("baselines=none", "propagate=[none]", "classifier=[logistic]", "select=random", "cluster=none")
-    (with_pca,) = pipeline.run(
-        job(*few, "represent=[pca]", "represent.pca.n_components=3", "features=pixels"), tmp_path / "a"
-    )
-    (with_pixels,) = pipeline.run(job(*few), tmp_path / "b")
+    (with_pca,) = run(job(*few, "represent=[pca]", "represent.pca.n_components=3", "features=pixels"), tmp_path / "a")
+    (with_pixels,) = run(job(*few), tmp_path / "b")
     assert with_pca.test_accuracy == with_pixels.test_accuracy
-    (without,) = pipeline.run(job(*few, "represent=[pca]", "represent.pca.n_components=3"), tmp_path / "c")
+    (without,) = run(job(*few, "represent=[pca]", "represent.pca.n_components=3"), tmp_path / "c")
     assert without.test_accuracy < with_pixels.test_accuracy
 
 
@@ -208,4 +206,4 @@ def test_classifiers_may_see_pixels_however_the_rest_sees_the_points(job, tmp_pa
 )
 def test_what_cannot_be_is_said(step, n, message):
     with pytest.raises(ConfigError, match=message):
-        step.fit_transform(TRAIN[:n], TEST[:3], seed=0)
+        fit_transform(step, TRAIN[:n], TEST[:3], seed=0)

@@ -16,10 +16,10 @@ from gpussl.features.centroid_distances import CentroidDistances
 from gpussl.numeric import arrays, rows
 from gpussl.numeric.rows import ScaledRows, is_mapped
 from gpussl.represent.pca import PCA
-from gpussl.represent.pixels import scale
 from gpussl.runtime.config import memory_limit
 from gpussl.tasks import limits
-from gpussl.tasks import study as pipeline
+from gpussl.tasks.run import run
+from tests.digits import fit_transform, scaled
 from tests.test_study import artifacts
 
 RAW = load_digits().data.astype(np.uint8)
@@ -60,19 +60,19 @@ def test_k_means_of_rows_on_disk_is_that_of_features_in_memory(on_disk, n_cluste
 
 
 def test_principal_components_of_rows_on_disk(monkeypatch):
-    expected, _ = PCA(5).fit_transform(*scale(RAW, RAW[:9], 16.0), 0)
+    expected, _ = fit_transform(PCA(5), *scaled(RAW, RAW[:9], 16.0), 0)
     monkeypatch.setattr(arrays, "BLOCK_BYTES", 2**14)
-    found, test = PCA(5).fit_transform(*scale(RAW, RAW[:9], 16.0, limit(1797, 5)), 0)
+    found, test = fit_transform(PCA(5), *scaled(RAW, RAW[:9], 16.0, limit(1797, 5)), 0)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     np.testing.assert_allclose(test, expected[:9], atol=1e-5)
     with pytest.raises(ConfigError, match=r"memory_limit: expected at least .* 1,797 points of 5 features"):
-        PCA(5).fit_transform(*scale(RAW, RAW[:9], 16.0, limit(1797, 5) - 1), 0)
+        fit_transform(PCA(5), *scaled(RAW, RAW[:9], 16.0, limit(1797, 5) - 1), 0)
 
 
 def test_pixels_stay_on_disk_where_they_are_too_many():
-    train, test = scale(RAW, RAW[:9], 16.0, limit(1797, 64))
+    train, test = scaled(RAW, RAW[:9], 16.0, limit(1797, 64))
     assert isinstance(train, np.ndarray)
-    train, test = scale(RAW, RAW[:9], 16.0, limit(1797, 64) - 1)
+    train, test = scaled(RAW, RAW[:9], 16.0, limit(1797, 64) - 1)
     assert isinstance(train, ScaledRows)
     assert isinstance(test, np.ndarray)
 
@@ -85,7 +85,7 @@ def test_pixels_stay_on_disk_where_they_are_too_many():
         np.asarray,
         lambda X: HDBSCAN(20).fit(X, 0),
         lambda X: GaussianMixture(3).fit(X, 0),
-        lambda X: CentroidDistances().fit_transform(X, FEATURES, KMeans(40).fit(X, 0)),
+        lambda X: CentroidDistances().fit(X, KMeans(40).fit(X, 0)),
     ],
 )
 def test_more_rows_at_once_than_the_limit_allows_are_refused(use):
@@ -116,13 +116,13 @@ def only_1100(monkeypatch):
 
 def test_a_run_from_disk_leaves_what_a_run_from_memory_leaves(job, tmp_path, monkeypatch):
     overrides = ("propagate=[none,nearest]",)
-    pipeline.run(job(*overrides), tmp_path / "memory")
+    run(job(*overrides), tmp_path / "memory")
     only_1100(monkeypatch)
     made = []
     monkeypatch.setattr(ScaledRows, "take", lambda self, *args, take=ScaledRows.take, **kwargs: (
         made.append(len(args[0])) or take(self, *args, **kwargs)
     ))  # fmt: skip
-    pipeline.run(job(*overrides, "memory_limit=2GB"), tmp_path / "disk")
+    run(job(*overrides, "memory_limit=2GB"), tmp_path / "disk")
     assert made
     found, expected = (artifacts(tmp_path / name) for name in ("disk", "memory"))
     assert {name: found[name] == expected[name] for name in expected if name.endswith("safetensors")} == {
@@ -130,14 +130,21 @@ def test_a_run_from_disk_leaves_what_a_run_from_memory_leaves(job, tmp_path, mon
     }
 
 
-@pytest.mark.parametrize(("overrides", "name"), [((), "cluster"), (("propagate=[none]", "baselines=all"), "all")])
+@pytest.mark.parametrize(
+    ("overrides", "name"),
+    [
+        ((), "cluster"),
+        (("propagate=[none]", "baselines=all"), "all"),
+        (("features=pixels", "represent=[pca]", "represent.pca.n_components=9"), "cluster"),
+    ],
+)
 def test_training_on_too_many_points_is_refused_before_clustering(job, tmp_path, monkeypatch, overrides, name):
     only_1100(monkeypatch)
     monkeypatch.setattr(KMeans, "fit", None)
     with pytest.raises(
         ConfigError, match=rf"memory_limit: expected at least 2.4GB for training on {name}, which takes 1,297"
     ):
-        pipeline.run(job("memory_limit=2GB", *overrides), tmp_path)
+        run(job("memory_limit=2GB", *overrides), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +161,7 @@ def test_training_on_too_many_points_is_refused_before_clustering(job, tmp_path,
 def test_what_needs_all_points_at_once_is_refused(job, tmp_path, monkeypatch, overrides, what_for):
     only_1100(monkeypatch)
     with pytest.raises(ConfigError, match=f"memory_limit: expected at least 2.4GB for {what_for}, which takes 1,297"):
-        pipeline.run(job("memory_limit=2GB", *overrides), tmp_path)
+        run(job("memory_limit=2GB", *overrides), tmp_path)
     assert not list(tmp_path.glob("*.safetensors"))
 
 
@@ -162,16 +169,14 @@ def test_what_is_known_only_after_clustering_is_refused_before_training(job, tmp
     only_1100(monkeypatch)
     chosen = job("memory_limit=2GB", "propagate=[none]", "select=all", "classifier=[logistic]")
     with pytest.raises(ConfigError, match="for training on none, which takes 1,297"):
-        pipeline.run(chosen, tmp_path)
+        run(chosen, tmp_path)
     assert not list(tmp_path.glob("models/*"))
 
 
 def test_few_features_of_many_points_are_learnt_from(job, tmp_path, monkeypatch):
     only_1100(monkeypatch)
-    pipeline.run(
-        job("memory_limit=2GB", "features=centroid_distances", "classifier=[logistic]"), tmp_path / "distances"
-    )
-    pipeline.run(job("memory_limit=2GB", "represent=pca", "represent.pca.n_components=9"), tmp_path / "pca")
+    run(job("memory_limit=2GB", "features=centroid_distances", "classifier=[logistic]"), tmp_path / "distances")
+    run(job("memory_limit=2GB", "represent=pca", "represent.pca.n_components=9"), tmp_path / "pca")
     assert (tmp_path / "pca" / "manifest.json").exists()
     assert (tmp_path / "distances" / "manifest.json").exists()
 
@@ -181,7 +186,7 @@ def test_data_that_are_not_mapped_and_too_large_are_refused(job, tmp_path, monke
     with pytest.raises(
         ConfigError, match=r"memory_limit: expected at least .*GB for data that are read into memory, fou"
     ):
-        pipeline.run(job("memory_limit=2GB"), tmp_path)
+        run(job("memory_limit=2GB"), tmp_path)
 
 
 def test_what_looks_into_a_mapped_file_is_mapped(tmp_path):
@@ -213,18 +218,16 @@ def test_data_that_a_gpu_has_no_room_for_are_refused_before_they_are_put_there(l
         return 2_000_000
 
     monkeypatch.setattr(backend.cpu, "room", room)
-    monkeypatch.setattr(backend.cpu, "READS_IN_BLOCKS", False)
     monkeypatch.setattr(backend.cpu, "asarray", pytest.fail)
     with pytest.raises(
         ConfigError,
         match=r"^data: expected room for at least 0\.1GB on the GPU, for 1,797 points of 64 features, found 0\.0GB; ",
     ):
-        pipeline.run(job(limit), tmp_path)
+        run(job(limit), tmp_path)
     assert asked == [2 * 10**9 if "2GB" in limit else None]
 
 
 def test_a_limit_on_a_gpu_that_the_data_keep_leaves_them_in_memory(job, tmp_path, monkeypatch):
     monkeypatch.setattr(backend.cpu, "room", lambda memory_limit: memory_limit)
-    monkeypatch.setattr(backend.cpu, "READS_IN_BLOCKS", False)
     monkeypatch.setattr(rows, "SHARE", 10**6)  # so that on the CPU they would be on disk
-    assert pipeline.run(job("memory_limit=2GB", "classifier=[logistic]", "baselines=none"), tmp_path)
+    assert run(job("memory_limit=2GB", "classifier=[logistic]", "baselines=none"), tmp_path)

@@ -9,9 +9,11 @@ from skactiveml.pool import ProbCover, TypiClust
 from gpussl import backend
 from gpussl.errors import ConfigError
 from gpussl.label.oracle import Oracle
+from gpussl.label.rounds import ask_in_rounds, merged, no_answers
 from gpussl.numeric import arrays
 from gpussl.numeric.rows import ScaledRows
-from gpussl.report.tables import title
+from gpussl.records import Answers
+from gpussl.report.titles import title
 from gpussl.select.all import All
 from gpussl.select.cluster_budget import ClusterBudget
 from gpussl.select.coverage import Coverage, choose_radius, cover, distance_table, radii_to_try
@@ -20,7 +22,7 @@ from gpussl.select.nearest_to_centroid import NearestToCentroid
 from gpussl.select.random import Random
 from gpussl.select.stratified import Stratified
 from gpussl.select.typical import Typical, mean_distances
-from gpussl.tasks import study as pipeline
+from gpussl.tasks.run import run
 from tests.digits import DIGITS
 
 N_CLUSTERS = 6  # of which hypothesis leaves some empty
@@ -44,7 +46,8 @@ def blobs(sizes, *, apart=100.0, seed=0):
 def select(selection, xp, X, clustering, y=None, seed=0):
     """What is selected, and the oracle that sold labels on the way."""
     oracle = Oracle(np.zeros(clustering.labels.shape[0], dtype=np.int64) if y is None else y)
-    chosen = selection.select(None if X is None else xp.asarray(X), clustering, seed, oracle.buy)
+    points = None if X is None else xp.asarray(X)
+    chosen = ask_in_rounds(selection, points, clustering, seed, oracle.buy, oracle.reveal).indices
     assert chosen.dtype == xp.int64
     return backend.of(chosen).to_numpy(chosen), oracle
 
@@ -54,12 +57,14 @@ def test_the_representative_is_the_nearest_member(xp, host, make_clustering, pai
     clustering = make_clustering(xp, *np.array(pairs).T, N_CLUSTERS)
     members = [[(d, i) for i, (c, d) in enumerate(pairs) if c == cluster] for cluster in range(N_CLUSTERS)]
     expected = sorted(min(of_cluster)[1] for of_cluster in members if of_cluster)
-    assert host(NearestToCentroid().select(None, clustering, 0, None)).tolist() == expected
+    assert host(NearestToCentroid().select(None, clustering, no_answers(clustering), None, 0)).tolist() == expected
 
 
 def test_random_selection_is_without_replacement_and_by_seed(xp, host, make_clustering):
     clustering = make_clustering(xp, [0] * 50, range(50), 1)
-    first, again, other = (host(Random(20).select(None, clustering, seed, None)) for seed in (1, 1, 2))
+    first, again, other = (
+        host(Random(20).select(None, clustering, no_answers(clustering), None, seed)) for seed in (1, 1, 2)
+    )
     assert first.tolist() == again.tolist() != other.tolist()
     assert len(set(first.tolist())) == 20
     assert first.tolist() == sorted(first.tolist())
@@ -67,32 +72,31 @@ def test_random_selection_is_without_replacement_and_by_seed(xp, host, make_clus
 
 def test_the_first_and_all_are_what_they_say(xp, host, make_clustering):
     clustering = make_clustering(xp, [-1] * 9, range(9), 0)
-    assert host(First(4).select(None, clustering, 0, None)).tolist() == [0, 1, 2, 3]
-    assert host(All().select(None, clustering, 0, None)).tolist() == list(range(9))
+    assert host(First(4).select(None, clustering, no_answers(clustering), None, 0)).tolist() == [0, 1, 2, 3]
+    assert host(All().select(None, clustering, no_answers(clustering), None, 0)).tolist() == list(range(9))
 
 
-def test_a_stratified_selection_has_as_many_of_each_class_and_goes_by_seed(xp, host, make_clustering):
+def test_a_stratified_selection_has_as_many_of_each_class_and_goes_by_seed(xp, make_clustering):
     y = np.arange(90) % 3 + 4
     clustering = make_clustering(xp, [-1] * 90, range(90), 0)
-    first, again, other = (
-        host(Stratified(12).select(None, clustering, seed, Oracle(y).reveal)).tolist() for seed in (1, 1, 2)
-    )
+    first, again, other = (select(Stratified(12), xp, None, clustering, y, seed)[0].tolist() for seed in (1, 1, 2))
     assert first == again == sorted(set(first)) != other
     assert np.bincount(y[first]).tolist() == [0, 0, 0, 0, 4, 4, 4]
-    every = host(Stratified(90).select(None, clustering, 0, Oracle(y).reveal))
+    every, oracle = select(Stratified(90), xp, None, clustering, y)
     assert every.tolist() == list(range(90))
+    assert oracle.n_bought == 90
 
 
 @pytest.mark.parametrize("n_labels", [7, 12])
 def test_a_stratified_selection_that_cannot_be_is_refused(xp, make_clustering, n_labels):
     clustering = make_clustering(xp, [-1] * 20, range(20), 0)
     with pytest.raises(ConfigError, match=f"a multiple .* classes, 3, and at most 3 for each, .* found {n_labels}"):
-        Stratified(n_labels).select(None, clustering, 0, Oracle(np.r_[[0] * 3, [1] * 9, [2] * 8]).reveal)
+        select(Stratified(n_labels), xp, None, clustering, np.r_[[0] * 3, [1] * 9, [2] * 8])
 
 
 def test_what_knows_the_classes_pays_for_what_it_chooses_alone(job, tmp_path):
     made = job("select=stratified", "select.n_labels=30", "propagate=[none]", "classifier=[logistic]")
-    found = pipeline.run(made, tmp_path / "run")
+    found = run(made, tmp_path / "run")
     assert [(r.select, r.n_labels, r.n_train) for r in found] == [("stratified", 30, 30), ("random", 30, 30)]
 
 
@@ -107,14 +111,14 @@ def test_every_row_says_that_the_classes_were_known(propagation, percentile, mor
 @pytest.mark.parametrize("selection", [Random(4), First(4), Coverage(4), Stratified(4)])
 def test_more_labels_than_points_are_refused(xp, make_clustering, selection):
     with pytest.raises(ConfigError, match=r"select\.n_labels: expected at most .* 3, found 4"):
-        selection.select(xp.zeros((3, 2)), make_clustering(xp, [0] * 3, range(3), 1), 0, None)
+        select(selection, xp, np.zeros((3, 2)), make_clustering(xp, [0] * 3, range(3), 1))
 
 
 @pytest.mark.parametrize("selection", [NearestToCentroid(), Typical(), ClusterBudget(2)])
 def test_without_clusters_what_needs_them_is_refused(xp, make_clustering, selection):
     clustering = make_clustering(xp, [-1] * 5, range(5), 0)
     with pytest.raises(ConfigError, match=f"select={selection.name}: expected clusters, found none"):
-        selection.select(xp.zeros((5, 2)), clustering, 0, None)
+        selection.select(xp.zeros((5, 2)), clustering, no_answers(clustering), None, 0)
 
 
 def brute_mean_distances(X, n_neighbors):
@@ -145,7 +149,7 @@ def test_each_cluster_gives_its_most_typical_member(xp, make_clustering, seed, l
             expected.append(members[np.argmin(brute_mean_distances(X[members], k))])
     found, oracle = select(Typical(k), xp, X, make_clustering(xp, labels, labels * 0, N_CLUSTERS))
     assert found.tolist() == sorted(expected)
-    assert oracle.n_bought == 0
+    assert oracle.n_bought == len(found)
 
 
 def test_the_typical_stands_where_the_cluster_is_dense_and_not_in_its_middle(xp, make_clustering):
@@ -243,7 +247,7 @@ def test_balls_fall_on_separate_blobs(xp, make_clustering):
     clustering = make_clustering(xp, [-1] * 100, [0] * 100, 0)
     found, oracle = select(Coverage(5, coverage=0.95), xp, X, clustering)
     assert sorted(blob[found]) == [0, 1, 2, 3, 4]
-    assert oracle.n_bought == 0
+    assert oracle.n_bought == len(found)
     assert 0 in blob[select(Coverage(1, coverage=0.4), xp, X, clustering)[0]]
 
 
@@ -288,7 +292,7 @@ def test_rows_on_disk_are_selected_like_an_array(make_clustering, selection):
     raw = np.random.default_rng(0).integers(0, 256, size=(100, 5), dtype=np.uint8)
     clustering = make_clustering(np, np.arange(100) % 4, np.zeros(100), 4)
     rows = ScaledRows(raw, 255.0, memory_limit=10**6)
-    found, expected = (selection.select(X, clustering, 0, None) for X in (rows, rows[:]))
+    found, expected = (selection.select(X, clustering, no_answers(clustering), None, 0) for X in (rows, rows[:]))
     assert found.tolist() == expected.tolist()
 
 
@@ -296,7 +300,39 @@ def test_rows_on_disk_are_selected_like_an_array(make_clustering, selection):
 def test_a_run_buys_as_many_random_labels(job, tmp_path, choice):
     settings = [] if choice == "typical" else ["select.n_labels=40"]
     made = job(f"select={choice}", *settings, "propagate=[none]", "classifier=[logistic]")
-    results = pipeline.run(made, tmp_path / "run")
+    results = run(made, tmp_path / "run")
     assert [(r.select, r.n_labels, r.n_train) for r in results] == [
         (select, 40 if settings else 20, 40 if settings else 20) for select in (choice, "random")
     ]
+
+
+ASKING = [Random(6), First(6), All(), NearestToCentroid(), Typical(3), Coverage(6, max_candidates=30), ClusterBudget(6)]
+
+
+@pytest.mark.parametrize("selection", ASKING, ids=lambda selection: selection.name)
+def test_what_was_answered_is_never_asked_again(xp, make_clustering, selection):
+    """Somebody answers two labels at a time, and comes back until nothing is left to ask."""
+    rng = np.random.default_rng(0)
+    labels, X = rng.integers(-1, N_CLUSTERS, 40), rng.normal(size=(40, 3))
+    clustering, oracle = make_clustering(xp, labels, rng.random(40), N_CLUSTERS), Oracle(rng.integers(0, 3, 40))
+    answers, rounds = no_answers(clustering), []
+    while True:
+        asked = selection.select(xp.asarray(X), clustering, answers, 2, 0)
+        if asked.shape[0] == 0 or len(rounds) == 25:
+            break
+        rounds.append(backend.of(asked).to_numpy(asked).tolist())
+        answers = merged(answers, Answers(asked, oracle.buy(asked)))
+    every = [index for found in rounds for index in found]
+    assert all(1 <= len(found) <= 2 and found == sorted(found) for found in rounds)
+    assert len(every) == len(set(every)) == len(answers)
+    expected = N_CLUSTERS if selection.one_per_cluster else (labels >= 0).sum() if selection.needs_clusters else 40
+    assert len(every) == expected
+
+
+@pytest.mark.parametrize("selection", [NearestToCentroid(), Typical(3)], ids=lambda selection: selection.name)
+def test_of_few_labels_the_largest_clusters_get_one_each(xp, make_clustering, selection):
+    labels = np.repeat([0, 1, 2], [3, 9, 5])
+    X = np.random.default_rng(0).normal(size=(17, 2))
+    clustering = make_clustering(xp, labels, np.arange(17), 3)
+    asked = selection.select(xp.asarray(X), clustering, no_answers(clustering), 2, 0)
+    assert labels[backend.of(asked).to_numpy(asked)].tolist() == [1, 2]

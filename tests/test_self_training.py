@@ -10,7 +10,7 @@ from gpussl.classifier.mlp import MLPClassifier
 from gpussl.classifier.self_training import SelfTrainingMLPClassifier
 from gpussl.nets.tensors import forward
 from gpussl.runtime import store
-from gpussl.tasks import study as pipeline
+from gpussl.tasks.run import run
 from tests.digits import DIGITS, TEST, TRAIN, some_labels
 
 SMALL = {"hidden_layer_sizes": [64], "max_epochs": 8, "learning_rate": 0.01}
@@ -45,7 +45,7 @@ def test_a_student_sees_all_labels_and_the_soft_ones_that_the_teacher_is_sure_of
     monkeypatch.setattr(self_training, "forward", teach)
     weights = np.where(labels < 0, 0, np.arange(len(labels)) % 2 + 1).astype(np.float32)
     settings = {**SMALL, "max_epochs": 2, "threshold": threshold}
-    SelfTrainingMLPClassifier(**settings).fit(TRAIN, labels, None, weights)
+    SelfTrainingMLPClassifier(**settings).fit(TRAIN, labels, weights)
     (hard, learnt_first, _), (soft, learnt, counts) = seen
     known, joined = np.flatnonzero(labels >= 0), learnt[100:].numpy()
     assert set(learnt_first.tolist()) < set(known.tolist()) == set(learnt[:100].tolist())
@@ -81,5 +81,5 @@ def test_a_file_keeps_it_and_a_run_makes_it(job, tmp_path):
     made = job(
         "select=random", "propagate=[none]", "classifier=[self_training]", "classifier.self_training.max_epochs=3"
     )
-    (result, *_) = pipeline.run(made, tmp_path / "run")
+    (result, *_) = run(made, tmp_path / "run")
     assert (result.classifier, result.n_train) == ("self_training", 100)

@@ -10,16 +10,16 @@ import pytest
 from omegaconf import OmegaConf
 
 import gpussl
-from gpussl import report
 from gpussl.cluster.kmeans import KMeans
 from gpussl.data.digits import Digits
 from gpussl.errors import ConfigError
 from gpussl.label.oracle import Oracle
-from gpussl.report import tables
+from gpussl.report import manifest
 from gpussl.runtime import console
-from gpussl.runtime.config import Published
-from gpussl.tasks import prepare
-from gpussl.tasks import study as pipeline
+from gpussl.studies import published
+from gpussl.studies.published import Published
+from gpussl.tasks import prepare, run_folder, study
+from gpussl.tasks.run import run
 
 # what is left out depends on the clock, or on the test labels and must
 TIMED = {"seconds", "peak_memory_bytes", "note"}
@@ -66,7 +66,7 @@ def whole_run(tmp_path_factory):
     with initialize_config_dir(str(config.folder()), version_base="1.3"):
         job = config.build(compose("config", [*FAST, "baselines=all"]))
     folder = tmp_path_factory.mktemp("run")
-    return job, folder, pipeline.run(job, folder)
+    return job, folder, run(job, folder)
 
 
 def test_every_training_set_and_classifier_has_its_row(whole_run):
@@ -143,10 +143,10 @@ def test_the_page_shows_every_row_and_figure(whole_run):
 def test_one_seed_gives_the_same_bytes(tmp_path, job):
     runs = []
     for name in "abc":
-        pipeline.run(job(), tmp_path / name)
+        run(job(), tmp_path / name)
         runs.append(artifacts(tmp_path / name))
     assert runs[0] == runs[1] == runs[2]
-    pipeline.run(job("seed=1"), tmp_path / "other")
+    run(job("seed=1"), tmp_path / "other")
     other = artifacts(tmp_path / "other")
     assert other["clustering.safetensors"] != runs[0]["clustering.safetensors"]
     assert other["models/none-mlp.safetensors"] != runs[0]["models/none-mlp.safetensors"]
@@ -156,15 +156,15 @@ def test_jobs_with_one_loader_read_the_same_data_once_and_leave_what_they_leave_
     reads, load, loader = [], Digits.load, prepare.Loader()
     monkeypatch.setattr(Digits, "load", lambda data: reads.append(data.n_test) or load(data))
     for number, settings in enumerate([["seed=0"], ["seed=1"], ["seed=1", "data.n_test=400"]]):
-        pipeline.run(job(*settings), tmp_path / f"job{number}", loader=loader)
+        run(job(*settings), tmp_path / f"job{number}", loader=loader)
     assert reads == [500, 400]
-    pipeline.run(job("seed=1"), tmp_path / "alone")
+    run(job("seed=1"), tmp_path / "alone")
     shared, alone = artifacts(tmp_path / "job1"), artifacts(tmp_path / "alone")
     assert shared == alone
 
 
 def test_shuffled_test_labels_change_nothing_but_test_metrics(tmp_path, job, monkeypatch):
-    pipeline.run(job("baselines=all"), tmp_path / "true")
+    run(job("baselines=all"), tmp_path / "true")
     load = Digits.load
 
     def shuffled(self):
@@ -172,7 +172,7 @@ def test_shuffled_test_labels_change_nothing_but_test_metrics(tmp_path, job, mon
         return dataclasses.replace(dataset, y_test=np.random.default_rng(0).permutation(dataset.y_test))
 
     monkeypatch.setattr(Digits, "load", shuffled)
-    pipeline.run(job("baselines=all"), tmp_path / "shuffled")
+    run(job("baselines=all"), tmp_path / "shuffled")
     true, other = artifacts(tmp_path / "true"), artifacts(tmp_path / "shuffled")
     assert [row.pop("test_accuracy") for row in true["results.csv"]] != [
         row.pop("test_accuracy") for row in other["results.csv"]
@@ -183,7 +183,7 @@ def test_shuffled_test_labels_change_nothing_but_test_metrics(tmp_path, job, mon
 
 def test_labels_that_were_not_bought_change_no_model(tmp_path, job, monkeypatch):
     """Training labels reach the models through the oracle alone."""
-    pipeline.run(job(), tmp_path / "true")
+    run(job(), tmp_path / "true")
     bought = set(np.flatnonzero(gpussl.load(tmp_path / "true" / "labels" / "none.safetensors").labels != -1).tolist())
     bought |= set(
         np.flatnonzero(gpussl.load(tmp_path / "true" / "labels" / "random.safetensors").labels != -1).tolist()
@@ -197,7 +197,7 @@ def test_labels_that_were_not_bought_change_no_model(tmp_path, job, monkeypatch)
         return dataclasses.replace(dataset, y_train=y)
 
     monkeypatch.setattr(Digits, "load", spoiled)
-    pipeline.run(job(), tmp_path / "spoiled")
+    run(job(), tmp_path / "spoiled")
     true, other = artifacts(tmp_path / "true"), artifacts(tmp_path / "spoiled")
     assert {name for name in true if true[name] != other[name]} == {
         "results.csv",
@@ -225,7 +225,7 @@ class TestStageCache:
         return calls
 
     def run(self, job, tmp_path, name, *overrides):
-        pipeline.run(job(f"cache={tmp_path}/cache", *overrides), tmp_path / name)
+        run(job(f"cache={tmp_path}/cache", *overrides), tmp_path / name)
         return [stage["cached"] for stage in json.loads((tmp_path / name / "manifest.json").read_text())["stages"]]
 
     def test_a_second_run_computes_nothing_again_and_leaves_the_same(self, job, tmp_path, fits):
@@ -257,13 +257,13 @@ def test_a_used_run_folder_is_refused(whole_run):
     job, folder, _ = whole_run
     before = artifacts(folder)
     with pytest.raises(ConfigError, match=r"hydra\.run\.dir: expected a folder .* found a finished one in"):
-        pipeline.run(job, folder)
+        run(job, folder)
     assert artifacts(folder) == before
 
 
 def test_two_runs_never_share_a_folder(job, tmp_path):
-    with report.claim(tmp_path), pytest.raises(ConfigError, match="found one at work in"):
-        pipeline.run(job(), tmp_path)
+    with run_folder.claim(tmp_path), pytest.raises(ConfigError, match="found one at work in"):
+        run(job(), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -273,7 +273,7 @@ def test_a_folder_of_a_killed_run_is_cleared_and_used(job, tmp_path):
     (tmp_path / "models").mkdir()
     for name in ("models/of-it.safetensors", "models/mine.txt", "results.csv"):
         (tmp_path / name).write_text("")
-    pipeline.run(job("classifier=[logistic]"), tmp_path)
+    run(job("classifier=[logistic]"), tmp_path)
     assert not (tmp_path / "models" / "of-it.safetensors").exists()
     assert (tmp_path / "models" / "mine.txt").exists()
     assert results(tmp_path)
@@ -281,9 +281,9 @@ def test_a_folder_of_a_killed_run_is_cleared_and_used(job, tmp_path):
 
 
 def test_a_run_that_fails_halfway_leaves_nothing(job, tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline.report, "finish", lambda *_: pytest.fail("no"))
+    monkeypatch.setattr(manifest, "describe", lambda *_: pytest.fail("no"))
     with pytest.raises(pytest.fail.Exception):
-        pipeline.run(job("classifier=[logistic]"), tmp_path)
+        run(job("classifier=[logistic]"), tmp_path)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
@@ -301,7 +301,7 @@ def test_what_the_data_do_not_allow_is_refused_before_anything_is_written(
     said = []
     monkeypatch.setattr(console, "say", said.append)
     with pytest.raises(ConfigError, match=re.escape(message)):
-        pipeline.run(job(*overrides), tmp_path / "run")
+        run(job(*overrides), tmp_path / "run")
     assert not list((tmp_path / "run").iterdir())
     if "n_clusters=1" not in overrides[0]:
         assert not said  # nor is any stage done
@@ -316,14 +316,14 @@ def test_the_configuration_is_kept_with_every_reference_resolved(whole_run):
 def test_every_point_may_be_its_own_cluster(job, tmp_path):
     """Then every label is bought, and there is none left to propagate."""
     small = ("data.n_test=1000", "propagate=[cluster]", "classifier=[logistic]", "baselines=none")
-    (row,) = pipeline.run(job("cluster.n_clusters=797", *small), tmp_path / "run")
+    (row,) = run(job("cluster.n_clusters=797", *small), tmp_path / "run")
     assert row.n_labels == row.n_train == 797
     assert row.label_accuracy == 1
 
 
 def test_random_selection_propagates_too(job, tmp_path):
     overrides = ("select=random", "select.n_labels=20", "propagate=[cluster]", "classifier=[logistic]")
-    (row, *_) = pipeline.run(job(*overrides), tmp_path / "run")
+    (row, *_) = run(job(*overrides), tmp_path / "run")
     assert row.n_labels == 20
     assert row.n_train < 1297  # clusters in which no label was bought stay unlabelled
 
@@ -332,7 +332,7 @@ def test_random_selection_propagates_too(job, tmp_path):
 def test_labels_can_be_bought_without_clusters(job, tmp_path, select, n_labels):
     overrides = [select, "cluster=none", "propagate=[none]", "classifier=[logistic]", "baselines=none"]
     overrides += [f"select.n_labels={n_labels}"] if select != "select=all" else []
-    (row,) = pipeline.run(job(*overrides), tmp_path / "run")
+    (row,) = run(job(*overrides), tmp_path / "run")
     assert (row.n_labels, row.n_train, row.n_clusters, row.label_accuracy) == (n_labels, n_labels, None, 1)
     assert row.test_accuracy > 0.6
     assert not (tmp_path / "run" / "clustering.safetensors").exists()
@@ -344,15 +344,13 @@ def test_labels_can_be_bought_without_clusters(job, tmp_path, select, n_labels):
 
 def test_labels_bought_at_random_have_no_baseline_of_their_like(job, tmp_path):
     overrides = ("cluster=none", "select=random", "select.n_labels=60", "propagate=[none]", "classifier=[logistic]")
-    rows = pipeline.run(job(*overrides, "baselines=all"), tmp_path / "run")
+    rows = run(job(*overrides, "baselines=all"), tmp_path / "run")
     assert [row.select for row in rows] == ["random", "all"]
 
 
 def test_noise_is_neither_bought_nor_reached(job, tmp_path):
     overrides = ("represent=pca", "represent.pca.n_components=5", "cluster=hdbscan", "cluster.min_cluster_size=15")
-    (row,) = pipeline.run(
-        job(*overrides, "propagate=[cluster]", "classifier=[logistic]", "baselines=none"), tmp_path / "run"
-    )
+    (row,) = run(job(*overrides, "propagate=[cluster]", "classifier=[logistic]", "baselines=none"), tmp_path / "run")
     clustering = gpussl.load(tmp_path / "run" / "clustering.safetensors")
     labels = gpussl.load(tmp_path / "run" / "labels" / "cluster.safetensors")
     is_noise = clustering.labels == -1
@@ -365,8 +363,8 @@ def test_noise_is_neither_bought_nor_reached(job, tmp_path):
 
 def test_the_classifiers_may_learn_from_distances_to_centroids(job, tmp_path):
     overrides = ("features=centroid_distances", "select=all", "propagate=[none]", "classifier=[logistic]")
-    (row,) = pipeline.run(job(*overrides, "classifier.logistic.power=1", "baselines=none"), tmp_path / "run")
-    assert gpussl.load(tmp_path / "run" / "models" / "none-logistic.safetensors").coef_.shape == (10, 20)
+    (row,) = run(job(*overrides, "classifier.logistic.power=1", "baselines=none"), tmp_path / "run")
+    assert gpussl.load(tmp_path / "run" / "models" / "none-logistic.safetensors").classifier.coef_.shape == (10, 20)
     assert row.test_accuracy > 0.85
 
 
@@ -375,20 +373,20 @@ SMALL_TREES = ("cluster=none", "select=first", "propagate=[none]", "baselines=no
 
 def test_only_trees_that_say_so_are_stopped_by_the_test_labels(job, tmp_path, monkeypatch):
     watched = []
-    monkeypatch.setattr(pipeline.evaluate, "watch", lambda *_: watched.append(1) or pytest.fail("test labels opened"))
+    monkeypatch.setattr(study, "fingerprint", lambda *_: watched.append(1) or pytest.fail("test labels opened"))
     overrides = [item.format("xgboost") for item in SMALL_TREES]
-    pipeline.run(job(*overrides, "classifier=[xgboost]"), tmp_path / "honest")
+    run(job(*overrides, "classifier=[xgboost]"), tmp_path / "honest")
     assert not watched
     overrides = [item.format("xgboost_test_stopped") for item in SMALL_TREES]
     with pytest.raises(pytest.fail.Exception):
-        pipeline.run(job(*overrides, "classifier=[xgboost_test_stopped]"), tmp_path / "as published")
+        run(job(*overrides, "classifier=[xgboost_test_stopped]"), tmp_path / "as published")
 
 
 def test_the_test_accuracy_stops_trees_as_published(job, tmp_path):
     overrides = [item.format("xgboost_test_stopped") for item in SMALL_TREES]
-    (row,) = pipeline.run(job(*overrides, "classifier=[xgboost_test_stopped]"), tmp_path / "run")
+    (row,) = run(job(*overrides, "classifier=[xgboost_test_stopped]"), tmp_path / "run")
     model = gpussl.load(tmp_path / "run" / "models" / "none-xgboost_test_stopped.safetensors")
-    assert model.validation_score_ == pytest.approx(row.test_accuracy)
+    assert model.classifier.validation_score_ == pytest.approx(row.test_accuracy)
 
 
 def test_the_oracle_is_asked_for_no_more_than_the_budget(job, tmp_path, monkeypatch):
@@ -399,8 +397,8 @@ def test_the_oracle_is_asked_for_no_more_than_the_budget(job, tmp_path, monkeypa
             super().__init__(y)
             oracles.append(self)
 
-    monkeypatch.setattr(pipeline, "Oracle", Watched)
-    pipeline.run(job("classifier=[logistic]"), tmp_path / "run")
+    monkeypatch.setattr(prepare, "Oracle", Watched)
+    run(job("classifier=[logistic]"), tmp_path / "run")
     assert [oracle.n_bought for oracle in oracles] == [20, 20]
 
 
@@ -420,7 +418,6 @@ def test_a_published_figure_stands_beside_its_own_row_alone(whole_run, changed, 
     row = dataclasses.replace(whole_run[2][0], **row)
     of = {"select": ["nearest_to_centroid"], "propagation": "nearest", "classifier": ["logistic", "xgboost"]}
     entry = Published("a paper", "digits", **of, accuracy=81.2, n_clusters=2000, percentile=25)
-    job = dataclasses.replace(whole_run[0], published=[entry])
-    shown = tables.published(row, job, "digits")
+    shown = published.find([entry], "digits", dataclasses.asdict(row))
     assert (shown.accuracy if shown else None) == found
-    assert tables.published(row, job, "fashion_mnist") is None
+    assert published.find([entry], "fashion_mnist", dataclasses.asdict(row)) is None

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from gpussl.errors import GpusslError, StoreError
 from gpussl.report import figures, sweep
+from gpussl.report.results import to_csv
 from gpussl.report.sweep import curve_lines, half_width, summarize, summary_table
-from gpussl.report.tables import to_csv
 from gpussl.runtime import store
 from gpussl.runtime.command import Gather
 

@@ -1,8 +1,8 @@
 """The one seam between CPU and GPU: the array decides.
 
 `cpu` and `gpu` are twins: the same names with the same arguments, bound to NumPy and scikit-learn or to CuPy and cuML.
-`select` chooses one, once, before the data are put on the device; from then on `of` answers the twin of the array at
-hand, and no other file asks for a device.
+`select` chooses one twin before the data are copied to its device. From then on, `of` finds the twin of an array, and
+no other file asks for a device.
 """
 
 import array_api_compat
@@ -14,23 +14,29 @@ from gpussl.records import Array
 
 
 def select(device: str) -> tuple[Twin, str]:
-    """The twin for `device`, and why it was chosen.
+    """Return the twin for `device`, and the reason for the choice.
 
     Parameters
     ----------
     device : {"auto", "cuda", "cpu"}
-        "cuda" never falls back; "auto" takes the GPU where there is a usable one.
+        "auto" takes the GPU if a usable one exists; "cuda" never falls back.
 
     Raises
     ------
     DeviceError
-        `device="cuda"` and no usable GPU.
+        `device="cuda"` without a usable GPU.
+
+    Examples
+    --------
+    >>> twin, reason = select("cpu")
+    >>> twin.DEVICE, reason
+    ('cpu', 'device=cpu')
     """
     if device == "cpu":
         return cpu, "device=cpu"
     try:
         from gpussl.backend import gpu
-    except (ImportError, OSError, RuntimeError) as error:  # as CuPy, cuML and RMM report a missing library or driver
+    except (ImportError, OSError, RuntimeError) as error:  # a library or driver is missing: CuPy, cuML, RMM
         reason = str(error).splitlines()[0]
         if device == "cuda":
             raise DeviceError(
@@ -42,7 +48,12 @@ def select(device: str) -> tuple[Twin, str]:
 
 
 def of(X: Array) -> Twin:
-    """The twin that works on arrays like `X`."""
+    """Return the twin that works on arrays like `X`.
+
+    >>> import numpy as np
+    >>> of(np.zeros(3)).DEVICE
+    'cpu'
+    """
     if array_api_compat.is_cupy_array(X):
         from gpussl.backend import gpu
 

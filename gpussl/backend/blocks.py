@@ -1,4 +1,4 @@
-"""Blocks of rows, each taken by one thread from the matrix product to what is done with it."""
+"""Blocks of rows: one thread computes a block's matrix product and everything that follows from it."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ OnThreads = Callable[..., list[Any]]
 
 
 class _OneThreadEach:
-    """Matrix products get one thread each for as long as anyone is inside; `n_threads` is what they had before."""
+    """Give each matrix product one thread while anyone is inside; `n_threads` is the number before."""
 
     def __init__(self) -> None:
         self._lock, self._n_inside = threading.Lock(), 0
@@ -43,28 +43,43 @@ _one_thread_each = _OneThreadEach()
 
 @contextmanager
 def map_on_threads() -> Iterator[OnThreads]:
-    """`map`, as a list, on as many threads as matrix products would have, which have one each meanwhile.
+    """Yield a `map` that returns a list and runs on as many threads as BLAS had; BLAS itself gets one thread meanwhile.
 
-    A product with threads of its own leaves all but one of them waiting for what follows it.
+    A multithreaded product would leave all threads but one idle in the code between two products.
+
+    >>> with map_on_threads() as on_threads:
+    ...     on_threads(abs, [-1, 2])
+    [1, 2]
     """
     with _one_thread_each as limits, ThreadPoolExecutor(limits.n_threads) as pool:
         yield lambda *arguments: list(pool.map(*arguments))
 
 
 def row_slices(n: int, n_rows: int) -> list[slice]:
-    """Slices of `n_rows` rows that cover `n`; the last may have fewer."""
+    """Cover `n` rows with slices of `n_rows`; the last may be shorter.
+
+    >>> row_slices(5, 2)
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
     return [slice(first, min(first + n_rows, n)) for first in range(0, n, n_rows)]
 
 
 class Centred:
-    """Rows of (n, d) points less their mean, made as they are asked for, as floating-point numbers.
+    """A view of (n, d) points minus their mean, in floating point, computed for the rows requested.
 
-    The squared norms of which distances are made lose no digits then to what all points have in common.
+    Distances computed from squared norms lose digits where the points are far from 0; centred points are not.
 
     Raises
     ------
     ValueError
         The points hold NaN or infinity.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> points = Centred(np.array([[100.0, 0.0], [102.0, 4.0]]))
+    >>> points[:1].tolist(), points.as_they_are(slice(1)).tolist()
+    ([[-1.0, -2.0]], [[100.0, 0.0]])
     """
 
     def __init__(self, X: np.ndarray) -> None:
@@ -80,14 +95,14 @@ class Centred:
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
         if isinstance(rows, slice):
             return self._X[rows] - self.mean
-        picked = self.as_they_are(rows)  # which is a copy already
+        picked = self.as_they_are(rows)  # indexing has copied already
         picked -= self.mean
         return picked
 
     def squared_norms(self, n_rows: int) -> np.ndarray:
-        """(n,) squared norms of the rows less their mean, `n_rows` of them at a time."""
+        """Compute the squared norms (n,) of the centred rows, `n_rows` at a time."""
         return np.concatenate([squared_norms(self[rows]) for rows in row_slices(len(self), n_rows)])
 
     def as_they_are(self, rows: slice | np.ndarray) -> np.ndarray:
-        """The rows without their mean taken away, which costs no copy where they are floating-point numbers."""
+        """Return the rows without subtracting the mean: for a slice of floating-point points, without a copy."""
         return self._X[rows].astype(self.dtype, copy=False)

@@ -1,7 +1,9 @@
-"""CuPy and cuML, under the names that `cpu` binds to NumPy and scikit-learn.
+"""The GPU twin: CuPy and cuML, under the names that `cpu` binds to NumPy and scikit-learn.
 
-The only file that imports them. Importing it raises ImportError where there is no usable GPU, so that whoever wants it
-learns so at once and not in the middle of a fit.
+No other file imports these libraries. Without a usable GPU, importing this module raises ImportError, so that the
+failure comes at once and not in the middle of a fit.
+
+Docstrings here add what differs; `cpu` documents the arguments and results of each name.
 """
 
 import contextlib
@@ -28,7 +30,7 @@ from cupyx.scipy import sparse
 
 
 def _allocate(size: int) -> Any:
-    """Memory from CuPy's pool, in which blocks that are kept for later count against the limit."""
+    """Allocate from CuPy's pool; its cached blocks count against the limit, so free them before giving up."""
     pool = cupy.get_default_memory_pool()
     try:
         return pool.malloc(size)
@@ -37,32 +39,31 @@ def _allocate(size: int) -> Any:
         return pool.malloc(size)
 
 
-# Importing cuML gives CuPy an allocator that asks CUDA for each array. CuPy's own pool takes half the time of it where
-# arrays are many and small; what cuML asks for itself comes from CUDA's pool.
+# Importing cuML gives CuPy an allocator that calls CUDA for each array. For many small arrays, CuPy's own pool takes
+# half that time. cuML's own arrays come from CUDA's pool.
 rmm.mr.set_current_device_resource(rmm.mr.CudaAsyncMemoryResource())
 cupy.cuda.set_allocator(_allocate)
 
 __all__ = [
-    "DEVICE", "HDBSCAN", "HDBSCAN_COUNTS_ITSELF", "READS_IN_BLOCKS", "LogisticRegression",
+    "DEVICE", "HDBSCAN", "HDBSCAN_COUNTS_ITSELF", "LogisticRegression",
     "asarray", "bincount", "device_name", "greedy_kmeans_plusplus", "kmeans", "memory", "nearest_neighbors", "release",
     "room", "sparse", "synchronize", "to_numpy", "umap",
 ]  # fmt: skip
 
-DEVICE = "cuda"  # as PyTorch and XGBoost call it
-HDBSCAN_COUNTS_ITSELF = False  # whether a point is one of its own min_samples neighbours
-READS_IN_BLOCKS = False  # whether `kmeans` takes points that are made of rows on disk as they are asked for
-SPARE = 4  # neighbours more than are asked for, all of which are compared in double
-RANKED_BYTES = 2**28  # of the differences that are compared at once, or less where less is free
-BLOCKS_IN_FREE = 16  # such blocks that fit into what is free: a few arrays are as large for a moment
-SUMMED_ROWS = 2**14  # whose slopes are summed in single precision: more would lose digits
-ROUNDING = 16  # an error of a squared distance at most, in units of the last digit of the largest squared norms
+DEVICE = "cuda"  # the name that PyTorch and XGBoost use
+HDBSCAN_COUNTS_ITSELF = False  # whether min_samples counts the point itself
+SPARE = 4  # additional candidates: rounding may swap the last few
+RANKED_BYTES = 2**28  # differences compared at once; fewer if less memory is free
+BLOCKS_IN_FREE = 16  # blocks that must fit into free memory: temporaries of the same size come and go
+SUMMED_ROWS = 2**14  # rows summed in single precision at a time: more would lose digits
+ROUNDING = 16  # bound on the error of a squared distance, in epsilons of the largest squared norms
 
 _count = cupy.ElementwiseKernel("S x", "raw int64 counts", "atomicAdd((unsigned long long*)&counts[x], 1ull)", "count")
 _greedy_seeds = cupy.RawKernel(kernels.GREEDY_SEEDS, "greedy_seeds")
 
 
 class LogisticRegression(logistic.LogisticRegression):
-    """The CPU's, with the sums made on the GPU. cuML's own heeds no weights where there are more than two classes."""
+    """The CPU's, with sums computed on the GPU; cuML's ignores sample weights with more than two classes."""
 
     @staticmethod
     def _to_host(X: Array) -> np.ndarray:
@@ -79,26 +80,26 @@ class LogisticRegression(logistic.LogisticRegression):
 
 
 def asarray(X: Array) -> Array:
-    """`X` as an array of this device."""
+    """Return `X` as an array of this device."""
     return cupy.asarray(X)
 
 
 def to_numpy(X: Array) -> np.ndarray:
-    """`X` as an array of the host."""
+    """Return `X` as a NumPy array on the host."""
     return cupy.asnumpy(X)
 
 
 def bincount(x: Array, n: int) -> Array:
-    """How often each of the whole numbers from 0 to n - 1 occurs in `x` (m,), which has no others: (n,) int64."""
+    """Count each integer from 0 to n - 1 in `x` (m,), which holds no others: (n,) int64."""
     counts = cupy.zeros(n, dtype=cupy.int64)
-    _count(x, counts)  # CuPy's own asks first whether any number is another, and waits for the answer
+    _count(x, counts)  # cupy.bincount checks the range first, which waits for the device
     return counts
 
 
 def greedy_kmeans_plusplus(points: Array, weights: Array, draws: Array) -> Array:
-    """Indices (k,) of weighted points (m, d), each the best of t drawn by weight times squared distance to the others.
+    """Choose k of (m, d) points as seeds by greedy k-means++: (k,) indices.
 
-    The best leaves the smallest weighted sum of squared distances. `draws` (k, t) are random numbers from 0 to 1.
+    For sizes that the kernel holds, one kernel does all steps on a table of distances.
     """
     m, (n_clusters, n_trials) = points.shape[0], draws.shape
     fits = m <= kernels.MAX_POINTS and n_trials <= kernels.MAX_TRIALS and points.dtype == weights.dtype == cupy.float32
@@ -115,16 +116,15 @@ def greedy_kmeans_plusplus(points: Array, weights: Array, draws: Array) -> Array
 def kmeans(
     X: Array, starts: Array, max_iter: int, tol: float, on_progress: OnProgress | None = None
 ) -> tuple[Array, Array, int]:
-    """Lloyd's algorithm on (n, d) points from each of (m, k, d) starts, and where that with the least inertia ends.
+    """Run Lloyd's algorithm on (n, d) points from each of (m, k, d) starts, and keep the result with the least inertia.
 
-    That is its centroids (k, d), the cluster of each point (n,), and the iterations. `tol` is a share of the mean
-    variance of the features, as on the CPU; cuML, which takes it absolutely, stops too when the inertia falls by a
-    smaller share than that.
+    `tol` is relative, as on the CPU, and converted to cuML's absolute tolerance. cuML also stops when the inertia falls
+    by less than this share.
     """
     mean = mean_row(X).astype(X.dtype)
     X = X - mean
     tolerance = tol * float(squared_norms(X).mean(dtype=cupy.float64)) / X.shape[1]
-    tolerance = max(tolerance, float(np.finfo(np.float32).tiny))  # where all points are one: cuML refuses nought
+    tolerance = max(tolerance, float(np.finfo(np.float32).tiny))  # cuML refuses 0, the variance of identical points
     best: KMeans | None = None
     for number in range(len(starts)):
         start = starts[number] - mean
@@ -138,11 +138,10 @@ def kmeans(
 
 
 def nearest_neighbors(X: Array, queries: Array, k: int, ties_by_index: bool = False) -> tuple[Array, Array]:
-    """The k nearest of (n, d) points to each of (m, d) queries, the nearest first: indices and distances, each (m, k).
+    """Find the k nearest of (n, d) points to each of (m, d) queries: indices and distances, each (m, k), nearest first.
 
-    A query that is one of the points is found like any other; ties come in any order, or by index. cuML's distances
-    come of norms and products in single precision, so it is asked for a few more, which are compared in double; where
-    one may have escaped it even so, all points are.
+    cuML computes distances from norms and products in single precision. So it is asked for a few more candidates, and
+    they are compared in double. Where the error bound allows that a neighbour was missed, all points are searched.
     """
     n, mean = X.shape[0], mean_row(X).astype(X.dtype)
     points = X - mean
@@ -161,49 +160,47 @@ def nearest_neighbors(X: Array, queries: Array, k: int, ties_by_index: bool = Fa
     return indices[:, :k], cupy.sqrt(squared[:, :k])
 
 
-def umap(
-    X_train: Array, X_test: Array, n_components: int, n_neighbors: int, min_dist: float, seed: int
-) -> tuple[Array, Array]:
-    """UMAP's coordinates of (n, d) points that it is fitted to, and of (n_test, d) others put among them."""
+def umap(X: Array, n_components: int, n_neighbors: int, min_dist: float, seed: int) -> Array:
+    """Fit UMAP to (n, d) points and return their coordinates (n, n_components)."""
     reducer = UMAP(n_components=n_components, n_neighbors=n_neighbors, min_dist=min_dist, random_state=seed)
-    return cupy.asarray(reducer.fit_transform(X_train)), cupy.asarray(reducer.transform(X_test))
+    return cupy.asarray(reducer.fit_transform(X))
 
 
 def synchronize() -> None:
-    """Wait until the device has done all it was asked to."""
+    """Wait until the device has finished its work."""
     cupy.cuda.Device().synchronize()
 
 
 def release() -> None:
-    """Give back memory that is kept for arrays to come, so that other libraries find it free: CuPy's and PyTorch's."""
+    """Free the memory that CuPy and PyTorch cache for later arrays, so that other libraries can use it."""
     cupy.get_default_memory_pool().free_all_blocks()
-    if "torch" in sys.modules:  # it is no part of the twin, and imported only by who needs it
+    if "torch" in sys.modules:  # PyTorch is no part of the twin: only some jobs import it
         sys.modules["torch"].cuda.empty_cache()
 
 
 def room(memory_limit: int | None) -> int | None:
-    """Bytes that arrays may take on the device: what is free, and no more than a limit, which is kept from now on.
-
-    None, where points that do not fit stay on disk.
-    """
-    cupy.get_default_memory_pool().set_limit(size=memory_limit or 0)  # 0: none
+    """Return the bytes that arrays may take on the device, and enforce `memory_limit` there from now on."""
+    cupy.get_default_memory_pool().set_limit(size=memory_limit or 0)  # 0: no limit
     return _free()
 
 
 def _free() -> int:
-    """Bytes that arrays to come may take, by the device and by the limit."""
+    """Return the bytes available to new arrays, given the device and the limit."""
     pool = cupy.get_default_memory_pool()
     free, limit = cupy.cuda.runtime.memGetInfo()[0] + pool.free_bytes(), pool.get_limit()
     return min(free, limit - pool.used_bytes()) if limit else free
 
 
 def memory() -> int:
-    """Bytes of device memory in use, by everyone: CuPy, cuML and PyTorch each have an allocator of their own."""
+    """Return the bytes of device memory in use, by all processes.
+
+    CuPy, cuML and PyTorch each have their own allocator, so no single one knows the total.
+    """
     free, total = cupy.cuda.runtime.memGetInfo()
     return total - free
 
 
 def device_name() -> str:
-    """What the work runs on, for people."""
+    """Return the name of the device, for people."""
     properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
     return f"cuda ({properties['name'].decode()})"

@@ -1,9 +1,9 @@
-"""CUDA sources for what CuPy would take thousands of small kernels to do. `gpu` compiles them."""
+"""CUDA sources for work that would take CuPy thousands of small kernels. `gpu` compiles them."""
 
-MAX_POINTS, MAX_TRIALS = 8192, 16  # of `GREEDY_SEEDS`: what the registers of one block hold
+MAX_POINTS, MAX_TRIALS = 8192, 16  # limits of `GREEDY_SEEDS`: the registers of one block hold no more
 
-# Greedy k-means++ over a table of squared distances: see `gpussl.backend.seeding`, whose loop it is. The centroids come
-# one after another, so it is one block of threads that stays for all of them; a thread keeps eight neighbouring points.
+# Greedy k-means++ over a table of squared distances: the loop of `gpussl.backend.seeding`. Each seed depends on those
+# before it, so a single block of threads runs all steps; each thread keeps up to eight consecutive points in registers.
 GREEDY_SEEDS = r"""
 #define WARPS 32
 #define POINTS 8

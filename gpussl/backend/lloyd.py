@@ -1,4 +1,4 @@
-"""Lloyd's algorithm on the CPU: no distance that cannot have changed, and many starts in one short matrix product."""
+"""Lloyd's algorithm on the CPU, without the distances that cannot have changed; starts share matrix products."""
 
 from dataclasses import dataclass
 
@@ -10,33 +10,39 @@ from gpussl.backend.projection import Projection
 from gpussl.numeric.arrays import squared_norms
 from gpussl.records import OnProgress
 
-BLOCK_ROWS = 1024
-FEW_CLUSTERS = 32  # so few that starts share a matrix product
-COLUMNS = 640  # of such a product
-SUMMED_ROWS = 512  # at once
-BATCH_BYTES = 256 * 2**20  # of what several starts know of each point
+BLOCK_ROWS = 1024  # per matrix product, so that its result stays in the cache
+FEW_CLUSTERS = 32  # up to this many, one start makes too narrow a matrix product, so starts share one
+COLUMNS = 640  # of a shared product
+SUMMED_ROWS = 512  # added to the sums at a time
+BATCH_BYTES = 256 * 2**20  # per-point arrays of the starts that share a product
 
 
 @dataclass(eq=False)
 class Fit:
-    """One start on its way, and where it ended.
+    """The state of one start, and its result.
 
     Attributes
     ----------
     centroids : (k, d) array
     labels : (n,) int32 array
-        The cluster of each point; -1 at the start.
+        The cluster of each point; -1 before the first iteration.
     scores : (n,) array
-        The squared distance of each point to the centroid of its cluster, less the squared norm of the point. Not kept
-        where several starts share a product.
+        The squared distance of each point to its centroid, minus the squared norm of the point. Not kept if several
+        starts share a product.
     sums, counts : (k, d) float64 array, (k,) int array
-        Of the points of each cluster.
+        Sum and number of the points in each cluster.
     moved : (k,) bool array
-        Which centroids have moved since points were compared with them.
+        Which centroids have moved since they were last compared with the points.
     inertia : float
         Known at the end.
     n_iter : int
     is_done : bool
+
+    Examples
+    --------
+    >>> fit = Fit.begin(np.zeros((2, 1)), n=3)
+    >>> fit.labels.tolist(), fit.moved.tolist()
+    ([-1, -1, -1], [True, True])
     """
 
     centroids: np.ndarray
@@ -65,15 +71,15 @@ class Fit:
 def lloyd(
     X: np.ndarray, starts: np.ndarray, max_iter: int, tol: float, on_progress: OnProgress | None = None
 ) -> tuple[np.ndarray, np.ndarray, float, int]:
-    """Lloyd's algorithm on (n, d) points from each of (m, k, d) starts: the end with the least inertia.
+    """Run Lloyd's algorithm on (n, d) points from each of (m, k, d) starts, and return the result of least inertia.
 
-    It ends when no point changes its cluster, when the squared shifts of the centroids sum to no more than `tol` times
-    the mean variance of the features, or after `max_iter` iterations. A cluster that has lost all its points gets the
-    point farthest from its centroid, unless that is nearer than the same tolerance.
+    A start ends when no point changes its cluster, when the squared shifts of the centroids sum to no more than `tol`
+    times the mean variance of the features, or after `max_iter` iterations. An empty cluster gets the point farthest
+    from its centroid, unless the squared distance is within the same tolerance.
 
-    A centroid moves only where its cluster has gained or lost points, so a point whose own centroid has not moved is
-    compared with those that have, and no others: the clusters are those of the plain algorithm, for a third of the
-    distances where there are many clusters. What comes out does not depend on the number of threads.
+    A centroid moves only if its cluster has gained or lost points. A point whose own centroid has not moved is
+    therefore compared only with the centroids that have: the clusters are those of the plain algorithm, and with many
+    clusters a third of the distances suffices. The result does not depend on the number of threads.
 
     Returns
     -------
@@ -85,12 +91,19 @@ def lloyd(
     References
     ----------
     Lloyd, "Least squares quantization in PCM", IEEE Transactions on Information Theory, 1982.
+
+    Examples
+    --------
+    >>> X = np.array([[0.0], [1.0], [9.0], [10.0]])
+    >>> centroids, labels, inertia, n_iter = lloyd(X, X[None, :2], max_iter=10, tol=1e-4)
+    >>> centroids.tolist(), labels.tolist(), inertia
+    ([[0.5], [9.5]], [0, 0, 1, 1], 1.0)
     """
     m, k, d = starts.shape
     points = Centred(X)
     norms = points.squared_norms(BLOCK_ROWS)
     tolerance = tol * norms.mean(dtype=np.float64) / d
-    is_shared = k <= FEW_CLUSTERS and d * d <= m * len(X)  # else the principal axes would cost more than they spare
+    is_shared = k <= FEW_CLUSTERS and d * d <= m * len(X)  # else computing principal axes does not pay
     batch = max(1, min(m, COLUMNS // k, BATCH_BYTES // (16 * len(X)))) if is_shared else 1
     best: list[Fit] = []
     with map_on_threads() as on_threads:
@@ -105,7 +118,7 @@ def lloyd(
                 on_threads(lambda fit, found: _step(points, fit, found, tolerance), running, labels)
                 if on_progress is not None:
                     on_progress(first + sum(fit.is_done for fit in fits), m, f"iteration {n_iter}")
-            labels = _assign(points, projection, fits, on_threads)  # to where the centroids have moved last
+            labels = _assign(points, projection, fits, on_threads)  # the centroids moved after the last assignment
             for fit, found in zip(fits, labels, strict=True):
                 fit.labels = found
                 blocks = row_slices(len(X), BLOCK_ROWS)
@@ -118,14 +131,14 @@ def lloyd(
 
 
 def _assign(X: Centred, projection: Projection | None, fits: list[Fit], on_threads: OnThreads) -> list[np.ndarray]:
-    """The nearest centroid (n,) of each point, for each fit."""
+    """Find the nearest centroid (n,) of each point, for each fit."""
     if projection is None:
         return [_assign_alone(X, fit, on_threads) for fit in fits]
     return _assign_together(X, projection, fits, on_threads)
 
 
 def _assign_alone(X: Centred, fit: Fit, on_threads: OnThreads) -> np.ndarray:
-    """Points whose own centroid has moved are compared with all, the others with those that have moved."""
+    """Compare points whose centroid moved with all centroids, and the others only with the moved centroids."""
     labels, scores = fit.labels.copy(), fit.scores
     moved = np.flatnonzero(fit.moved)
     if len(moved) == 0:
@@ -135,7 +148,7 @@ def _assign_alone(X: Centred, fit: Fit, on_threads: OnThreads) -> np.ndarray:
 
     def work(rows: slice) -> None:
         block, block_labels, block_scores = X.as_they_are(rows), labels[rows], scores[rows]
-        anew = fit.moved[block_labels]  # all of them at the start, when all have moved
+        anew = fit.moved[block_labels]  # label -1, before the first iteration, reads True: all have moved
         which, nearest = _nearest(block[anew], fit.centroids, offsets)
         block_labels[anew], block_scores[anew] = which, nearest
         which, nearest = _nearest(block[~anew], moved_centroids, moved_offsets)
@@ -148,9 +161,9 @@ def _assign_alone(X: Centred, fit: Fit, on_threads: OnThreads) -> np.ndarray:
 
 
 def _assign_together(X: Centred, projection: Projection, fits: list[Fit], on_threads: OnThreads) -> list[np.ndarray]:
-    """All points are compared with the few centroids of all fits at once, by what the projection shows of them.
+    """Compare all points with the few centroids of all fits at once, by their projections.
 
-    Where that leaves a doubt which is the nearest, they are compared in full.
+    Where the projection leaves the nearest centroid in doubt, compare in full.
     """
     labels, doubts = projection.nearest(np.stack([fit.centroids for fit in fits]), on_threads)
 
@@ -164,12 +177,12 @@ def _assign_together(X: Centred, projection: Projection, fits: list[Fit], on_thr
 
 
 def _offsets(X: Centred, centroids: np.ndarray) -> np.ndarray:
-    """What is to be taken from the product of a point, not centred, and a centroid, centred: minus half the score."""
+    """Compute offsets (k,): the product of a raw point and a centred centroid, minus the offset, is -score / 2."""
     return 0.5 * squared_norms(centroids) + centroids @ X.mean
 
 
 def _nearest(X: np.ndarray, centroids: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of (m, d) points: which of (k, d) centroids is the nearest (m,), and the score of that (m,)."""
+    """Find the nearest of (k, d) centroids to each of (m, d) points: its position (m,) and its score (m,)."""
     products = X @ centroids.T
     products -= offsets
     which = np.argmax(products, axis=1)
@@ -177,17 +190,17 @@ def _nearest(X: np.ndarray, centroids: np.ndarray, offsets: np.ndarray) -> tuple
 
 
 def _inertia(X: Centred, fit: Fit, rows: slice) -> float:
-    """Of some rows, from the differences themselves: the scores lose digits where norms are large."""
+    """Sum the squared distances of some rows, from differences: scores lose digits where norms are large."""
     return float(np.sum(_squared_distances(X, fit.centroids, fit.labels, rows), dtype=np.float64))
 
 
 def _squared_distances(X: Centred, centroids: np.ndarray, labels: np.ndarray, rows: slice) -> np.ndarray:
-    """Of some rows, to the centroids that `labels` (n,) names."""
+    """Compute the squared distances of some rows to the centroids of their `labels` (n,)."""
     return squared_norms(X[rows] - centroids[labels[rows]])
 
 
 def _step(X: Centred, fit: Fit, labels: np.ndarray, tolerance: float) -> None:
-    """Move the centroids to the means of the clusters by `labels` (n,)."""
+    """Move the centroids to the means of the clusters given by `labels` (n,)."""
     changed = np.flatnonzero(labels != fit.labels)
     if not (fit.counts + _gains(fit, changed, labels)).all():
         _relocate(X, fit, labels, tolerance)
@@ -204,13 +217,13 @@ def _step(X: Centred, fit: Fit, labels: np.ndarray, tolerance: float) -> None:
 
 
 def _gains(fit: Fit, changed: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """How many points each cluster has more (k,) once those at `changed` (m,) have their new clusters."""
+    """Count the points (k,) that each cluster gains, net, once the points at `changed` (m,) have their new labels."""
     k, lost = len(fit.counts), fit.labels[changed]
     return np.bincount(labels[changed], minlength=k) - np.bincount(lost[lost >= 0], minlength=k)
 
 
 def _relocate(X: Centred, fit: Fit, labels: np.ndarray, tolerance: float) -> None:
-    """Give each cluster without points the one that is farthest from its centroid, in `labels`."""
+    """Give each empty cluster the point farthest from its centroid, by changing `labels`."""
     empty = np.flatnonzero(np.bincount(labels, minlength=len(fit.counts)) == 0)
     blocks = row_slices(len(X), BLOCK_ROWS)
     squared = np.concatenate([_squared_distances(X, fit.centroids, labels, rows) for rows in blocks])
@@ -220,7 +233,7 @@ def _relocate(X: Centred, fit: Fit, labels: np.ndarray, tolerance: float) -> Non
 
 
 def _add(X: Centred, fit: Fit, changed: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Move the points at `changed` (m,) to their new clusters in the sums: the clusters that are others now."""
+    """Move the points at `changed` (m,) to their new clusters in the sums; return the clusters affected."""
     gained, lost = labels[changed], fit.labels[changed]
     had = lost >= 0
     for first in range(0, len(changed), SUMMED_ROWS):
@@ -228,6 +241,6 @@ def _add(X: Centred, fit: Fit, changed: np.ndarray, labels: np.ndarray) -> np.nd
         points = np.arange(len(changed[part]))
         names, rows = np.unique(np.concatenate([gained[part], lost[part][had[part]]]), return_inverse=True)
         columns = np.concatenate([points, points[had[part]]])
-        signs = np.where(np.arange(len(rows)) < len(points), 1.0, -1.0)  # so that they are added in double
+        signs = np.where(np.arange(len(rows)) < len(points), 1.0, -1.0)  # float64, so the sums are too
         fit.sums[names] += csr_array((signs, (rows, columns)), shape=(len(names), len(points))) @ X[changed[part]]
     return np.unique(np.concatenate([gained, lost[had]]))

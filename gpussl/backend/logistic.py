@@ -1,4 +1,4 @@
-"""Logistic regression: scikit-learn's objective and solver, with the points read where they are, once an iteration."""
+"""Logistic regression: scikit-learn's objective and solver, reading the points in place, once per evaluation."""
 
 import contextlib
 import warnings
@@ -14,41 +14,50 @@ from gpussl.backend.blocks import map_on_threads, row_slices
 from gpussl.numeric.arrays import arange_like, mean_row
 from gpussl.records import Array
 
-Add = Callable[[np.ndarray], tuple[float, np.ndarray]]  # parameters (k, d + 1) -> summed log-loss, and its slopes
+Add = Callable[[np.ndarray], tuple[float, np.ndarray]]  # parameters (k, d + 1) -> summed log-loss, and its gradient
 
-BLOCK_ROWS = 1024  # which stay in the cache between the product for the scores and that for the slopes
-N_PARTS = 64  # of the points, at most: each adds up its blocks, and then they are added, in one order always
+BLOCK_ROWS = 1024  # few enough to stay in the cache between the products for scores and gradient
+N_PARTS = 64  # at most; added in a fixed order, so that the sum does not depend on the threads
 
 
 class LogisticRegression:
-    """Logistic regression with an L2 penalty, under the names of scikit-learn's.
+    """Logistic regression with an L2 penalty, under scikit-learn's names.
 
-    L-BFGS minimises `C` times the summed log-loss plus half the squared weights, from nought, as scikit-learn has it,
-    until no slope of the mean of that is more than `tol`. The few parameters are the host's, the points stay where they
-    are. What comes out does not depend on the number of threads.
+    Starting from 0, L-BFGS minimises `C` times the summed log-loss plus half the squared weights, as in scikit-learn,
+    until no component of the gradient of the mean objective exceeds `tol`. The few parameters live on the host; the
+    points stay where they are. The result does not depend on the number of threads.
 
     References
     ----------
     Liu, Nocedal, "On the limited memory BFGS method for large scale optimization", Mathematical Programming, 1989.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.array([[-2.0], [-1.0], [1.0], [2.0]])
+    >>> model = LogisticRegression().fit(X, np.array([0, 0, 1, 1]))
+    >>> (X @ model.coef_.T + model.intercept_ > 0).ravel().tolist()
+    [False, False, True, True]
     """
 
     def __init__(self, *, C: float = 1.0, max_iter: int = 100, tol: float = 1e-4) -> None:
         self.C, self.max_iter, self.tol = C, max_iter, tol
 
     def fit(self, X: Array, y: Array, sample_weight: Array | None = None) -> "LogisticRegression":
-        """Fit to (n, d) points and (n,) labels of k classes: `coef_` (k, d), or (1, d) for two; `intercept_` likewise.
+        """Fit to (n, d) points and (n,) labels of k classes.
 
-        They are where the points are; `classes_` (k,) is on the host.
+        Sets `coef_` (k, d) and `intercept_` (k,), on the device of the points, and `classes_` (k,), on the host. With
+        two classes, there is one row, for the second class.
 
         Parameters
         ----------
         sample_weight : (n,) float array, optional
-            What each point's log-loss is multiplied by.
+            Factor on the log-loss of each point.
 
         Raises
         ------
         ValueError
-            There is only one class, not one label a point, or the points hold NaN or infinity.
+            There is only one class, the number of labels is not n, or the points hold NaN or infinity.
         """
         xp, (n, d) = array_namespace(X), X.shape
         if y.shape != (n,):
@@ -61,7 +70,7 @@ class LogisticRegression:
         if k < 2:
             raise ValueError(f"y: expected at least two classes, found {k}")
         total = n if sample_weight is None else float(xp.sum(sample_weight, dtype=xp.float64))
-        shape = (k if k > 2 else 1, d + 1)  # of two classes, the first has the score 0
+        shape = (k if k > 2 else 1, d + 1)  # with two classes, the first has score 0
 
         with self._adding(X, encoded, sample_weight) as add:
 
@@ -76,7 +85,8 @@ class LogisticRegression:
             options = {"maxiter": self.max_iter, "maxls": 50, "gtol": self.tol, "ftol": 64 * np.finfo(float).eps}
             found = minimize(objective, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B", options=options)
         if not found.success:
-            warnings.warn(f"expected to converge, found: {found.message}", ConvergenceWarning, stacklevel=2)
+            message = f"LogisticRegression: expected to converge, found: {found.message}; raise max_iter or scale X"
+            warnings.warn(message, ConvergenceWarning, stacklevel=2)
         parameters = xp.asarray(found.x.reshape(shape), dtype=dtype)
         self.coef_, self.intercept_, self.n_iter_ = parameters[:, :d], parameters[:, d], int(found.nit)
         return self
@@ -87,10 +97,10 @@ class LogisticRegression:
 
     @contextlib.contextmanager
     def _adding(self, X: Array, y: Array, sample_weight: Array | None) -> Iterator[Add]:
-        """The sums over all points, class numbers `y` from 0.
+        """Yield the function that sums over all points; `y` holds class numbers from 0.
 
-        Reading all points for their scores and then again for the slopes would take twice as long; here a block of them
-        gets both while it is in the cache, on each thread another block.
+        Reading all points for the scores, then again for the gradient, would take twice as long. Here a block serves
+        both while it is in the cache, and each thread works on its own blocks.
         """
         part_rows = BLOCK_ROWS * -(-len(X) // (BLOCK_ROWS * N_PARTS))
         with map_on_threads() as on_threads:
@@ -107,7 +117,14 @@ class LogisticRegression:
 def add_blocks(
     X: Array, y: Array, sample_weight: Array | None, rows: slice, parameters: Array, block_rows: int = BLOCK_ROWS
 ) -> tuple[Any, Any]:
-    """`loss_and_slopes` of some of the points, a block after the other."""
+    """Sum `loss_and_slopes` over the points in the slice `rows`, one block after another.
+
+    >>> import numpy as np
+    >>> X, y = np.array([[1.0], [2.0]]), np.array([0, 1])
+    >>> loss, slopes = add_blocks(X, y, None, slice(0, 2), np.zeros((1, 2)), block_rows=1)
+    >>> round(float(loss), 4), slopes.tolist()
+    (1.3863, [[-0.5, 0.0]])
+    """
     loss, slopes = 0.0, 0.0
     for first in range(rows.start, rows.stop, block_rows):
         block = slice(first, min(first + block_rows, rows.stop))
@@ -118,9 +135,25 @@ def add_blocks(
 
 
 def loss_and_slopes(X: Array, y: Array, sample_weight: Array | None, parameters: Array) -> tuple[Array, Array]:
-    """Of (m, d) points with classes (m,): the summed log-loss (), and its slopes in weights and intercepts (k, d + 1).
+    """Compute the summed log-loss (), and its gradient (k, d + 1) in weights and intercepts, for (m, d) points.
 
     Both are float64, from products in the precision of the points.
+
+    Parameters
+    ----------
+    y : (m,) int array
+        Class numbers from 0.
+    sample_weight : (m,) array or None
+    parameters : (k, d + 1) array
+        Weights, then the intercept; one row for two classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X, y = np.array([[1.0], [2.0]]), np.array([0, 1])
+    >>> loss, slopes = loss_and_slopes(X, y, None, np.zeros((1, 2)))
+    >>> round(float(loss), 4), slopes.tolist()
+    (1.3863, [[-0.5, 0.0]])
     """
     xp = array_namespace(X)
     X = xp.astype(X, xp.result_type(X, xp.float32), copy=False)

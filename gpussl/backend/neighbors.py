@@ -1,4 +1,4 @@
-"""Nearest neighbours on the CPU by exhaustive search, in the precision of the points."""
+"""Nearest neighbours on the CPU: exhaustive search in the precision of the points, checked in double."""
 
 import numpy as np
 
@@ -6,14 +6,14 @@ from gpussl.backend.blocks import Centred, map_on_threads, row_slices
 from gpussl.backend.ranking import rank
 from gpussl.numeric.arrays import squared_distances, squared_norms
 
-QUERIES, POINTS = 2048, 512  # of one block of distances: 4 MiB in single precision
-SPARE = 4  # candidates more than are asked for
-ROUNDING = 16  # an error of a squared distance at most, in units of the last digit of the largest squared norms
-RANKED_BYTES = 4 * 2**20  # of the candidates that are compared in double at once
+QUERIES, POINTS = 2048, 512  # rows and columns of a block of distances: 4 MiB in single precision
+SPARE = 4  # additional candidates: rounding may swap the last few
+ROUNDING = 16  # bound on the error of a squared distance, in epsilons of the largest squared norms
+RANKED_BYTES = 4 * 2**20  # differences compared in double at once
 
 
 def search(X: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest of (n, d) points to each of (m, d) queries, the nearest first, ties by index.
+    """Find the k nearest of (n, d) points to each of (m, d) queries, nearest first, ties by index.
 
     Returns
     -------
@@ -25,12 +25,19 @@ def search(X: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.n
     ------
     ValueError
         The points or the queries hold NaN or infinity.
+
+    Examples
+    --------
+    >>> X = np.array([[0.0, 0.0], [3.0, 4.0], [9.0, 9.0]])
+    >>> indices, squared = search(X, X[:1], k=2)
+    >>> indices.tolist(), squared.tolist()
+    ([[0, 1]], [[0.0, 25.0]])
     """
     if not np.isfinite(queries).all():
         raise ValueError("queries: expected finite numbers, found NaN or infinity")
     points = Centred(X)
     queries = queries.astype(points.dtype, copy=False)
-    with np.errstate(over="ignore"):  # what overflows is searched in double
+    with np.errstate(over="ignore"):  # queries that overflow are searched again in double
         norms = points.squared_norms(POINTS)
     found, squared = np.empty((len(queries), k), dtype=np.int64), np.empty((len(queries), k))
 
@@ -47,8 +54,14 @@ def search(X: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.n
 
 
 def _candidates(points: Centred, norms: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices (m, k + a few) of points near to centred queries (m, d), and a squared distance that all others are
-    beyond (m,).
+    """Find candidates for the nearest neighbours of centred queries (m, d).
+
+    Returns
+    -------
+    indices : (m, k + a few) int64 array
+        Ascending.
+    least_of_others : (m,) array
+        Lower bound on the squared distance to any other point; -inf if the distances overflowed.
     """
     n_candidates = min(k + SPARE, len(points))
     query_norms = squared_norms(queries)
@@ -63,7 +76,7 @@ def _candidates(points: Centred, norms: np.ndarray, queries: np.ndarray, k: int)
         least = np.argpartition(both, n_candidates - 1, axis=1)[:, :n_candidates]
         distances[closer] = np.take_along_axis(both, least, axis=1)
         indices[closer] = np.take_along_axis(names, least, axis=1)
-    is_known = np.isfinite(distances).all(axis=1)  # not so if what they are made of is beyond the precision's range
+    is_known = np.isfinite(distances).all(axis=1)  # not where norms or products overflowed
     if n_candidates == len(points):
         return np.sort(indices, axis=1), np.where(is_known, np.inf, -np.inf)
     error = ROUNDING * np.finfo(queries.dtype).eps * (query_norms + np.max(norms))
@@ -71,7 +84,7 @@ def _candidates(points: Centred, norms: np.ndarray, queries: np.ndarray, k: int)
 
 
 def _search_in_double(X: np.ndarray, query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest (k,) of the points to one query (d,), and their squared distances (k,)."""
+    """Find the k nearest points (k,) to one query (d,), and their squared distances (k,)."""
     blocks = row_slices(len(X), POINTS)
     squared = np.concatenate([squared_norms(X[rows].astype(np.float64) - query.astype(np.float64)) for rows in blocks])
     found = np.argsort(squared, kind="stable")[:k]

@@ -1,23 +1,23 @@
-"""Points along their first principal axes: enough, mostly, to tell which of a few centroids is the nearest."""
+"""Projections on the first principal axes: usually enough to tell which of a few centroids is nearest."""
 
 import numpy as np
 
 from gpussl.backend.blocks import Centred, OnThreads, row_slices
 from gpussl.numeric.arrays import principal_axes, squared_norms
 
-BLOCK_ROWS = 2048
-SAMPLE_ROWS = 8192  # from which the axes are found: any would do, but these leave little beyond them
-KEPT_BYTES = 256 * 2**20  # of what is shown of the points: where it is more it is made again whenever it is needed
-REST = 0.05  # of the variance, at most, lies beyond the axes that are kept
-ROUNDING = 16  # an error of a product at most, in units of the last digit of the norms
+BLOCK_ROWS = 2048  # per matrix product, so that its result stays in the cache
+SAMPLE_ROWS = 8192  # points that the axes are computed from: any axes give correct clusters, good ones leave few doubts
+KEPT_BYTES = 256 * 2**20  # limit for keeping the projected points; beyond, they are recomputed when needed
+REST = 0.05  # share of the variance that the axes may leave out
+ROUNDING = 16  # bound on the error of a product, in epsilons of the product of the norms
 
 
 class Projection:
-    """What the first principal axes show of the points, and how much lies beyond.
+    """Points projected on their first principal axes, with a bound on the remainder.
 
-    The product of a point and a centroid is that of what is shown of both, give or take the norms of the rest of both
-    multiplied (Cauchy and Schwarz). A centroid is the mean of many points, whose rests nearly cancel out: for ten
-    clusters of MNIST and a fifth of its axes, one point in fifty is left in doubt.
+    The product of a point and a centroid equals the product of their projections, up to the product of the norms of
+    their remainders (Cauchy-Schwarz). A centroid is the mean of many points, so its remainder is small: for ten
+    clusters of MNIST and a fifth of the axes, one point in fifty stays in doubt.
 
     Parameters
     ----------
@@ -25,6 +25,17 @@ class Projection:
         (n, d) points.
     norms : (n,) array
         Their squared norms.
+    on_threads : callable
+        From `map_on_threads`.
+
+    Examples
+    --------
+    >>> from gpussl.backend.blocks import map_on_threads
+    >>> X = Centred(np.array([[0.0, 0.0], [1.0, 0.0], [9.0, 0.0], [10.0, 0.0]]))
+    >>> with map_on_threads() as on_threads:
+    ...     labels, _ = Projection(X, X.squared_norms(4), on_threads).nearest(X[[0, 3]][None], on_threads)
+    >>> labels.tolist()
+    [[0, 0, 1, 1]]
     """
 
     def __init__(self, X: Centred, norms: np.ndarray, on_threads: OnThreads) -> None:
@@ -39,7 +50,7 @@ class Projection:
 
         def work(rows: slice) -> None:
             shown = X[rows] @ self._axes
-            rounding = ROUNDING * np.finfo(X.dtype).eps * norms[rows]  # of a difference that may be all digits lost
+            rounding = ROUNDING * np.finfo(X.dtype).eps * norms[rows]  # the difference may cancel entirely
             self._rest[rows] = np.sqrt(np.maximum(norms[rows] - squared_norms(shown), 0) + rounding)
             if self._kept is not None:
                 self._kept[rows] = shown
@@ -47,9 +58,17 @@ class Projection:
         on_threads(work, row_slices(n, BLOCK_ROWS))
 
     def nearest(self, centroids: np.ndarray, on_threads: OnThreads) -> tuple[np.ndarray, np.ndarray]:
-        """The nearest of k centroids to each point, by what is shown, for m sets of them: (m, k, d) -> (m, n).
+        """Find the nearest of k centroids to each point by the projections, for m sets of centroids.
 
-        And whether that is in doubt, (m, n).
+        Parameters
+        ----------
+        centroids : (m, k, d) array
+
+        Returns
+        -------
+        labels : (m, n) int32 array
+        doubts : (m, n) bool array
+            Whether another centroid may be nearer.
         """
         m, k, _ = centroids.shape
         shown = centroids @ self._axes
@@ -74,7 +93,7 @@ class Projection:
 
 
 def _largest_distances(points: np.ndarray) -> np.ndarray:
-    """(m, k, d) -> (m,) the largest distance between two of each k, to the digits of the points."""
+    """Find the largest distance between two of k points, for each of m sets: (m, k, d) -> (m,)."""
     exact = points.astype(np.float64)
     products = exact @ np.swapaxes(exact, 1, 2)
     norms = np.diagonal(products, axis1=1, axis2=2)
@@ -83,10 +102,10 @@ def _largest_distances(points: np.ndarray) -> np.ndarray:
 
 
 def _first_and_lead(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Along the middle axis of (n, k, m): where the largest value is (n, m), and its lead over the next (n, m)."""
+    """Find the largest value along the middle axis of (n, k, m): position (n, m) and lead over the second (n, m)."""
     largest = values[:, 0, :].copy()
     next_, which = np.full_like(largest, -np.inf), np.zeros(largest.shape, dtype=np.int8)
-    for j in range(1, values.shape[1]):  # argmax over a middle axis, which NumPy is slow at
+    for j in range(1, values.shape[1]):  # NumPy's argmax over a middle axis is slow
         value = values[:, j, :]
         np.maximum(which, (value > largest) * np.int8(j), out=which)
         np.maximum(next_, np.minimum(value, largest), out=next_)

@@ -1,4 +1,4 @@
-"""Nearest neighbours told apart to the last digit: candidates compared in double precision, over the array API."""
+"""Exact ranking of nearest neighbours: candidates compared in double precision, over the array API."""
 
 from array_api_compat import array_namespace
 
@@ -7,15 +7,23 @@ from gpussl.records import Array
 
 
 def rank(X: Array, queries: Array, candidates: Array, k: int, block_bytes: int | None = None) -> tuple[Array, Array]:
-    """The k nearest to each of (m, d) queries of its candidates (m, c), rows of `X` (n, d), ties by index.
+    """Rank the candidates (m, c), rows of `X` (n, d), of each of (m, d) queries, and keep the k nearest, ties by index.
 
-    Differences of `block_bytes` are held at once, or as many as `row_blocks` has them.
+    Differences of `block_bytes`, by default those of `row_blocks`, are held at once.
 
     Returns
     -------
     indices : (m, k) int array
     squared : (m, k) float64 array
         Their squared distances, ascending.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.array([[0.0, 0.0], [3.0, 4.0], [9.0, 9.0]])
+    >>> indices, squared = rank(X, X[:1], np.array([[2, 1]]), k=1)
+    >>> indices.tolist(), squared.tolist()
+    ([[1]], [[25.0]])
     """
     xp, c = array_namespace(X, queries), candidates.shape[1]
     ranked, ascending = [], []
@@ -31,7 +39,14 @@ def rank(X: Array, queries: Array, candidates: Array, k: int, block_bytes: int |
 
 
 def search_in_double(X: Array, queries: Array, k: int) -> tuple[Array, Array]:
-    """The k nearest of (n, d) points to each of (m, d) queries, by double precision throughout; as `rank` has them."""
+    """Find the k nearest of (n, d) points to each of (m, d) queries, all in double precision; results as in `rank`.
+
+    >>> import numpy as np
+    >>> X = np.array([[0.0, 0.0], [3.0, 4.0], [9.0, 9.0]])
+    >>> indices, squared = search_in_double(X, X[:1], k=2)
+    >>> indices.tolist(), squared.tolist()
+    ([[0, 1]], [[0.0, 25.0]])
+    """
     xp, mean = array_namespace(X, queries), mean_row(X)
     points = xp.astype(X, xp.float64) - mean
     norms, found = squared_norms(points), []

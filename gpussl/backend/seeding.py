@@ -8,21 +8,34 @@ from gpussl.records import Array
 
 
 def n_trials(n_clusters: int) -> int:
-    """Tries for each cluster, as many as scikit-learn has."""
+    """Return the number of candidates per seed: scikit-learn's.
+
+    >>> n_trials(10)
+    4
+    """
     return 2 + int(np.log(n_clusters))
 
 
 def table_pays(m: int, n_clusters: int) -> bool:
-    """Whether the distances between all of m points are no more than those that the tries for clusters ask for."""
+    """Return whether a table of all distances between m points takes no more work than the candidates of all seeds.
+
+    >>> table_pays(40, n_clusters=10), table_pays(41, n_clusters=10)
+    (True, False)
+    """
     return m <= n_clusters * n_trials(n_clusters)
 
 
 def greedy_seeds(points: Array, weights: Array, draws: Array) -> Array:
-    """What the twins' `greedy_kmeans_plusplus` does, one array operation after another."""
+    """Choose seeds as the twins' `greedy_kmeans_plusplus` does, in array operations.
+
+    >>> points = np.array([[0.0], [0.1], [9.0]])
+    >>> greedy_seeds(points, np.ones(3), np.array([[0.2, 0.5], [0.9, 0.99]])).tolist()
+    [1, 2]
+    """
     xp, m, n_clusters = array_namespace(points), points.shape[0], draws.shape[0]
     norms = squared_norms(points)
     table = squared_distances(points, points, norms, norms) if table_pays(m, n_clusters) else None
-    chosen, distances = [], xp.ones_like(weights)  # the first is drawn by weight alone
+    chosen, distances = [], xp.ones_like(weights)  # the first seed is drawn by weight alone
     for step in range(n_clusters):
         mass = xp.cumulative_sum(xp.astype(distances * weights, xp.float64))
         trials = xp.minimum(xp.searchsorted(mass, draws[step, :] * mass[-1]), m - 1)

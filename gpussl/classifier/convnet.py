@@ -13,7 +13,15 @@ from torch import Tensor, nn
 from gpussl.classifier.network import NetworkClassifier
 from gpussl.nets.augment import STRONG, WEAK, looks_the_same_mirrored
 from gpussl.nets.gradients import OrientedGradients
-from gpussl.nets.tensors import Captured, RunningAverage, as_images, batch_multiple, fast_products, image_shape_of
+from gpussl.nets.tensors import (
+    Captured,
+    Images,
+    RunningAverage,
+    as_points,
+    batch_multiple,
+    fast_products,
+    image_shape_of,
+)
 from gpussl.records import UNLABELLED, OnProgress
 from gpussl.runtime.params import check, param
 
@@ -60,7 +68,7 @@ class ConvNetClassifier(NetworkClassifier):
     averaging : float
         Decay of the running average of the weights. It begins lower.
     image_shape : list of int
-        Height and width; none: images are square.
+        Height, width and, if there are several, channels; none: images are square.
     random_state : int
 
     References
@@ -69,7 +77,9 @@ class ConvNetClassifier(NetworkClassifier):
     Wang et al., "FreeMatch: self-adaptive thresholding for semi-supervised learning", ICLR 2023: the thresholds.
     """
 
+    kind: ClassVar[str] = "convnet"
     learns_from_unlabelled: ClassVar[bool] = True
+    needs_images: ClassVar[bool] = True
 
     n_cells: int = param(14, ge=1)
     channels: list[int] = param([32, 64, 128], ge=1, min_items=1)
@@ -89,14 +99,14 @@ class ConvNetClassifier(NetworkClassifier):
 
     def build(self, n_features: int, n_classes: int) -> nn.Module:
         """The untrained layers. ConfigError if `n_features` are no image."""
-        shape = image_shape_of(n_features, self.image_shape)
-        side = min(self.n_cells, *shape)
+        height, width, n_colors = image_shape_of(n_features, self.image_shape)
+        side, n_maps = min(self.n_cells, height, width), N_ORIENTATIONS * n_colors
         layers: list[nn.Module] = [
-            nn.Unflatten(1, shape),
-            OrientedGradients(*shape, side, N_ORIENTATIONS, BLUR),
-            nn.BatchNorm2d(N_ORIENTATIONS),
+            Images(n_features, self.image_shape),
+            OrientedGradients(height, width, side, N_ORIENTATIONS, BLUR),
+            nn.BatchNorm2d(n_maps),
         ]
-        for number, (n_in, n_out) in enumerate(pairwise([N_ORIENTATIONS, *self.channels])):
+        for number, (n_in, n_out) in enumerate(pairwise([n_maps, *self.channels])):
             stride = 2 if number == 1 else 1
             layers += _normalized(nn.Conv2d(n_in, n_out, 3, stride, padding=1, bias=False))
             side = -(-side // stride)
@@ -114,7 +124,7 @@ class ConvNetClassifier(NetworkClassifier):
         on_progress: OnProgress | None,
     ) -> None:
         """Train `network_` on all points: those whose label is -1 by what the network itself sees in them."""
-        images = as_images(features, self.image_shape)
+        images = Images(features.shape[1], self.image_shape)(features)
         mirror = looks_the_same_mirrored(images)
         weak, strong = replace(WEAK, mirror=mirror), replace(STRONG, mirror=mirror)
         learner = copy.deepcopy(self.network_).train()
@@ -221,9 +231,9 @@ def _normalized(layer: nn.Conv2d) -> list[nn.Module]:
 
 
 def _forward(network: nn.Module, images: Tensor) -> Tensor:
-    """(n, 1, height, width) -> (n, n_classes)."""
+    """(n, channels, height, width) -> (n, n_classes)."""
     with fast_products(images.device.type):
-        outputs = network(images.flatten(1))
+        outputs = network(as_points(images))
     return outputs.float()
 
 

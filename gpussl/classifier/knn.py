@@ -1,65 +1,77 @@
 """k nearest neighbours, by exhaustive search."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from array_api_compat import array_namespace
-from sklearn.base import BaseEstimator, ClassifierMixin
 
 from gpussl import backend
+from gpussl.classifier.base import BaseClassifier
 from gpussl.records import Array, OnProgress
 from gpussl.runtime.params import check, param
 
 
 @dataclass(eq=False)
-class KNeighborsClassifier(ClassifierMixin, BaseEstimator):
+class KNeighborsClassifier(BaseClassifier):
     """The class most frequent among the nearest training points, by Euclidean distance.
 
     Parameters
     ----------
     n_neighbors : int
-        At most as many as there are training points are asked.
+        Where there are fewer training points, all of them vote.
 
     Attributes
     ----------
     X_ : (n, d) float array
         The training points.
     y_ : (n,) int array
+        Their class numbers, as positions in `classes_`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> model = KNeighborsClassifier(n_neighbors=1).fit([[0.0], [1.0], [9.0]], ["low", "low", "high"])
+    >>> model.predict(np.array([[2.0], [8.0]])).tolist()
+    ['low', 'high']
     """
+
+    kind: ClassVar[str] = "knn"
+    learns_from_weights: ClassVar[bool] = False
 
     n_neighbors: int = param(3, ge=1)
 
     def __post_init__(self) -> None:
         check(self)
 
-    def fit(
+    def _fit(
         self,
         X: Array,
-        y: Array,
-        groups: Array | None = None,
-        weights: Array | None = None,
-        on_progress: OnProgress | None = None,
-    ) -> "KNeighborsClassifier":
-        """Keep (n, d) points and their (n,) labels; `groups`, `weights` and `on_progress` play no part."""
-        self.X_, self.y_ = X, y
-        return self
+        y: np.ndarray,
+        weights: np.ndarray | None,
+        groups: np.ndarray | None,
+        on_progress: OnProgress | None,
+    ) -> None:
+        """Keep the points; neither weights nor groups play a part."""
+        self.X_, self.y_ = X, backend.of(X).asarray(y)
 
-    def predict(self, X: Array) -> Array:
-        """(n, d) -> (n,) classes, where `X` is; of those equally frequent, the first."""
+    def _predict(self, X: Array) -> Array:
+        """(n, d) -> (n,) class numbers; the first of those equally frequent."""
+        return array_namespace(X).argmax(self._votes(X), axis=1)
+
+    def _predict_proba(self, X: Array) -> Array:
+        """(n, d) -> (n, n_classes): each class's share of the neighbours."""
+        xp, votes = array_namespace(X), self._votes(X)
+        return xp.astype(votes, X.dtype) / xp.sum(votes, axis=1)[:, None]
+
+    def _votes(self, X: Array) -> Array:
+        """(n, d) -> (n, n_classes): how many of the neighbours are of each class."""
         xp, twin = array_namespace(X), backend.of(X)
         points, labels = twin.asarray(self.X_), twin.asarray(self.y_)
         found, _ = twin.nearest_neighbors(points, X, min(self.n_neighbors, points.shape[0]), ties_by_index=True)
-        classes = xp.unique_values(labels)
         voted = xp.reshape(xp.take(labels, xp.reshape(found, (-1,))), found.shape)
-        votes = [xp.count_nonzero(voted == classes[j], axis=1) for j in range(classes.shape[0])]
-        return xp.take(classes, xp.argmax(xp.stack(votes, axis=1), axis=1))
+        votes = [xp.count_nonzero(voted == number, axis=1) for number in range(len(self.classes_))]
+        return xp.stack(votes, axis=1)
 
-    def pack(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The arrays and the other values that `unpack` makes the fitted model of."""
-        return {"X_": self.X_, "y_": self.y_}, self.get_params()
-
-    @classmethod
-    def unpack(cls, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> "KNeighborsClassifier":
-        """The inverse of `pack`."""
-        return cls(**values).fit(arrays["X_"], arrays["y_"])
+    def _pack(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        return {"X_": self.X_, "y_": self.y_}, {}

@@ -2,21 +2,22 @@
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from array_api_compat import array_namespace
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import check_is_fitted
 
 from gpussl import backend
-from gpussl.classifier.weights import settle
+from gpussl.classifier.base import BaseClassifier
+from gpussl.numeric.arrays import softmax
 from gpussl.records import Array, OnProgress
 from gpussl.runtime.params import check, param
 
 
 @dataclass(eq=False)
-class LogisticRegression(ClassifierMixin, BaseEstimator):
+class LogisticRegression(BaseClassifier):
     """Logistic regression with an L2 penalty, on the square roots of the features.
 
     A linear model sees what the features' scale shows it. Roots let dim pixels count for more, which on the training
@@ -37,8 +38,18 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
     ----------
     coef_ : (n_classes, d) float array, (1, d) for two classes
     intercept_ : (n_classes,) float array, (1,) for two classes
-    classes_ : (n_classes,) int array, on the host
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> model = LogisticRegression(power=1).fit([[0.0], [1.0], [8.0], [9.0]], ["low", "low", "high", "high"])
+    >>> model.predict([[2.0], [7.0]]).tolist()
+    ['low', 'high']
+    >>> model.predict_proba([[4.5]]).round(2).tolist()
+    [[0.5, 0.5]]
     """
+
+    kind: ClassVar[str] = "logistic_regression"
 
     power: float = param(0.5, gt=0, le=1)
     C: float = param(0.2, gt=0)
@@ -48,56 +59,46 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
     def __post_init__(self) -> None:
         check(self)
 
-    def fit(
+    def _fit(
         self,
         X: Array,
-        y: Array,
-        groups: Array | None = None,
-        weights: Array | None = None,
-        on_progress: OnProgress | None = None,
-    ) -> "LogisticRegression":
-        """Fit to (n, d) points and (n,) labels of two classes or more; `groups` and `on_progress` play no part.
-
-        Parameters
-        ----------
-        weights : (n,) float array, optional
-            A point of weight 2 counts as two.
-        """
+        y: np.ndarray,
+        weights: np.ndarray | None,
+        groups: np.ndarray | None,
+        on_progress: OnProgress | None,
+    ) -> None:
+        """Minimise the log-loss; groups play no part."""
         twin = backend.of(X)
-        X, y, _, weights = settle(X, y, None, weights)
         estimator = twin.LogisticRegression(C=self.C, max_iter=self.max_iter, tol=self.tol)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            estimator.fit(self._transform(X), y, sample_weight=weights)
+            counted = None if weights is None else twin.asarray(weights)
+            estimator.fit(self._transform(X), twin.asarray(y), sample_weight=counted)
         self.coef_, self.intercept_ = estimator.coef_, estimator.intercept_
-        self.classes_ = np.asarray(estimator.classes_)
-        return self
 
     def decision_function(self, X: Array) -> Array:
         """(n, d) -> (n, n_classes) scores, or (n,) for two classes, where `X` is."""
+        check_is_fitted(self, "coef_")
+        return self._scores(self._points(X, self.n_features_in_))
+
+    def _scores(self, X: Array) -> Array:
         asarray = backend.of(X).asarray
         scores = self._transform(X) @ asarray(self.coef_).T + asarray(self.intercept_)
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
-    def predict(self, X: Array) -> Array:
-        """(n, d) -> (n,) classes, where `X` is."""
-        xp = array_namespace(X)
-        scores = self.decision_function(X)
-        index = xp.astype(scores > 0, xp.int64) if scores.ndim == 1 else xp.argmax(scores, axis=1)
-        return xp.take(backend.of(X).asarray(self.classes_), index)
+    def _predict(self, X: Array) -> Array:
+        xp, scores = array_namespace(X), self._scores(X)
+        return xp.astype(scores > 0, xp.int64) if scores.ndim == 1 else xp.argmax(scores, axis=1)
+
+    def _predict_proba(self, X: Array) -> Array:
+        xp, scores = array_namespace(X), self._scores(X)
+        if scores.ndim == 1:
+            scores = xp.stack([xp.zeros_like(scores), scores], axis=1)
+        return softmax(scores)
 
     def _transform(self, X: Array) -> Array:
         xp = array_namespace(X)
         return X if self.power == 1 else xp.sign(X) * xp.abs(X) ** self.power
 
-    def pack(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The arrays and the other values that `unpack` makes the fitted model of."""
-        return {name: getattr(self, name) for name in ("coef_", "intercept_", "classes_")}, self.get_params()
-
-    @classmethod
-    def unpack(cls, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> "LogisticRegression":
-        """The inverse of `pack`."""
-        model = cls(**values)
-        for name in ("coef_", "intercept_", "classes_"):
-            setattr(model, name, arrays[name])
-        return model
+    def _pack(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        return {"coef_": self.coef_, "intercept_": self.intercept_}, {}

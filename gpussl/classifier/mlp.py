@@ -1,8 +1,9 @@
 """A multilayer perceptron in PyTorch that trains where its data are."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +57,8 @@ class MLPClassifier(NetworkClassifier):
     Polyak, Juditsky, "Acceleration of stochastic approximation by averaging", SIAM J. Control Optim., 1992.
     """
 
+    kind: ClassVar[str] = "mlp"
+
     hidden_layer_sizes: list[int] = param([512] + [256] * 5, ge=1)
     dropout: float = param(0.25, ge=0, lt=1)
     learning_rate: float = param(2e-3, gt=0)
@@ -82,6 +85,12 @@ class MLPClassifier(NetworkClassifier):
             layers += [linear, nn.BatchNorm1d(width), nn.ReLU(), PooledDropout(self.dropout, masks)]
             n_features = width
         return nn.Sequential(*layers, nn.Linear(n_features, n_classes))
+
+    def prepared(self, seed: int, image_shape: Sequence[int] | None, device: str) -> Self:
+        """As of every classifier; and the precision is settled."""
+        model = super().prepared(seed, image_shape, device)
+        model.precision = model.settled_precision(device)
+        return model
 
     def settled_precision(self, device: str) -> str:
         """The precision, or what "auto" means on a kind of device, "cpu" or "cuda"."""

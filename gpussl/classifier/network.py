@@ -1,31 +1,28 @@
 """What PyTorch's classifiers share: early stopping, predicting, saving, and the way from arrays to tensors."""
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import Tensor, nn
 
 from gpussl import backend, seeds
+from gpussl.classifier.base import BaseClassifier
 from gpussl.classifier.holdout import split_groups
-from gpussl.classifier.weights import check, settle
 from gpussl.nets.tensors import as_tensor, forward, seeded
 from gpussl.records import UNLABELLED, Array, OnProgress
 
-FITTED = ("n_features_in_", "n_iter_", "best_epoch_", "validation_score_")
+FITTED = ("n_iter_", "best_epoch_", "validation_score_")
 
 
-class NetworkClassifier(ClassifierMixin, BaseEstimator):
+class NetworkClassifier(BaseClassifier):
     """A network with scikit-learn's API, trained until it gains no more on a share of the labels that is held out.
 
     A subclass is a dataclass of its settings. It says how its network is built and how it is trained for an epoch.
 
     Attributes
     ----------
-    classes_ : (n_classes,) int array, on the host
-    n_features_in_ : int
     network_ : torch.nn.Module
     n_iter_ : int
         Epochs run.
@@ -35,15 +32,10 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         Accuracy on the held-out labels then: of labels as they were given, right or wrong.
     """
 
-    learns_from_unlabelled: ClassVar[bool] = False  # whether `fit` takes points whose label is -1
-    learns_from_weights: ClassVar[bool] = True
-
     max_epochs: int
     patience: int
     validation_fraction: float
     random_state: int
-    classes_: np.ndarray
-    n_features_in_: int
     network_: nn.Module
     n_iter_: int
     best_epoch_: int
@@ -63,46 +55,21 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         """Positions (m,) to learn from and positions held out, of points in groups (n,)."""
         return split_groups(groups, self.validation_fraction, seeds.generator(self.random_state, "validation"))
 
-    def fit(
+    def _fit(
         self,
         X: Array,
-        y: Array,
-        groups: Array | None = None,
-        weights: Array | None = None,
-        on_progress: OnProgress | None = None,
-    ) -> "NetworkClassifier":
-        """Fit to (n, d) points and their (n,) labels.
-
-        Parameters
-        ----------
-        groups : (n,) int array, optional
-            Points of one group are held out together: the copies of one bought label must not stand on both sides.
-        weights : (n,) float array, optional
-            What each labelled point's loss is multiplied by, and how much it counts where it is held out. Only how they
-            compare matters: they are scaled to a mean of 1.
-        on_progress : callable, optional
-            Called after each epoch with the epochs run, the epochs there are at most, and a note.
-        """
-        to_numpy = backend.of(X).to_numpy
-        if not self.learns_from_weights:
-            weights = None
-        elif not self.learns_from_unlabelled:
-            X, y, groups, weights = settle(X, y, groups, weights)
-        elif weights is not None:
-            check(weights, y)
-        y, weights = to_numpy(y), None if weights is None else to_numpy(weights)
-        if weights is not None:
-            y = np.where(weights > 0, y, UNLABELLED)
-        self.classes_ = np.unique(y[y != UNLABELLED])
+        y: np.ndarray,
+        weights: np.ndarray | None,
+        groups: np.ndarray | None,
+        on_progress: OnProgress | None,
+    ) -> None:
+        """Train a new network. Only the ratios of weights matter: they are scaled to a mean of 1."""
         features = as_tensor(X)
-        self.n_features_in_ = features.shape[1]
-        encoded = np.where(y == UNLABELLED, UNLABELLED, np.searchsorted(self.classes_, y))
-        labels = torch.as_tensor(encoded, device=features.device)
+        labels = torch.as_tensor(y, device=features.device)
         label_weights = _label_weights(weights, y, features.device)
         with seeded(features, self.random_state):
             self.network_ = self.build(self.n_features_in_, len(self.classes_)).to(features.device)
-            self.learn(features, labels, None if groups is None else to_numpy(groups), label_weights, on_progress)
-        return self
+            self.learn(features, labels, groups, label_weights, on_progress)
 
     def learn(
         self,
@@ -147,32 +114,24 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
                 break
         self.network_.load_state_dict(best_weights)
 
-    def predict(self, X: Array) -> Array:
-        """(n, d) -> (n,) classes, where `X` is. ValueError if d is not what the model was fitted to."""
+    def _predict(self, X: Array) -> Array:
+        return backend.of(X).asarray(self._scores(X).argmax(dim=1))
+
+    def _predict_proba(self, X: Array) -> Array:
+        return backend.of(X).asarray(self._scores(X).softmax(dim=1))
+
+    def _scores(self, X: Array) -> Tensor:
+        """(n, d) -> (n, n_classes)."""
         features = as_tensor(X)
-        if features.ndim != 2 or features.shape[1] != self.n_features_in_:
-            raise ValueError(f"X: expected shape (n, {self.n_features_in_}), found {tuple(features.shape)}")
-        best = forward(self.network_.to(features.device), features).argmax(dim=1)
-        twin = backend.of(X)
-        return twin.asarray(self.classes_)[twin.asarray(best)]
+        return forward(self.network_.to(features.device), features)
 
-    def pack(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The arrays and the other values that `unpack` makes the fitted model of."""
+    def _pack(self) -> tuple[dict[str, Any], dict[str, Any]]:
         weights = {name: weight.detach().cpu().numpy() for name, weight in self.network_.state_dict().items()}
-        fitted = {name: getattr(self, name) for name in FITTED if hasattr(self, name)}
-        return {"classes_": self.classes_, **weights}, {"params": self.get_params(), "fitted": fitted}
+        return weights, {name: getattr(self, name) for name in FITTED if hasattr(self, name)}
 
-    @classmethod
-    def unpack(cls, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> "NetworkClassifier":
-        """The inverse of `pack`."""
-        model = cls(**values["params"])
-        for name in FITTED:
-            if name in values["fitted"]:
-                setattr(model, name, values["fitted"][name])
-        model.classes_ = arrays.pop("classes_")
-        model.network_ = model.build(model.n_features_in_, len(model.classes_))
-        model.network_.load_state_dict({name: torch.as_tensor(array) for name, array in arrays.items()})
-        return model
+    def _unpack(self, arrays: dict[str, np.ndarray]) -> None:
+        self.network_ = self.build(self.n_features_in_, len(self.classes_))
+        self.network_.load_state_dict({name: torch.as_tensor(array) for name, array in arrays.items()})
 
 
 def _label_weights(weights: np.ndarray | None, y: np.ndarray, device: torch.device) -> Tensor | None:

@@ -42,6 +42,7 @@ class SelfTrainingMLPClassifier(MLPClassifier):
     Xie, Luong, Hovy, Le, "Self-training with noisy student improves ImageNet classification", CVPR 2020.
     """
 
+    kind: ClassVar[str] = "self_training"
     learns_from_unlabelled: ClassVar[bool] = True
 
     n_rounds: int = param(1, ge=1)

@@ -2,17 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import xgboost
-from sklearn.base import BaseEstimator, ClassifierMixin
 from xgboost.callback import EarlyStopping
 
 from gpussl import backend, seeds
+from gpussl.classifier.base import BaseClassifier
 from gpussl.classifier.holdout import split_groups
-from gpussl.classifier.weights import settle
-from gpussl.records import Array, OnProgress, Watch
+from gpussl.numeric.arrays import softmax
+from gpussl.records import Array, OnProgress
 from gpussl.runtime import console
 from gpussl.runtime.params import check, param
 
@@ -20,10 +20,10 @@ FITTED = ("n_iter_", "best_iteration_", "validation_score_")
 
 
 @dataclass(eq=False)
-class XGBClassifier(ClassifierMixin, BaseEstimator):
-    """Trees added round by round until another set of labels gains no more; the rounds up to the best one are kept.
+class XGBClassifier(BaseClassifier):
+    """Trees added round by round until held-out labels gain no more.
 
-    Where that set is a share of the bought labels, the trees kept are as many, grown anew from all of them.
+    As many as did best are then grown anew from all labels.
 
     Parameters
     ----------
@@ -46,29 +46,27 @@ class XGBClassifier(ClassifierMixin, BaseEstimator):
     tol : float
         Log-loss that a gain must amount to, at the least. With none there are two to six times as many rounds, for a
         tenth of a point of accuracy.
-    stopping : {"bought", "test"}
-        Which labels say so: a share of the bought ones, by their log-loss, for the accuracy of a few dozen hardly tells
-        one round from the next; or those of the test set, by their accuracy. The second is how studies often do it, and
-        flatters: the accuracy it ends with is not one on unseen data.
     validation_fraction : float
-        Share of the bought labels that is held out, where they say so.
+        Share of the labels that is held out. Their log-loss says when to stop: the accuracy of a few dozen hardly tells
+        one round from the next.
     random_state : int
 
     Attributes
     ----------
     booster_ : xgboost.Booster
-    classes_ : (n_classes,) int array, on the host
     n_iter_ : int
         Rounds run until there was no more gain.
     best_iteration_ : int
         Rounds kept.
     validation_score_ : float
-        Log-loss, or accuracy of the test labels, then.
+        The held-out log-loss then.
 
     References
     ----------
     Chen, Guestrin, "XGBoost: a scalable tree boosting system", KDD 2016.
     """
+
+    kind: ClassVar[str] = "xgboost"
 
     n_estimators: int = param(10000, ge=1)
     learning_rate: float = param(0.08, gt=0)
@@ -81,96 +79,65 @@ class XGBClassifier(ClassifierMixin, BaseEstimator):
     tree_method: str = param("hist", choices=("hist", "gpu_hist"))
     early_stopping_rounds: int = param(100, ge=1)
     tol: float = param(1e-3, ge=0)
-    stopping: str = param("bought", choices=("bought", "test"))
     validation_fraction: float = param(0.1, gt=0, lt=1)
     random_state: int = 0
+
+    allows_nan = True  # a missing value goes down a branch of its own
 
     def __post_init__(self) -> None:
         check(self)
 
-    def fit(
+    def _fit(
         self,
         X: Array,
-        y: Array,
-        groups: Array | None = None,
-        weights: Array | None = None,
-        on_progress: OnProgress | None = None,
-        watch: Watch | None = None,
-    ) -> "XGBClassifier":
-        """Fit to (n, d) points and their (n,) labels.
-
-        Parameters
-        ----------
-        groups : (n,) int array, optional
-            Points of one group are held out together.
-        weights : (n,) float array, optional
-            What each point's loss is multiplied by, where it is learnt from and where it is held out.
-        on_progress : callable, optional
-            Called after each round with the rounds run, the rounds there are at most, and the score.
-        watch : Watch, optional
-            The points and the score that say when to stop; a share of the bought labels, where there is none.
-        """
+        y: np.ndarray,
+        weights: np.ndarray | None,
+        groups: np.ndarray | None,
+        on_progress: OnProgress | None,
+    ) -> None:
+        """Find the number of rounds on held-out labels, then grow as many from all of them."""
         twin = backend.of(X)
-        X, y, groups, weights = settle(X, y, groups, weights)
-        counted = None if weights is None else twin.to_numpy(weights)
-        self.classes_, encoded = np.unique(twin.to_numpy(y), return_inverse=True)
         settings = self._settings(twin.DEVICE)
-        if watch is None:
-            rng = seeds.generator(self.random_state, "validation")
-            names = np.arange(len(encoded)) if groups is None else twin.to_numpy(groups)
-            train, held_out = split_groups(names, self.validation_fraction, rng)
-            self._stop_early(
-                settings | {"eval_metric": "mlogloss"},
-                self._matrix(X[twin.asarray(train), :], encoded[train], _at(counted, train)),
-                xgboost.DMatrix(X[twin.asarray(held_out), :], label=encoded[held_out], weight=_at(counted, held_out)),
-                EarlyStopping(rounds=self.early_stopping_rounds, min_delta=self.tol),
-                on_progress,
-            )
-            progress = _Progress(self.best_iteration_, on_progress)
-            self.booster_ = xgboost.train(
-                settings, self._matrix(X, encoded, counted), self.best_iteration_, callbacks=[progress]
-            )
-        else:
-            score = watch.score
-            booster = self._stop_early(
-                settings | {"disable_default_eval_metric": True},
-                self._matrix(X, encoded, counted),
-                xgboost.DMatrix(watch.X),
-                EarlyStopping(rounds=self.early_stopping_rounds, maximize=True),
-                on_progress,
-                lambda found, _: ("accuracy", score(self.classes_[found.astype(np.int64)])),
-            )
-            self.booster_ = booster[: self.best_iteration_]  # `predict` and `save_raw` take all rounds
+        rng = seeds.generator(self.random_state, "validation")
+        train, held_out = split_groups(np.arange(len(y)) if groups is None else groups, self.validation_fraction, rng)
+        self._stop_early(
+            settings | {"eval_metric": "mlogloss"},
+            self._matrix(X[twin.asarray(train), :], y[train], _at(weights, train)),
+            xgboost.DMatrix(X[twin.asarray(held_out), :], label=y[held_out], weight=_at(weights, held_out)),
+            EarlyStopping(rounds=self.early_stopping_rounds, min_delta=self.tol),
+            on_progress,
+        )
+        progress = _Progress(self.best_iteration_, on_progress)
+        matrix = self._matrix(X, y, weights)
+        self.booster_ = xgboost.train(settings, matrix, self.best_iteration_, callbacks=[progress])
+        self._warn_of_stumps(len(y))
+
+    def _warn_of_stumps(self, n_labels: int) -> None:
+        """Say so where no tree has a split."""
         if not self.booster_.get_score():
             console.say(
-                f"xgboost: no tree has a split, so every point gets one class: {len(encoded)} labels are too few for "
+                f"xgboost: no tree has a split, so every point gets one class: {n_labels} labels are too few for "
                 f"reg_alpha={self.reg_alpha:g}; lower it"
             )
-        return self
 
-    def predict(self, X: Array) -> Array:
-        """(n, d) -> (n,) classes, where `X` is."""
+    def _predict(self, X: Array) -> Array:
         twin = backend.of(X)
         self.booster_.set_param({"device": twin.DEVICE})
-        found = twin.asarray(self.booster_.inplace_predict(X))
-        return twin.asarray(self.classes_)[found.astype(np.int64)]
+        return twin.asarray(self.booster_.inplace_predict(X)).astype(np.int64)
 
-    def pack(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The arrays and the other values that `unpack` makes the fitted model of: the trees as bytes of UBJSON."""
-        fitted = {name: getattr(self, name) for name in FITTED}
+    def _predict_proba(self, X: Array) -> Array:
+        twin = backend.of(X)
+        self.booster_.set_param({"device": twin.DEVICE})
+        return softmax(twin.asarray(self.booster_.inplace_predict(X, predict_type="margin")))
+
+    def _pack(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The trees are bytes of UBJSON."""
         trees = np.frombuffer(self.booster_.save_raw("ubj"), dtype=np.uint8)
-        return {"booster_": trees, "classes_": self.classes_}, {"params": self.get_params(), "fitted": fitted}
+        return {"booster_": trees}, {name: getattr(self, name) for name in FITTED}
 
-    @classmethod
-    def unpack(cls, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> "XGBClassifier":
-        """The inverse of `pack`. ValueError if the bytes are no trees."""
-        model = cls(**values["params"])
-        for name in FITTED:
-            setattr(model, name, values["fitted"][name])
-        model.classes_ = arrays["classes_"]
-        model.booster_ = xgboost.Booster()
-        model.booster_.load_model(bytearray(arrays["booster_"].tobytes()))
-        return model
+    def _unpack(self, arrays: dict[str, np.ndarray]) -> None:
+        self.booster_ = xgboost.Booster()
+        self.booster_.load_model(bytearray(arrays["booster_"].tobytes()))
 
     def _stop_early(
         self,
@@ -237,4 +204,4 @@ class _Progress(xgboost.callback.TrainingCallback):
         if not evals_log:
             return "once more, with all labels"
         ((metric, scores),) = evals_log["watched"].items()
-        return f"accuracy {scores[-1]:.1%}" if metric == "accuracy" else f"held-out log-loss {scores[-1]:.4f}"
+        return f"{metric} {scores[-1]:.4f}"

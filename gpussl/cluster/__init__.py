@@ -1,1 +1,1 @@
-"""Cluster: a partition of the training points, from which come both what to label and how far a label reaches."""
+"""Cluster: a partition of the training points. It decides which points to label and how far each label reaches."""

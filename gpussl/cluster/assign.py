@@ -1,4 +1,4 @@
-"""Assign: which cluster of a clustering any point falls in, also one that was not there when the clusters were made."""
+"""Assign points to the clusters of a clustering, including points that it was not fitted to."""
 
 import math
 
@@ -9,14 +9,21 @@ from gpussl.records import Array, Clustering
 
 
 def assign(clustering: Clustering, X: Array) -> Array:
-    """The cluster (n,) of each of (n, d) points, where `X` is.
+    """Return the cluster (n,) of each of (n, d) points, on the device of `X`.
 
-    The nearest centroid's; of a mixture, the component that the point most probably comes from.
+    It is the cluster of the nearest centroid or, in a mixture, the component with the highest posterior probability.
 
     Raises
     ------
     ValueError
-        There are no clusters, or the points have other features than the clusters.
+        The clustering is empty, or the number of features differs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> clusters = Clustering(np.array([[0.0], [10.0]]), np.array([0, 1]), np.zeros(2), inertia=0.0, n_iter=1)
+    >>> assign(clusters, np.array([[2.0], [7.0]])).tolist()
+    [0, 1]
     """
     k, d = clustering.centroids.shape
     if k == 0 or X.ndim != 2 or X.shape[1] != d:
@@ -35,7 +42,14 @@ def assign(clustering: Clustering, X: Array) -> Array:
 
 
 def log_densities(mixture: Clustering, X: Array) -> Array:
-    """(n, d) points -> (n, k): the logarithm of each component's weight times its density there, as float64."""
+    """Compute the log of weight times density of each component at (n, d) points: (n, k) float64.
+
+    >>> import numpy as np
+    >>> parts = {"weights": np.ones(1), "covariances": np.ones((1, 1, 1))}
+    >>> mixture = Clustering(np.zeros((1, 1)), np.array([0]), np.zeros(1), inertia=0.0, n_iter=1, **parts)
+    >>> round(float(log_densities(mixture, np.zeros((1, 1)))[0, 0]), 4)  # -log(2 pi) / 2
+    -0.9189
+    """
     xp = array_namespace(X)
     parts = (mixture.weights, mixture.centroids, mixture.covariances)
     weights, means, covariances = (xp.asarray(part, device=device(X)) for part in parts)
@@ -47,7 +61,13 @@ def log_densities(mixture: Clustering, X: Array) -> Array:
 
 
 def mahalanobis(X: Array, mean: Array, covariance: Array) -> tuple[Array, Array]:
-    """Squared Mahalanobis distance (n,) of (n, d) points to a mean (d,), and the logarithm of the determinant, ()."""
+    """Compute squared Mahalanobis distances (n,) of (n, d) points to a mean (d,), and the log-determinant ().
+
+    >>> import numpy as np
+    >>> squared, log_det = mahalanobis(np.array([[2.0, 0.0]]), np.zeros(2), np.diag([4.0, 1.0]))
+    >>> squared.tolist(), round(float(log_det), 4)
+    ([1.0], 1.3863)
+    """
     xp = array_namespace(X)
     factor = xp.linalg.cholesky(covariance)
     centred = xp.astype(X, covariance.dtype, copy=False) - mean

@@ -1,4 +1,4 @@
-"""Consensus: what several clusterings of the same points agree on."""
+"""Consensus: the clusters that several clusterings of the same points agree on."""
 
 import dataclasses
 
@@ -13,20 +13,30 @@ NOISE = -1
 
 
 def consensus(clusterings: list[Clustering]) -> Clustering:
-    """The first of some clusterings, in which a point stays in its cluster only if all the others put it there too.
+    """Restrict the first clustering to the points that all the others put into the same cluster.
 
-    Clusters of different clusterings are the same one where that makes most points agree: an assignment problem. A
-    point that they do not agree on is in no cluster. Distances are the means over the clusterings, so a point is near
-    only if all have it near.
+    The clusters of another clustering are matched one-to-one with those of the first so that most points agree (an
+    assignment problem). Points without agreement belong to no cluster. Distances are means over the clusterings, so a
+    point is near only if it is near in all of them.
 
     Parameters
     ----------
     clusterings : list of Clustering
-        Of the same n points, however each has them represented, into as many clusters.
+        Of the same n points, in any representations, with the same number of clusters.
 
     References
     ----------
     Strehl, Ghosh, "Cluster ensembles: a knowledge reuse framework for combining multiple partitions", JMLR 2002.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> one, other = (
+    ...     Clustering(np.zeros((2, 1)), np.array(labels), np.zeros(5), inertia=0.0, n_iter=1)
+    ...     for labels in ([0, 0, 0, 1, 1], [1, 1, 0, 0, 0])
+    ... )
+    >>> consensus([one, other]).labels.tolist()
+    [0, 0, -1, 1, 1]
     """
     first, *others = clusterings
     xp, labels, distances = array_namespace(first.labels), first.labels, first.distances
@@ -42,7 +52,7 @@ def consensus(clusterings: list[Clustering]) -> Clustering:
 
 
 def _names(clustering: Clustering, reference: Clustering) -> Array:
-    """(k,): which cluster of the reference each cluster of another clustering is."""
+    """Match each cluster (k,) of a clustering with a cluster of the reference."""
     twin, k = backend.of(reference.labels), reference.centroids.shape[0]
     xp = array_namespace(reference.labels)
     both = xp.where(reference.labels == NOISE, NOISE, clustering.labels)

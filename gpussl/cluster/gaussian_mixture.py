@@ -1,7 +1,8 @@
-"""A Gaussian mixture by expectation and maximisation, over the array API: cuML has none."""
+"""Gaussian mixture by expectation-maximisation (EM), over the array API: cuML has none."""
 
 import dataclasses
 from dataclasses import dataclass
+from typing import ClassVar
 
 from array_api_compat import array_namespace
 
@@ -9,35 +10,45 @@ from gpussl import seeds
 from gpussl.cluster.assign import log_densities, mahalanobis
 from gpussl.cluster.kmeans import KMeans
 from gpussl.numeric.arrays import arange_like
+from gpussl.protocols import Clusterer
 from gpussl.records import Array, Clustering, OnProgress
 from gpussl.runtime.params import check, param
 
 
 @dataclass(frozen=True)
-class GaussianMixture:
-    """Gaussians with full covariances, fitted by EM from a k-means clustering.
+class GaussianMixture(Clusterer):
+    """A mixture of Gaussians with full covariances, fitted by EM from a k-means clustering.
 
-    For tens of features: a covariance has d squared entries, and pixels that never change make it singular. Take
-    `represent=pca` before it.
+    Suited to tens of features: a covariance has d squared entries, and constant pixels make it singular. For more
+    features, use `represent=pca` first.
 
     Parameters
     ----------
     n_clusters : int
-        Components.
+        Number of components.
     n_init : int
-        k-means clusterings to begin from, of which that with the most likely mixture is kept.
+        Number of k-means starts; the mixture with the highest likelihood is kept.
     max_iter : int
-        EM iterations at most.
+        Maximum number of EM iterations.
     tol : float
-        Stop when the mean log-likelihood of a point gains less.
+        Stop when the mean log-likelihood per point increases by less.
     regularization : float
-        Added to the diagonal of the covariances.
+        Added to the diagonal of each covariance.
 
     References
     ----------
     Dempster, Laird, Rubin, "Maximum likelihood from incomplete data via the EM algorithm", JRSS B, 1977.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.array([[0.0], [1.0], [2.0], [10.0], [11.0], [12.0]])
+    >>> found = GaussianMixture(n_clusters=2).fit(X, seed=0)
+    >>> sorted(round(float(mean), 3) for mean in found.centroids[:, 0])
+    [1.0, 11.0]
     """
 
+    has_n_clusters: ClassVar[bool] = True
     n_clusters: int = param(10, ge=1)
     n_init: int = param(1, ge=1)
     max_iter: int = param(200, ge=1)
@@ -48,23 +59,29 @@ class GaussianMixture:
         check(self)
 
     def check_size(self, n: int) -> None:
-        """Raise ConfigError if `n` points are too few."""
+        """Raise ConfigError if `n` points are fewer than `n_clusters`."""
         KMeans(self.n_clusters).check_size(n)
 
     def fit(self, X: Array, seed: int, on_progress: OnProgress | None = None) -> Clustering:
-        """Cluster (n, d) points. `distances` are Mahalanobis distances; `inertia` is the sum of their squares."""
-        X = X[:, :]  # in memory: here is where rows on disk refuse it, not after k-means
+        """Cluster (n, d) points. `distances` are Mahalanobis distances; `inertia` is the sum of their squares.
+
+        Raises
+        ------
+        ConfigError
+            There are fewer points than clusters, or the points exceed the memory limit.
+        """
+        X = X[:, :]  # into memory: beyond the limit this raises now, and not after k-means
         seeds_of_starts = [seed, *(seeds.derive(seed, f"start {number}") for number in range(1, self.n_init))]
         starts = (KMeans(self.n_clusters).fit(X, seed_of_start) for seed_of_start in seeds_of_starts)
         mixtures = [self._fit_from(X, start, on_progress) for start in starts]
         return max(mixtures, key=lambda fitted: fitted[1])[0]
 
     def fit_from(self, X: Array, start: Clustering, on_progress: OnProgress | None = None) -> Clustering:
-        """The same, from a clustering of the points."""
+        """Fit from an existing clustering of the points, without k-means."""
         return self._fit_from(X, start, on_progress)[0]
 
     def _fit_from(self, X: Array, start: Clustering, on_progress: OnProgress | None) -> tuple[Clustering, float]:
-        """The mixture, and the mean log-likelihood of a point."""
+        """Return the mixture and the mean log-likelihood per point."""
         xp = array_namespace(X)
         names = arange_like(self.n_clusters, X)
         points = xp.astype(X, xp.float64)
@@ -89,9 +106,9 @@ class GaussianMixture:
         return fitted, likelihood
 
     def _maximize(self, X: Array, weights: Array, clustering: Clustering) -> Clustering:
-        """The mixture that is most likely where each point belongs to each component by its weight (n, k)."""
+        """Compute the maximum-likelihood mixture, given each point's weight (n, k) in each component."""
         xp = array_namespace(X)
-        mass = xp.sum(weights, axis=0) + 1e-10  # a component without points keeps a finite, tiny share
+        mass = xp.sum(weights, axis=0) + 1e-10  # an empty component keeps a tiny weight, so that nothing divides by 0
         means = (weights.T @ X) / mass[:, None]
         diagonal = self.regularization * xp.eye(X.shape[1], dtype=X.dtype)
         covariances = []
@@ -104,7 +121,7 @@ class GaussianMixture:
 
 
 def _own_distances(mixture: Clustering, X: Array, labels: Array) -> Array:
-    """(n,): the squared Mahalanobis distance of each point to its own component."""
+    """Compute the squared Mahalanobis distance (n,) of each point to its own component."""
     xp = array_namespace(X)
     assert mixture.covariances is not None  # noqa: S101 - for the type checker: it was made here
     result = xp.zeros_like(X[:, 0])

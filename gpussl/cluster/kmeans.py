@@ -1,6 +1,7 @@
-"""k-means: Lloyd's algorithm from one or several starts."""
+"""k-means: Lloyd's algorithm from one or more starts."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from array_api_compat import array_namespace, device
 
@@ -8,34 +9,48 @@ from gpussl import backend, seeds
 from gpussl.cluster.start import kmeans_parallel
 from gpussl.errors import ConfigError
 from gpussl.numeric.arrays import paired_distances
+from gpussl.protocols import Clusterer
 from gpussl.records import Array, Clustering, OnProgress
 from gpussl.runtime.params import check, param
 
 
 @dataclass(frozen=True)
-class KMeans:
-    """k-means, from one or several starts of our own.
+class KMeans(Clusterer):
+    """k-means with its own starts.
 
-    The libraries' own start is where most of the time goes when there are many clusters: scikit-learn's greedy
-    k-means++ reads all points once for every cluster.
+    With many clusters, the libraries' starts take most of the time: scikit-learn's greedy k-means++ reads all points
+    once per cluster.
 
     Parameters
     ----------
     n_clusters : int
     init : {"kmeans_parallel", "random"}
-        The first centroids: see `kmeans_parallel`, or different points drawn at random, as k-means was first published.
+        Initial centroids: `kmeans_parallel`, or distinct points drawn uniformly at random.
     n_init : int
-        Starts, of which the one that ends with the least inertia is kept.
+        Number of starts; the result with the least inertia is kept.
     max_iter : int
-        Lloyd iterations at most.
+        Maximum number of Lloyd iterations.
     tol : float
-        Stop when the squared shifts of the centroids sum to no more than this share of the features' mean variance,
-        as scikit-learn has it. cuML stops too when the inertia falls by less than this share.
+        Stop when the squared shifts of the centroids sum to no more than this share of the features' mean variance, as
+        in scikit-learn. cuML also stops when the inertia falls by less than this share.
     oversampling, n_rounds : float, int
-        Of a k-means|| start: see `kmeans_parallel`.
+        Arguments of `kmeans_parallel`.
+
+    References
+    ----------
+    Lloyd, "Least squares quantization in PCM", IEEE Transactions on Information Theory, 1982.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.array([[0.0], [1.0], [9.0], [10.0]])
+    >>> found = KMeans(n_clusters=2).fit(X, seed=0)
+    >>> sorted(found.centroids[:, 0].tolist()), found.inertia
+    ([0.5, 9.5], 1.0)
     """
 
-    n_clusters: int = param(8, ge=1)
+    has_n_clusters: ClassVar[bool] = True
+    n_clusters: int = param(50, ge=1)
     init: str = param("kmeans_parallel", choices=("kmeans_parallel", "random"))
     n_init: int = param(1, ge=1)
     max_iter: int = param(300, ge=1)
@@ -47,23 +62,23 @@ class KMeans:
         check(self)
 
     def check_size(self, n: int) -> None:
-        """Raise ConfigError if `n` points are too few."""
+        """Raise ConfigError if `n` points are fewer than `n_clusters`."""
         if self.n_clusters > n:
             raise ConfigError(
                 f"cluster.n_clusters: expected at most the number of training points, {n}, found {self.n_clusters}"
             )
 
     def fit(self, X: Array, seed: int, on_progress: OnProgress | None = None) -> Clustering:
-        """Cluster (n, d) points. Clusters may end empty where fewer than `n_clusters` points differ.
+        """Cluster (n, d) points. Some clusters may be empty if fewer than `n_clusters` points are distinct.
 
         Raises
         ------
         ConfigError
-            More clusters than points.
+            There are fewer points than clusters.
         """
         self.check_size(X.shape[0])
         xp = array_namespace(X)
-        # the first start has the names it would have alone, so that n_init=1 is a part of n_init=10
+        # the first start draws the same numbers for any n_init, so that n_init=10 includes the start of n_init=1
         starts = xp.stack([self._start(X, seed, f"/{number}" if number else "") for number in range(self.n_init)])
         twin = backend.of(X)
         centroids, labels, n_iter = twin.kmeans(X, starts, self.max_iter, self.tol, on_progress)
@@ -77,7 +92,7 @@ class KMeans:
         )
 
     def _start(self, X: Array, seed: int, suffix: str) -> Array:
-        """The first centroids (n_clusters, d), different points of `X`."""
+        """Return the initial centroids (n_clusters, d), distinct points of `X`."""
         rng = seeds.generator(seed, f"{self.init}{suffix}")
         if self.init == "kmeans_parallel":
             return kmeans_parallel(X, self.n_clusters, rng, oversampling=self.oversampling, n_rounds=self.n_rounds)

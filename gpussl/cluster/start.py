@@ -1,4 +1,4 @@
-"""Starts for k-means: which points the first centroids are."""
+"""Starts for k-means: the choice of the initial centroids."""
 
 import numpy as np
 from array_api_compat import array_namespace, device
@@ -8,27 +8,35 @@ from gpussl.backend.seeding import n_trials, table_pays
 from gpussl.numeric.arrays import arange_like, group_bounds, itemsize, row_blocks, squared_distances, squared_norms
 from gpussl.records import Array
 
-TABLE_ROWS = 8192  # candidates between which all distances are kept: 256 MiB in single precision
-MIN_EXPECTED = 10  # candidates in a round: with fewer, a start for few clusters would often be left to chance
+TABLE_ROWS = 8192  # candidates in a table of all their distances: 256 MiB in single precision
+MIN_EXPECTED = 10  # candidates per round, at least: with fewer, a start for few clusters is often poor
 
 
 def kmeans_parallel(
     X: Array, n_clusters: int, rng: np.random.Generator, *, oversampling: float = 0.5, n_rounds: int = 5
 ) -> Array:
-    """A start for k-means by k-means||: (n, d) points -> (n_clusters, d) of them.
+    """Choose the initial centroids by k-means||: (n_clusters, d) of (n, d) points.
 
-    A few rounds each draw about ``oversampling * n_clusters`` points at once, with probability proportional to the
-    squared distance to the nearest one drawn before. The candidates, weighted by how many points each is nearest to,
-    are reduced to `n_clusters` by greedy k-means++. All points are read `n_rounds` + 1 times, not `n_clusters` times.
-    Beyond some 8,000 candidates, random groups of them are reduced apart, each to its share of the clusters: what that
-    takes grows as the candidates, not as their square.
+    Each round draws about ``oversampling * n_clusters`` candidates at once, with probability proportional to the
+    squared distance to the nearest candidate so far. Greedy k-means++ then reduces the candidates to `n_clusters`, each
+    weighted by the number of points nearest to it. All points are read `n_rounds` + 1 times, not `n_clusters` times.
 
-    Random numbers are drawn on the host, so every device sees the same.
+    With more than `TABLE_ROWS` candidates, random groups of them are reduced separately, each to its share of the
+    clusters. The cost then grows linearly in the candidates, not quadratically.
+
+    Random numbers are drawn on the host, so every device uses the same.
 
     References
     ----------
     Bahmani, Moseley, Vattani, Kumar, Vassilvitskii, "Scalable K-Means++", VLDB 2012.
     Arthur, Vassilvitskii, "k-means++: the advantages of careful seeding", SODA 2007.
+
+    Examples
+    --------
+    >>> X = np.array([[0.0], [0.1], [9.0], [9.1]])
+    >>> start = kmeans_parallel(X, 2, np.random.default_rng(0))
+    >>> sorted(start[:, 0].round().tolist())
+    [0.0, 9.0]
     """
     xp = array_namespace(X)
     indices, nearest = _draw_candidates(X, n_clusters, rng, oversampling, n_rounds)
@@ -45,7 +53,7 @@ def kmeans_parallel(
 
 
 def _groups(m: int, n_clusters: int, rng: np.random.Generator) -> list[tuple[np.ndarray, int]]:
-    """Random groups of m candidates, no more than may have a table, and how many clusters each is to give."""
+    """Split m candidates at random into groups of at most `TABLE_ROWS`, each with its number of clusters."""
     n_groups = -(-m // TABLE_ROWS)
     if n_groups == 1 or not table_pays(m, n_clusters):
         return [(np.arange(m), n_clusters)]
@@ -56,7 +64,7 @@ def _groups(m: int, n_clusters: int, rng: np.random.Generator) -> list[tuple[np.
 def _draw_candidates(
     X: Array, n_clusters: int, rng: np.random.Generator, oversampling: float, n_rounds: int
 ) -> tuple[Array, Array]:
-    """Indices (m,) of at least `n_clusters` different candidates, and for each point which of them is nearest (n,)."""
+    """Draw at least `n_clusters` distinct candidates: their indices (m,), and each point's nearest candidate (n,)."""
     xp, n = array_namespace(X), X.shape[0]
     expected = max(oversampling * n_clusters, MIN_EXPECTED)
     norms, everywhere = squared_norms(X), arange_like(n, X)
@@ -72,7 +80,7 @@ def _draw_candidates(
         missing = n_clusters - indices.shape[0]
         if round_number < n_rounds:
             new = uniform * xp.sum(mass) < expected * mass
-        elif missing > 0:  # few distinct points, or few rounds: any others will do
+        elif missing > 0:  # few distinct points, or few rounds: fill up with any others
             others = xp.argsort(xp.where(is_drawn, 2.0, uniform), stable=True)[:missing]
             distances, nearest = _update_nearest(X, norms, others, indices.shape[0], distances, nearest)
             indices = xp.concat([indices, others])
@@ -82,7 +90,7 @@ def _draw_candidates(
 def _update_nearest(
     X: Array, norms: Array, drawn: Array, offset: int, distances: Array, nearest: Array
 ) -> tuple[Array, Array]:
-    """Squared distance to the nearest candidate, and its number, once the points at `drawn` (m,) are candidates too.
+    """Update the squared distance to the nearest candidate, and its number, for new candidates at `drawn` (m,).
 
     The new candidates are numbered from `offset`.
     """

@@ -1,20 +1,26 @@
-"""python -m gpussl.data NAME: see to it that a data set can be loaded, fetching it if need be."""
+"""python -m gpussl.data NAME: load a data set once, which downloads it if necessary."""
 
 import sys
 
 from hydra import compose, initialize_config_dir
 
 from gpussl.errors import DataNotFoundError, GpusslError
+from gpussl.protocols import Source
 from gpussl.runtime import config, console
 
 
 def main(name: str) -> None:
-    """Load the data set once. Where no source has it, exit with code 1; where it is broken, with code 2."""
+    """Load the data set, so that later runs find it. Exit with code 1 if no source has it, with code 2 if it is broken.
+
+    Examples
+    --------
+    >>> main("digits")
+    """
     config.register()
     with initialize_config_dir(str(config.folder()), version_base="1.3"):
         cfg = compose("config", [f"data={name}"])
     try:
-        config.instantiate(cfg.data, "data").load()
+        config.instantiate(cfg.data, "data", Source).load()
     except DataNotFoundError:
         console.say(f"gpussl: {name} is in none of its folders, and no mirror of it answers")
         sys.exit(1)

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.datasets import load_digits
 
+from gpussl.protocols import Source
 from gpussl.records import Dataset
 from gpussl.runtime.params import check, param
 
 
 @dataclass(frozen=True)
-class Digits:
+class Digits(Source):
     """1,797 images of 8x8 pixels, 0 to 16, of which the last ones, as they come, are the test set.
 
     The last ones were written by other people than the first, so the split is one by writer, as MNIST's is.

@@ -1,4 +1,4 @@
-"""Where data files come from: folders first, then a mirror, whose files are kept in the first cache folder."""
+"""Find data files in folders, or download them from a mirror."""
 
 import http.client
 import urllib.request
@@ -14,26 +14,35 @@ from gpussl.runtime.store import atomic_path
 
 TIMEOUT_SECONDS = 20
 CHUNK_BYTES = 2**16
-MAX_DOWNLOAD_BYTES = 2**30  # a mirror that sends more than any file we know is not the mirror we know
+MAX_DOWNLOAD_BYTES = 2**30  # larger than any known file: a mirror that sends more is not to be trusted
 
 
 def find_folder(name: str, files: list[str], folder: str | None, sources: list[str]) -> Path | None:
-    """The first folder that holds all of `files`, each as it is or with .gz.
+    """The first folder that holds all of `files`, each with or without .gz; None if there is none.
 
     Parameters
     ----------
     name : str
-        The data set's, for messages.
+        Name of the data set, for messages.
     files : list of str
+        File names without .gz.
     folder : str, optional
-        A folder the user named: nowhere else is looked at then.
+        The user's folder; if given, no other is searched.
     sources : list of str
-        Folders and URLs in the order to try; URLs are passed over.
+        Folders and URLs, in the order to try; URLs are skipped.
 
     Raises
     ------
     DataError
-        `folder` was given and lacks a file.
+        `folder` does not exist or lacks a file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as name:
+    ...     _ = Path(name, "points.gz").write_bytes(b"")
+    ...     find_folder("demo", ["points"], None, ["https://mirror", name]) == Path(name)
+    True
     """
     if folder is not None:
         if not Path(folder).expanduser().is_dir():
@@ -50,23 +59,57 @@ def find_folder(name: str, files: list[str], folder: str | None, sources: list[s
 
 
 def locate(folder: Path, file: str) -> Path:
-    """The path of `file` in `folder`, gzipped or not."""
+    """The path of `file` in `folder` if that exists, else the path of `file`.gz.
+
+    Examples
+    --------
+    >>> locate(Path("missing"), "points").name
+    'points.gz'
+    """
     plain = folder / file
     return plain if plain.is_file() else folder / f"{file}.gz"
 
 
 def is_url(source: str) -> bool:
-    """Is this source a mirror, not a folder?"""
+    """Whether a source is a URL rather than a folder.
+
+    Examples
+    --------
+    >>> is_url("https://mirror/mnist"), is_url("/data/mnist")
+    (True, False)
+    """
     return source.startswith(("http://", "https://"))
 
 
 def fetch(url: str, file: str, folder: Path, check: Callable[[Path], None]) -> None:
-    """Fetch `file`.gz from a mirror into `folder`, where it appears only once `check` has found nothing wrong with it.
+    """Download `file`.gz from a mirror into `folder`, where it appears only after it has passed `check`.
+
+    Parameters
+    ----------
+    url : str
+        The folder of the file on the mirror.
+    file : str
+        File name without .gz.
+    folder : Path
+        Created if missing.
+    check : callable
+        Takes the path of the downloaded file and raises DataError if the contents are wrong.
 
     Raises
     ------
     DataError
-        The mirror does not answer, or sends something else.
+        The mirror does not answer, or the file fails `check`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as name:
+    ...     mirror, folder = Path(name, "mirror"), Path(name, "cache")
+    ...     mirror.mkdir()
+    ...     _ = (mirror / "points.gz").write_bytes(b"123")
+    ...     fetch(mirror.as_uri(), "points", folder, lambda path: None)
+    ...     (folder / "points.gz").read_bytes()
+    b'123'
     """
     address = f"{url.rstrip('/')}/{file}.gz"
     try:
@@ -89,7 +132,7 @@ def _missing(folder: Path, files: list[str]) -> list[str]:
 
 
 def _copy(response: Any, part: Path, file: str) -> None:
-    """Write a response to a file under a progress bar."""
+    """Write a response to a file, with a progress bar."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     length = response.headers.get("Content-Length")
     received = 0

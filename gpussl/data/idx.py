@@ -18,6 +18,7 @@ import numpy as np
 
 from gpussl.data import download
 from gpussl.errors import DataError, DataNotFoundError
+from gpussl.protocols import Source
 from gpussl.records import Dataset
 from gpussl.runtime.params import check
 
@@ -31,7 +32,7 @@ MAPPED_BYTES = 2**28  # a plain file of so many is mapped into memory, not read 
 
 
 @dataclass(frozen=True)
-class IdxImages:
+class IdxImages(Source):
     """A data set of labelled images in four IDX files.
 
     Parameters

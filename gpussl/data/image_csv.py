@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from gpussl.errors import DataError
+from gpussl.protocols import Source
 from gpussl.records import Dataset
 from gpussl.runtime.params import check
 
 
 @dataclass(frozen=True)
-class CsvImages:
+class CsvImages(Source):
     """A data set of labelled square images in two CSV files.
 
     Parameters

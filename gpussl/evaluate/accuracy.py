@@ -1,23 +1,44 @@
-"""Evaluate: how good a trained model is. The only reader of test labels."""
+"""Accuracy on the test set. The only reader of test labels."""
 
 import numpy as np
 
 from gpussl import backend
-from gpussl.numeric.allocations import Allocations, contingency, score_allocations
-from gpussl.records import Array, Dataset, Watch
+from gpussl.errors import DataError
+from gpussl.numeric.allocations import contingency, score_allocations
+from gpussl.records import Allocations, Array, Dataset
 from gpussl.runtime import store
 
 
 def accuracy(dataset: Dataset, predicted: Array) -> float:
-    """Share of the test points whose predicted class (n_test,) is the true one."""
-    return float(np.mean(backend.of(predicted).to_numpy(predicted) == dataset.y_test))
+    """Share of the test points whose predicted class number (n_test,) is the true one.
+
+    Examples
+    --------
+    >>> data = Dataset("d", np.zeros((1, 1)), None, np.zeros((2, 1)), np.array([0, 1]), ("a", "b"))
+    >>> accuracy(data, np.array([0, 0]))
+    0.5
+    """
+    return float(np.mean(backend.of(predicted).to_numpy(predicted) == _labels(dataset)))
+
+
+def commonest_share(dataset: Dataset) -> float:
+    """The accuracy of always predicting the test set's most frequent class.
+
+    Examples
+    --------
+    >>> data = Dataset("d", np.zeros((1, 1)), None, np.zeros((3, 1)), np.array([0, 1, 1]), ("a", "b"))
+    >>> round(commonest_share(data), 2)
+    0.67
+    """
+    y = _labels(dataset)
+    return float(np.bincount(y).max() / len(y))
 
 
 def best_allocation(dataset: Dataset, clusters: Array, n_clusters: int) -> Allocations:
     """The best way to name clusters by classes, each by another one, judged by the test points themselves.
 
-    It is chosen by the labels it is then scored on, so its accuracy is no accuracy on unseen data but an upper bound of
-    what naming clusters one to one can reach. Names that two clusters may share can do better.
+    It is chosen by the labels that it is then scored on, so its accuracy is no accuracy on unseen data but an upper
+    bound of what naming clusters one to one can reach. Names that two clusters may share can do better.
 
     Parameters
     ----------
@@ -25,12 +46,30 @@ def best_allocation(dataset: Dataset, clusters: Array, n_clusters: int) -> Alloc
     clusters : (n_test,) int array
         The cluster of each test point.
     n_clusters : int
+
+    Examples
+    --------
+    >>> data = Dataset("d", np.zeros((1, 1)), None, np.zeros((3, 1)), np.array([0, 1, 1]), ("a", "b"))
+    >>> best_allocation(data, np.array([1, 0, 0]), 2).best
+    (1, 0)
     """
-    twin = backend.of(clusters)
-    table = contingency(clusters, twin.asarray(dataset.y_test), n_clusters, len(dataset.class_names), twin)
-    return score_allocations(table, twin, len(dataset.y_test))
+    twin, y = backend.of(clusters), _labels(dataset)
+    table = contingency(clusters, twin.asarray(y), n_clusters, len(dataset.class_names), twin)
+    return score_allocations(table, twin, len(y))
 
 
-def watch(dataset: Dataset, X_test: Array) -> Watch:
-    """The test points as a model may watch them while it is trained: to do as a study did, not to be honest."""
-    return Watch(X_test, lambda predicted: accuracy(dataset, predicted), store.digest(dataset.X_test, dataset.y_test))
+def fingerprint(dataset: Dataset) -> str:
+    """A name for the test points and their labels: the sha256 of both.
+
+    Examples
+    --------
+    >>> len(fingerprint(Dataset("d", np.zeros((1, 1)), None, np.zeros((1, 1)), np.array([0]), ("a", "b"))))
+    64
+    """
+    return store.digest(dataset.X_test, _labels(dataset))
+
+
+def _labels(dataset: Dataset) -> np.ndarray:
+    if dataset.y_test is None:
+        raise DataError(f"data={dataset.name}: expected a test set with labels, found none")
+    return np.asarray(dataset.y_test)

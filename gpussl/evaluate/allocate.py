@@ -33,7 +33,7 @@ def score_clusters(
         of all allocations as the training labels judge them; then the upper bound, as the test labels do. None has its
         seed and its seconds of prediction yet, nor the first its selection.
     """
-    k, n_test, twin = clustering.centroids.shape[0], len(dataset.y_test), backend.of(clusters)
+    k, n_test, twin = clustering.centroids.shape[0], dataset.n_test, backend.of(clusters)
     on_training = take_or(names, clustering.labels, UNLABELLED)
     is_right = judge.correct(PseudoLabels(on_training, on_training))
     start = time.perf_counter()

@@ -1,7 +1,6 @@
-"""Budget: how accuracy grows with labels, told from bought labels alone, and what follows for buying more.
+"""Learning curve: how accuracy grows with the number of labels, estimated from the bought labels alone.
 
-Small numbers, on the host: s is the number of sizes at which classifiers were scored, h of hold-out images, r of
-repeats.
+All arrays are small and on the host. In shapes, s is the number of training sizes, h of hold-out images, r of repeats.
 """
 
 from dataclasses import dataclass
@@ -13,35 +12,48 @@ from scipy.optimize import least_squares
 from gpussl.errors import ConfigError
 from gpussl.runtime.params import check, param
 
-LEVEL = 0.9  # of all intervals, and the probability that the stop rule asks for
+LEVEL = 0.9  # coverage of every interval, and the probability that the stop rule requires
 Z = 1.6448536269514722  # the 95 % quantile of the normal distribution
-MIN_HOLDOUT = 30  # images: fewer tell accuracies no better than to ten points
-MIN_SIZE, MIN_TOP = 10, 40  # labels: the smallest size trained on, and the least that the largest may be
-SPAN = 4  # the largest size over the smallest: below, classes are missing and errors fall faster and faster
-C_MIN, C_MAX = 0.05, 2.0  # of the exponent: simple data are learnt faster than 1 / n at first
-TRAINING_SHARE = 0.25  # of e (1 - e) / m: how accuracy varies over training sets of m; 0.1 to 0.4 for linear models
-DRIFT = 0.04  # how far the error may stray from a power law over one doubling, as a share of it
+MIN_HOLDOUT = 30  # images: with fewer, an accuracy has a standard error of some ten points
+MIN_SIZE, MIN_TOP = 10, 40  # labels: lower bounds on the smallest and on the largest training size
+SPAN = 4  # largest size over smallest: still smaller samples miss classes, and the error outruns any power law
+C_MIN, C_MAX = 0.05, 2.0  # range of the exponent; above 1 because easy data are at first learnt faster than 1 / n
+TRAINING_SHARE = 0.25  # variance of accuracy over training sets of m points, over e (1 - e) / m; linear models: 0.1-0.4
+DRIFT = 0.04  # relative standard deviation of the error around a power law, for each doubling of the labels
 N_BOOTSTRAP, N_DRAWS, N_GRID = 1000, 4000, 160
-EDGE = 1e-6
+EDGE = 1e-6  # keeps shares off 0 and 1, and covariances positive definite
 
 
 @dataclass(frozen=True)
 class LabelBudget:
-    """A budget of labels, and what is to be found out with it.
+    """A number of labels to buy, and the questions to answer with them.
 
     Parameters
     ----------
     n_labels : int
-        Labels bought in all, the hold-out among them.
+        Total number of bought labels, including the hold-out.
     holdout : float
-        Share of them that is drawn at random to score classifiers. Where labels are selected at random it plays no
-        part: then all of them are scored, each by classifiers that have not learnt from it.
+        Share of the labels drawn at random to score classifiers. Unused if labels are selected at random: then each
+        label is scored by cross-validation.
     n_folds, n_repeats, n_sizes : int
-        Random labels are divided into folds, so many times anew; of each, classifiers learn at so many sizes.
+        Number of cross-validation folds, of repeated divisions into folds, and of training sizes within each fold.
     target : float
-        The accuracy wanted, as a share.
+        Desired accuracy, as a share.
     min_gain : float
-        The gain of twice the labels that is still worth them, as a share.
+        Smallest gain in accuracy, as a share, that justifies doubling the labels.
+
+    Raises
+    ------
+    ConfigError
+        A parameter is out of range, or the hold-out or the training sizes are too small.
+
+    Examples
+    --------
+    >>> budget = LabelBudget(n_labels=500)
+    >>> budget.sizes(is_random=True)
+    array([112, 159, 225, 318, 450])
+    >>> budget.n_holdout(is_random=False), budget.sizes(is_random=False)
+    (200, array([ 42,  85, 171]))
     """
 
     n_labels: int = param(500, ge=1)
@@ -57,16 +69,17 @@ class LabelBudget:
         self.check_plan(is_random=True)
 
     def n_holdout(self, is_random: bool) -> int:
-        """How many labels are a random sample to score classifiers on."""
+        """The number of labels in the random sample that scores classifiers."""
         return self.n_labels if is_random else round(self.holdout * self.n_labels)
 
     def sizes(self, is_random: bool) -> np.ndarray:
-        """The sizes (s,) to train on, ascending.
+        """The training sizes (s,), ascending.
 
-        Labels selected in any other way are bought for each size anew, all sizes together within the budget.
+        A random selection takes nested subsets of the training folds. Any other selection buys new labels for each
+        size; together with the hold-out they stay within the budget.
         """
         n_holdout = self.n_holdout(is_random)
-        top = n_holdout - -(-n_holdout // self.n_folds)  # what the largest fold leaves
+        top = n_holdout - -(-n_holdout // self.n_folds)  # the training set that remains beside the largest fold
         if is_random:
             return np.unique(np.geomspace(max(MIN_SIZE, top / SPAN), top, self.n_sizes).round().astype(int))
         halvings = 0.5 ** np.arange(np.log2(SPAN) + 1)
@@ -75,7 +88,7 @@ class LabelBudget:
         return sizes[sizes >= MIN_SIZE]
 
     def check_plan(self, is_random: bool) -> None:
-        """Raise ConfigError if the budget does not give a hold-out and sizes large enough to say anything."""
+        """Raise ConfigError if the hold-out or the training sizes are too small to fit a curve."""
         n_holdout, sizes = self.n_holdout(is_random), self.sizes(is_random)
         if n_holdout < MIN_HOLDOUT:
             name, cure = ("n_labels", "raise it") if is_random else ("holdout", "raise it, or n_labels")
@@ -91,7 +104,7 @@ class LabelBudget:
             )
 
     def check_size(self, n: int) -> None:
-        """Raise ConfigError if `n` training points are too few."""
+        """Raise ConfigError if the budget exceeds the `n` training points."""
         if self.n_labels > n:
             raise ConfigError(
                 f"budget.n_labels: expected at most the number of training points, {n}, found {self.n_labels}; lower it"
@@ -100,17 +113,24 @@ class LabelBudget:
 
 @dataclass(frozen=True)
 class Measured:
-    """How classifiers that learnt from labels of one selection did on the hold-out.
+    """Hold-out results of classifiers trained on labels of one selection.
 
     Attributes
     ----------
     select : str
+        Name of the selection.
     sizes : (s,) int array
-        Labels learnt from, ascending.
+        Numbers of training labels, ascending.
     correct : (r, s, h) bool array
-        Whether each hold-out image was classified rightly, in each repeat.
+        Whether each hold-out image was classified correctly, for each repeat and size.
     is_reused : bool
-        Whether the images scored are also those learnt from, fold by fold.
+        Whether training and scoring share their images by cross-validation.
+
+    Examples
+    --------
+    >>> correct = np.array([[[True, False], [True, True]]])  # one repeat, two sizes, two images
+    >>> Measured("random", np.array([40, 80]), correct, is_reused=False).accuracies
+    array([0.5, 1. ])
     """
 
     select: str
@@ -120,13 +140,27 @@ class Measured:
 
     @property
     def accuracies(self) -> np.ndarray:
-        """(s,) means over repeats and images."""
+        """(s,): the mean over repeats and images."""
         return self.correct.mean(axis=(0, 2))
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Accuracies a - b n^-c of n labels, for one curve or for many: all three numbers or (m,) arrays."""
+    """A power law, or m of them: the accuracy with n labels is a - b n^-c.
+
+    Attributes
+    ----------
+    a, b, c : () or (m,) float64 array
+        Accuracy with unlimited labels, scale and exponent.
+
+    Examples
+    --------
+    >>> curve = Curve(np.array(0.9), np.array(2.0), np.array(0.5))
+    >>> curve.at(np.array([100, 400]))
+    array([0.7, 0.8])
+    >>> curve.labels_for(0.8), curve.labels_for(0.95)
+    (array([400.]), array([inf]))
+    """
 
     a: np.ndarray
     b: np.ndarray
@@ -137,7 +171,7 @@ class Curve:
         return self.a - self.b * n**-self.c
 
     def labels_for(self, accuracy: float) -> np.ndarray:
-        """How many labels give an accuracy: infinite where none do."""
+        """(m,): the labels needed to reach an accuracy, at least 1; infinite where the curve stays below it."""
         a, b, c = np.broadcast_arrays(*np.atleast_1d(self.a, self.b, self.c))
         can = a - accuracy > EDGE
         with np.errstate(over="ignore"):
@@ -148,14 +182,23 @@ class Curve:
 
 
 def bootstrap(measured: Measured, rng: np.random.Generator) -> np.ndarray:
-    """The covariance (s, s) of the accuracies over draws of images and repeats with replacement.
+    """Bootstrap covariance (s, s) of the accuracies, resampling images and repeats.
 
-    An image that is always right and one that is always wrong are added, so that a perfect score is not a certain one.
+    Two pseudo-observations, an image that is always classified correctly and one that never is, keep a perfect score
+    from having no variance.
 
     References
     ----------
     Efron, "Bootstrap methods: another look at the jackknife", Ann. Statist., 1979.
     Agresti, Coull, "Approximate is better than exact for interval estimation of binomial proportions", Am. Stat., 1998.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> correct = rng.random((1, 2, 100)) < 0.8  # 100 images: a standard error of 0.04
+    >>> cov = bootstrap(Measured("random", np.array([40, 80]), correct, is_reused=False), rng)
+    >>> np.sqrt(np.diag(cov)).round(2)
+    array([0.04, 0.04])
     """
     n_repeats, n_sizes, _ = measured.correct.shape
     added = np.broadcast_to([0.0, 1.0], (n_repeats, n_sizes, 2))
@@ -168,18 +211,25 @@ def bootstrap(measured: Measured, rng: np.random.Generator) -> np.ndarray:
 
 
 def covariance(measured: Measured, rng: np.random.Generator) -> np.ndarray:
-    """How uncertain the accuracies are together: (s, s).
+    """Covariance (s, s) of the accuracies: that of `bootstrap`, plus the variance over training sets.
 
-    To the draw of images and repeats comes that of the training sets, which no bootstrap of images shows. A mean over
-    training subsets of m out of n varies at most m / n times as much as one of them does.
+    Resampling hold-out images cannot show how accuracy varies with the training set. The mean over training subsets of
+    m out of n labels has at most m / n times the variance of a single subset.
 
     References
     ----------
     Hoeffding, "A class of statistics with asymptotically normal distribution", Ann. Math. Statist., 1948.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> measured = Measured("random", np.array([40, 80]), rng.random((1, 2, 100)) < 0.8, is_reused=False)
+    >>> np.sqrt(np.diag(covariance(measured, rng))).round(2)
+    array([0.06, 0.05])
     """
     sizes, n_holdout = measured.sizes, measured.correct.shape[2]
     error = _plausible_error(measured.accuracies, n_holdout)
-    spread = np.sqrt(TRAINING_SHARE * error * (1 - error) / sizes)  # over single training sets
+    spread = np.sqrt(TRAINING_SHARE * error * (1 - error) / sizes)  # standard deviation over single training sets
     shared = np.eye(len(sizes))
     if measured.is_reused:
         spread = spread * np.sqrt(sizes / n_holdout)
@@ -188,9 +238,16 @@ def covariance(measured: Measured, rng: np.random.Generator) -> np.ndarray:
 
 
 def drift(measured: Measured, n: int) -> np.ndarray:
-    """How far the accuracies may stray from the power law that holds about n labels, a random walk from there: (s, s).
+    """Covariance (s, s) of a random walk away from the power law that holds near n labels.
 
-    Small sizes, at which a classifier may go by another law, so have less to say of what lies beyond n.
+    The walk starts at n and takes one step for each halving of the labels. A classifier may follow another law at small
+    sizes, so these count for less in a forecast beyond n.
+
+    Examples
+    --------
+    >>> measured = Measured("random", np.array([40, 80]), np.full((1, 2, 100), [[True, False] * 50]), is_reused=False)
+    >>> np.sqrt(np.diag(drift(measured, 80)))  # 4 % of an error of 0.5, one halving below 80
+    array([0.02, 0.  ])
     """
     error = _plausible_error(measured.accuracies, measured.correct.shape[2])
     doublings = np.log2(np.maximum(n / measured.sizes, 1))
@@ -198,16 +255,31 @@ def drift(measured: Measured, n: int) -> np.ndarray:
 
 
 def fit(sizes: np.ndarray, accuracies: np.ndarray, cov: np.ndarray, n: int) -> Curve:
-    """The curve nearest to accuracies (s,) at sizes (s,) by least squares, weighted by their covariance (s, s).
+    """Fit a power law to accuracies by generalised least squares.
 
-    It is found as the error at n labels, the share of that which no label takes away, and the exponent. Weak priors
-    keep the last two off the ends of their ranges, [0, 1] and [C_MIN, C_MAX], where the points do not say otherwise.
+    The unknowns are the error at n labels, the irreducible share of it, and the exponent. Beta(2, 2) priors keep the
+    share and the exponent off the ends of their ranges, [0, 1] and [C_MIN, C_MAX], unless the accuracies say otherwise.
+
+    Parameters
+    ----------
+    sizes, accuracies : (s,) array
+    cov : (s, s) float64 array
+        Covariance of the accuracies.
+    n : int
+        Number of labels at which the error is parameterised.
 
     References
     ----------
     Cortes, Jackel, Solla, Vapnik, Denker, "Learning curves: asymptotic values and rate of convergence", NeurIPS 1994.
     Figueroa, Zeng-Treitler, Kandula, Ngo, "Predicting sample size required for classification performance", BMC Med.
     Inform. Decis. Mak., 2012.
+
+    Examples
+    --------
+    >>> sizes = np.array([50, 100, 200, 400])
+    >>> found = fit(sizes, 0.9 - 2 * sizes**-0.5, 1e-8 * np.eye(4), 400)
+    >>> print(f"{found.a:.3f} - {found.b:.2f} n^-{found.c:.3f}")
+    0.900 - 2.00 n^-0.500
     """
     root = cholesky(cov, lower=True)
 
@@ -225,9 +297,17 @@ def fit(sizes: np.ndarray, accuracies: np.ndarray, cov: np.ndarray, n: int) -> C
 
 
 def draw_curves(sizes: np.ndarray, accuracies: np.ndarray, cov: np.ndarray, n: int, rng: np.random.Generator) -> Curve:
-    """`N_DRAWS` curves as likely as the points make them, under the priors of `fit` and a flat one of the level.
+    """Draw `N_DRAWS` curves from the posterior under the priors of `fit` and a flat prior of the error at n labels.
 
-    The exponent and the share are drawn from a grid, the error at n given them from its normal distribution.
+    The exponent and the irreducible share are drawn from a grid, then the error at n from its conditional normal
+    distribution. Parameters are those of `fit`.
+
+    Examples
+    --------
+    >>> sizes = np.array([50, 100, 200, 400])
+    >>> draws = draw_curves(sizes, 0.9 - 2 * sizes**-0.5, 1e-6 * np.eye(4), 400, np.random.default_rng(0))
+    >>> draws.at(400).mean().round(2)
+    np.float64(0.8)
     """
     shares, rates, log_weights, _ = _grid(sizes, accuracies, cov, n)
     weights = np.exp(log_weights - log_weights.max())
@@ -240,26 +320,42 @@ def draw_curves(sizes: np.ndarray, accuracies: np.ndarray, cov: np.ndarray, n: i
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
-    """The middle `LEVEL` of values (m,), of which some may be infinite."""
+    """The central interval that holds a share `LEVEL` of the values (m,); some of them may be infinite.
+
+    Examples
+    --------
+    >>> interval(np.arange(101.0))
+    (5.0, 95.0)
+    """
     low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="nearest")
     return float(low), float(high)
 
 
 def paired_difference(one: Measured, other: Measured) -> tuple[float, float, float]:
-    """How much better one selection did than another at the largest size, on the same images, and the interval."""
+    """The difference in accuracy between two selections at the largest size, and the interval (low, high) of it.
+
+    Both must have been scored on the same images: the difference is paired.
+
+    Examples
+    --------
+    >>> right, wrong = np.ones((1, 1, 100), dtype=bool), np.full((1, 1, 100), [True, False] * 50)
+    >>> one, other = (Measured(name, np.array([80]), it, False) for name, it in (("a", right), ("b", wrong)))
+    >>> np.round(paired_difference(one, other), 2)
+    array([0.5 , 0.42, 0.58])
+    """
     difference = one.correct[:, -1].mean(axis=0) - other.correct[:, -1].mean(axis=0)
-    spread = one.accuracies[-1] * (1 - one.accuracies[-1]) * TRAINING_SHARE / one.sizes[-1]  # of the one training set
+    spread = one.accuracies[-1] * (1 - one.accuracies[-1]) * TRAINING_SHARE / one.sizes[-1]  # over training sets
     half = Z * np.sqrt(np.var(difference, ddof=1) / len(difference) + spread)
     return float(difference.mean()), float(difference.mean() - half), float(difference.mean() + half)
 
 
 def _plausible_error(accuracies: np.ndarray, n: int) -> np.ndarray:
-    """Errors (s,) as if of n images and two more, one of them right: never 0 or 1."""
+    """Errors (s,) after two pseudo-observations, one correct and one wrong, are added to n images: never 0 or 1."""
     return (n * (1 - accuracies) + 1) / (n + 2)
 
 
 def _grid(sizes: np.ndarray, accuracies: np.ndarray, cov: np.ndarray, n: int) -> tuple[np.ndarray, ...]:
-    """Of a grid of shares and rates (0 to 1), flat: both, how likely each is, and the error at n given them."""
+    """Shares, rates, log posterior weights and conditional errors at n, (N_GRID**2,) each, on a grid over (0, 1)^2."""
     middle = (np.arange(N_GRID) + 0.5) / N_GRID
     shares, rates = (axis.ravel() for axis in np.meshgrid(middle, middle))
     errors, sds, log_likelihoods = _level(_decline(sizes / n, shares, rates), accuracies, cov)
@@ -268,13 +364,13 @@ def _grid(sizes: np.ndarray, accuracies: np.ndarray, cov: np.ndarray, n: int) ->
 
 
 def _decline(relative: np.ndarray, share: np.ndarray, rate: np.ndarray) -> np.ndarray:
-    """The error at sizes (s,) over n as a multiple of that at n: (m, s) for m shapes."""
+    """(m, s): the error at sizes (s,), relative to n, as a multiple of the error at n, for m shares and rates."""
     share, rate = np.atleast_1d(share)[:, None], np.atleast_1d(rate)[:, None]
     return share + (1 - share) * relative ** -(C_MIN + (C_MAX - C_MIN) * rate)
 
 
 def _level(decline: np.ndarray, accuracies: np.ndarray, cov: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For declines (m, s) the error at n that fits best, its standard deviation, and the log-likelihood: (m,) each."""
+    """The best error at n for each decline (m, s), its standard deviation, and the log-likelihood: (m,) each."""
     root = cholesky(cov, lower=True)
     white, seen = solve_triangular(root, decline.T, lower=True), solve_triangular(root, 1 - accuracies, lower=True)
     precision = (white**2).sum(axis=0)
@@ -283,12 +379,12 @@ def _level(decline: np.ndarray, accuracies: np.ndarray, cov: np.ndarray) -> tupl
 
 
 def _prior_residual(share: np.ndarray) -> np.ndarray:
-    """What, squared and halved, is how much less likely a share is than 1/2 under Beta(2, 2), in logarithms."""
+    """Signed residual; half its square is the negative log of the Beta(2, 2) density, relative to its mode."""
     share = np.clip(share, EDGE / 100, 1 - EDGE / 100)
     return np.sign(share - 0.5) * np.sqrt(np.maximum(-2 * np.log(4 * share * (1 - share)), 0))
 
 
 def _curve(error: np.ndarray, share: np.ndarray, rate: np.ndarray, n: int) -> Curve:
-    """The curve of the numbers that it is fitted as."""
+    """The curve with an error at n, an irreducible share of it, and an exponent at `rate` within its range."""
     c = C_MIN + (C_MAX - C_MIN) * np.asarray(rate)
     return Curve(1 - error * share, error * (1 - share) * float(n) ** c, c)

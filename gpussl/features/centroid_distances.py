@@ -1,4 +1,4 @@
-"""Features: what the classifiers learn from, made of the represented points and their clusters."""
+"""The distances of a point to all centroids."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -6,32 +6,42 @@ from typing import ClassVar
 from array_api_compat import array_namespace
 
 from gpussl.errors import ConfigError
-from gpussl.numeric.arrays import itemsize, principal_axes, row_blocks, squared_distances, squared_norms
+from gpussl.numeric.arrays import itemsize, placed_like, principal_axes, row_blocks, squared_distances, squared_norms
 from gpussl.numeric.rows import ScaledRows, refuse_beyond
+from gpussl.protocols import Features, Transform
 from gpussl.records import Array, Clustering
 from gpussl.runtime.params import check, param
 
 
 @dataclass(frozen=True)
-class CentroidDistances:
+class CentroidDistances(Features):
     """The Euclidean distances of a point to all centroids, whitened: linear maps of them, without correlation.
 
-    Distances to many centroids nearly agree with each other, and a linear model's solver crawls on what nearly agrees.
+    Distances to many centroids are nearly equal, and a linear model's solver is slow on nearly equal features.
 
     Parameters
     ----------
     regularization : float
-        Added to the variances, as a share of the largest: directions that hardly vary are not blown up.
+        Added to the variances, as a share of the largest: directions of almost no variance are not blown up.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gpussl.cluster.kmeans import KMeans
+    >>> X = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    >>> fitted = CentroidDistances().fit(X, KMeans(n_clusters=3).fit(X, seed=0))
+    >>> abs(np.cov(fitted.transform(X).T, bias=True)).round(2).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
 
-    of_pixels: ClassVar[bool] = False
+    needs_clusters: ClassVar[bool] = True
     regularization: float = param(1e-6, gt=0)
 
     def __post_init__(self) -> None:
         check(self)
 
-    def fit_transform(self, X_train: Array, X_test: Array, clustering: Clustering) -> tuple[Array, Array]:
-        """(n, d) and (n_test, d) -> (n, k) and (n_test, k) for k clusters.
+    def fit(self, X: Array, clustering: Clustering) -> "FittedCentroidDistances":
+        """Fit to (n, d) points and their k clusters.
 
         Raises
         ------
@@ -42,14 +52,31 @@ class CentroidDistances:
             raise ConfigError(
                 "features=centroid_distances: expected clusters, found none; choose some with cluster=..."
             )
-        if isinstance(X_train, ScaledRows):
-            shape = (len(X_train), clustering.centroids.shape[0])
-            refuse_beyond(X_train.memory_limit, shape, "features=centroid_distances", "lower cluster.n_clusters")
-        xp, (train, test) = array_namespace(X_train), (_distances(X, clustering.centroids) for X in (X_train, X_test))
-        mean, variances, axes = principal_axes(train)
-        scale = 1 / xp.sqrt(xp.maximum(variances, 0.0) + self.regularization * variances[0])
-        mean, whitening = xp.astype(mean, train.dtype), xp.astype(axes * scale, train.dtype)
-        return (train - mean) @ whitening, (test - mean) @ whitening
+        if isinstance(X, ScaledRows):
+            shape = (len(X), clustering.centroids.shape[0])
+            refuse_beyond(X.memory_limit, shape, "features=centroid_distances", "lower cluster.n_clusters")
+        xp, distances = array_namespace(X), _distances(X, clustering.centroids)
+        mean, variances, axes = principal_axes(distances)
+        floored = xp.maximum(variances, 0.0) + self.regularization * variances[0]
+        scale = xp.where(floored > 0, 1 / xp.sqrt(xp.where(floored > 0, floored, 1.0)), 0.0)  # all points may be alike
+        return FittedCentroidDistances(
+            clustering.centroids, xp.astype(mean, distances.dtype), xp.astype(axes * scale, distances.dtype)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class FittedCentroidDistances(Transform):
+    """The centroids (k, d), the mean of the training points' distances (k,), and the whitening matrix (k, k)."""
+
+    kind: ClassVar[str] = "centroid_distances"
+    centroids: Array
+    mean: Array
+    whitening: Array
+
+    def transform(self, X: Array) -> Array:
+        """(n, d) points -> (n, k)."""
+        centroids, mean, whitening = (placed_like(part, X) for part in (self.centroids, self.mean, self.whitening))
+        return (_distances(X, centroids) - mean) @ whitening
 
 
 def _distances(X: Array, centroids: Array) -> Array:

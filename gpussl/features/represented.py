@@ -3,15 +3,27 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from gpussl.protocols import Features, Transform
 from gpussl.records import Array, Clustering
 
 
 @dataclass(frozen=True)
-class Represented:
-    """The points as they are represented."""
+class Represented(Features, Transform):
+    """The points as they are represented.
 
-    of_pixels: ClassVar[bool] = False
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Represented().transform(np.eye(2)).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
 
-    def fit_transform(self, X_train: Array, X_test: Array, clustering: Clustering) -> tuple[Array, Array]:
-        """(n, d) and (n_test, d) -> the same."""
-        return X_train, X_test
+    kind: ClassVar[str] = "represented"
+
+    def fit(self, X: Array, clustering: Clustering) -> "Represented":
+        """Nothing is learnt."""
+        return Represented()  # pixels are left alone in the same way
+
+    def transform(self, X: Array) -> Array:
+        """(n, d) -> the same."""
+        return X

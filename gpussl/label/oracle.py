@@ -4,6 +4,7 @@ import numpy as np
 
 from gpussl import backend
 from gpussl.numeric.allocations import Allocations, contingency, score_allocations
+from gpussl.numeric.arrays import placed_like
 from gpussl.records import UNLABELLED, Array, PseudoLabels
 
 
@@ -36,8 +37,7 @@ class Oracle:
 
     def reveal(self, indices: Array) -> Array:
         """The same, not paid for: for a selection that stands for one who knows the classes, never for training."""
-        twin = backend.of(indices)
-        return twin.asarray(self._y[twin.to_numpy(indices)])
+        return placed_like(self._y[backend.of(indices).to_numpy(indices)], indices)
 
     def accuracy(self, classes: Array) -> float:
         """Share of all training points whose class (n,) is the true one: for reports, never for training."""

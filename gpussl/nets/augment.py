@@ -1,6 +1,6 @@
-"""Augment: images changed as a camera or a hand might change them, all of a batch at once, where they are.
+"""Random augmentation of image batches, on whatever device they are.
 
-How far is a share of an image's own side, so it holds for any size; nothing here knows of classes.
+Distances are shares of the side of the image, so one setting fits any size. Nothing here depends on the classes.
 """
 
 import math
@@ -9,28 +9,33 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-MIRROR_SAMPLE = 5000  # images among which neighbours are sought
-MIRROR_RATIO = 1.25  # how much farther the nearest neighbour of a mirror image may be than that of the image itself
+MIRROR_SAMPLE = 5000  # images to search for neighbours: the tables of distances are quadratic in it
+MIRROR_RATIO = 1.25  # largest ratio of the median distances: mirror image to neighbour, over image to neighbour
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random changes, each drawn anew for each image.
+    """Random transformations, drawn independently for each image from PyTorch's generator.
 
     Parameters
     ----------
     shift : float
-        Up to this share of the side, up or down and left or right.
+        Largest translation along each axis, as a share of the side.
     rotation : float
-        Up to so many degrees.
+        Largest rotation either way, in degrees.
     contrast : float
-        Values are multiplied by up to this share more or less.
+        Pixels are multiplied by a factor from 1 - contrast to 1 + contrast.
     brightness : float
-        Up to so much is added where there is anything at all.
+        Pixels above 0 are shifted by a value from -brightness to brightness.
     cutout : float
-        A rectangle of up to this share of each side is blanked.
+        Largest sides of a rectangle that is set to 0, as shares of the sides of the image.
     mirror : bool
-        Half of the images are mirrored, left to right.
+        Whether each image is mirrored, left to right, with probability 1/2.
+
+    Examples
+    --------
+    >>> WEAK(torch.ones(4, 1, 28, 28)).shape
+    torch.Size([4, 1, 28, 28])
     """
 
     shift: float = 0.0
@@ -41,7 +46,7 @@ class Augmentation:
     mirror: bool = False
 
     def __call__(self, images: Tensor) -> Tensor:
-        """(n, 1, height, width) images from 0 to 1 -> the same, changed."""
+        """Transform (n, channels, height, width) images with values from 0 to 1; the shape stays."""
         n, device = len(images), images.device
         if n == 0:
             return images
@@ -58,9 +63,10 @@ class Augmentation:
         return changed
 
     def _maps(self, n: int, aspect: float, device: torch.device) -> Tensor:
-        """(n, 2, 3): from where each place of a new image is taken; coordinates run from -1 to 1 on either side.
+        """Affine maps (n, 2, 3) from places in the new image to places in the old one.
 
-        So what turns from one side to the other is to be scaled by `aspect`, the height over the width.
+        Coordinates run from -1 to 1 along both axes, so the terms that mix the axes are scaled by `aspect`, the height
+        over the width.
         """
         angle = math.radians(self.rotation) * _symmetric(n, device)
         cos, sin = torch.cos(angle), torch.sin(angle)
@@ -72,7 +78,7 @@ class Augmentation:
         return torch.stack(rows, dim=1).view(n, 2, 3)
 
     def _outside(self, n: int, height: int, width: int, device: torch.device) -> Tensor:
-        """(n, 1, height, width): 0 in a rectangle of each image, and 1 outside it."""
+        """A mask (n, 1, height, width): 0 inside a random rectangle of each image, and 1 outside it."""
         half = self.cutout * torch.rand(n, device=device) / 2
         inside = [
             (torch.arange(size, device=device)[None, :] + 0.5 - size * torch.rand(n, 1, device=device)).abs()
@@ -87,10 +93,17 @@ STRONG = Augmentation(shift=1 / 8, rotation=10, contrast=0.3, brightness=0.2, cu
 
 
 def looks_the_same_mirrored(images: Tensor) -> bool:
-    """Whether (n, 1, height, width) images and their mirror images, left to right, come from the same world.
+    """Decide without labels whether (n, 1, height, width) images may be mirrored, left to right.
 
-    They do if a mirror image's nearest neighbour among the others is, at the median, about as near as the image's own.
-    No label is asked for.
+    They may if mirror images look like images of the same kind: the median distance from a mirror image to its nearest
+    neighbour among the other images is at most `MIRROR_RATIO` times the median for the images themselves.
+
+    Examples
+    --------
+    >>> left = torch.zeros(3, 1, 2, 4)
+    >>> left[..., 0] = torch.tensor([0.6, 0.8, 1.0])[:, None, None]  # bars, all on the left
+    >>> looks_the_same_mirrored(left), looks_the_same_mirrored(torch.cat([left, left.flip(3)]))
+    (False, True)
     """
     drawn = images[torch.randperm(len(images), device=images.device)[:MIRROR_SAMPLE]]
     points, mirrored = drawn.flatten(1), drawn.flip(3).flatten(1)
@@ -100,5 +113,5 @@ def looks_the_same_mirrored(images: Tensor) -> bool:
 
 
 def _symmetric(n: int, device: torch.device) -> Tensor:
-    """(n,) random numbers from -1 to 1."""
+    """(n,) random numbers, uniform from -1 to 1."""
     return 2 * torch.rand(n, device=device) - 1

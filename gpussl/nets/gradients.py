@@ -1,4 +1,4 @@
-"""Gradients: which way the edges run in each part of an image, whatever is to be learnt from it."""
+"""Histograms of oriented gradients, as a PyTorch module without parameters."""
 
 import math
 
@@ -7,27 +7,35 @@ from torch import Tensor, nn
 
 
 class OrientedGradients(nn.Module):
-    """For each part of an image and each direction, the square root of how much edge runs there; nothing is learnt.
+    """Square roots of the histograms of oriented gradients, for a grid of cells; nothing is learnt.
 
-    A gradient counts by its length for the two directions it is between, and for the parts it is near, by a Gaussian.
-    The square root keeps strong edges from being all that counts. Histograms are not brought to one length, so an
-    empty part stays empty.
+    Each gradient adds its length to the two orientations nearest its own, by linear interpolation, and to the cells
+    around it, by Gaussian weights. The square root reduces the dominance of strong edges. Histograms are not
+    normalised, so an empty cell stays 0.
 
     Parameters
     ----------
     height, width : int
-        Of the images.
+        Size of the images.
     n_cells : int
-        Parts on each side.
+        Cells along each side.
     n_orientations : int
-        Directions, all around.
+        Orientations over the full circle.
     blur : float
-        Standard deviation of the Gaussian, in sides of a part.
+        Standard deviation of the Gaussian, in sides of a cell.
 
     References
     ----------
     Dalal, Triggs, "Histograms of oriented gradients for human detection", CVPR 2005.
     Arandjelović, Zisserman, "Three things everyone should know to improve object retrieval", CVPR 2012: the root.
+
+    Examples
+    --------
+    >>> images = torch.zeros(1, 1, 8, 8)
+    >>> images[:, :, :, 4:] = 1  # a vertical edge: the gradient points right, in orientation 0
+    >>> histograms = OrientedGradients(8, 8, n_cells=2, n_orientations=4, blur=0.5)(images)
+    >>> histograms.shape, histograms.sum(dim=(0, 2, 3)).argmax()
+    (torch.Size([1, 4, 2, 2]), tensor(0))
     """
 
     directions: Tensor
@@ -44,19 +52,21 @@ class OrientedGradients(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """(n, height, width) -> (n, n_orientations, n_cells, n_cells)."""
+        """Map (n, channels, height, width) images to (n, channels * n_orientations, n_cells, n_cells) histograms."""
+        n, channels = images.shape[:2]
+        images = images.flatten(0, 1)
         down, across = torch.zeros_like(images), torch.zeros_like(images)
         down[:, 1:-1] = (images[:, 2:] - images[:, :-2]) / 2
         across[:, :, 1:-1] = (images[:, :, 2:] - images[:, :, :-2]) / 2
         length, angle = torch.hypot(down, across), torch.atan2(down, across)
         apart = ((angle[:, None] - self.directions + math.pi) % (2 * math.pi) - math.pi).abs()
         edges = length[:, None] * (1 - apart / self.step).clamp(min=0)
-        return (self.rows @ edges @ self.columns.T).sqrt()
+        return (self.rows @ edges @ self.columns.T).sqrt().unflatten(0, (n, channels)).flatten(1, 2)
 
 
 def _parts(size: int, n_cells: int, blur: float) -> Tensor:
-    """(n_cells, size): how much each pixel of a side counts for each part of it; for one part, 1 in all."""
+    """(n_cells, size): Gaussian weights of the pixels along a side for each cell; each row sums to 1."""
     side = size / n_cells
     middles = side * (torch.arange(n_cells) + 0.5)
     apart = torch.arange(size) + 0.5 - middles[:, None]
-    return torch.softmax(-0.5 * (apart / (blur * side)) ** 2, dim=1)  # a Gaussian that is nowhere 0 / 0
+    return torch.softmax(-0.5 * (apart / (blur * side)) ** 2, dim=1)  # normalised without the risk of 0 / 0

@@ -178,31 +178,55 @@ def forward(network: nn.Module, features: Tensor) -> Tensor:
         return torch.cat([network(block) for block in _blocks(features)])
 
 
-def as_images(points: Tensor, image_shape: list[int]) -> Tensor:
-    """(n, d) pixels -> (n, 1, height, width), the same memory. ConfigError as in `image_shape_of`."""
-    return points.view(len(points), 1, *image_shape_of(points.shape[1], image_shape))
-
-
-def image_shape_of(n_features: int, image_shape: list[int]) -> tuple[int, int]:
-    """Height and width of images of so many pixels: as they are given, or of a square.
+class Images(nn.Module):
+    """(n, d) pixels, channels last -> (n, channels, height, width), the same memory.
 
     Raises
     ------
     ConfigError
-        They are not those of so many pixels.
+        As in `image_shape_of`.
     """
-    height, width = image_shape or [math.isqrt(n_features)] * 2
-    if height * width != n_features:
-        found = f"{height} x {width} pixels" if image_shape else "no square"
+
+    def __init__(self, n_features: int, image_shape: list[int]) -> None:
+        super().__init__()
+        self.height, self.width, self.channels = image_shape_of(n_features, image_shape)
+
+    def forward(self, points: Tensor) -> Tensor:
+        """(n, d) -> (n, channels, height, width)."""
+        return points.view(len(points), self.height, self.width, self.channels).movedim(3, 1)
+
+
+def as_points(images: Tensor) -> Tensor:
+    """(n, channels, height, width) images -> (n, d) pixels, channels last: the inverse of `Images`."""
+    return images.movedim(1, 3).flatten(1)
+
+
+def image_shape_of(n_features: int, image_shape: list[int]) -> tuple[int, int, int]:
+    """Height, width and channels of images of so many values: as given, or of a square in one channel.
+
+    Raises
+    ------
+    ConfigError
+        The values are not as many.
+
+    Examples
+    --------
+    >>> image_shape_of(64, []), image_shape_of(24, [2, 4, 3])
+    ((8, 8, 1), (2, 4, 3))
+    """
+    side = math.isqrt(n_features)
+    height, width, channels = [*image_shape, 1][:3] if image_shape else (side, side, 1)
+    if height * width * channels != n_features:
+        found = f"{' x '.join(map(str, image_shape))} pixels" if image_shape else "no square"
         raise ConfigError(
             f"expected images, whose pixels are the features, found {n_features} features and {found}; choose "
             "represent=[pixels] or features=pixels, put what needs images first in represent, or choose what needs none"
         )
-    return height, width
+    return height, width, channels
 
 
 def map_images(X: Array, image_shape: list[int], change: Callable[[Tensor], Tensor]) -> Array:
-    """(n, d) pixels -> (n, ...): what a function makes of (m, height, width) images, a block at a time, made flat.
+    """(n, d) pixels -> (n, k): what a function makes of (m, channels, height, width) images, a block at a time.
 
     A module goes to where the images are.
 
@@ -212,7 +236,7 @@ def map_images(X: Array, image_shape: list[int], change: Callable[[Tensor], Tens
         As in `image_shape_of`.
     """
     with torch.inference_mode():
-        images = as_images(as_tensor(X), image_shape)[:, 0]
+        images = Images(X.shape[1], image_shape)(as_tensor(X))
         if isinstance(change, nn.Module):
             change.to(images.device)
         made = torch.cat([change(block).flatten(1) for block in _blocks(images)])

@@ -1,7 +1,7 @@
-"""Permutations: which cluster is which class, when clusters know no names.
+"""Allocations: which class each cluster stands for, when the clusters have no names.
 
-An allocation gives every cluster a class of its own. It is scored by how many points it names rightly, which is a sum
-of entries of the contingency table, so nothing but that table is needed.
+An allocation gives every cluster a class of its own. Its score is the number of points that it labels correctly: a sum
+of entries of the contingency table, so that table is the only input.
 """
 
 import itertools
@@ -16,15 +16,20 @@ from scipy.optimize import linear_sum_assignment
 from gpussl.protocols import Twin
 from gpussl.records import Allocations, Array, Ranked
 
-MAX_ENUMERATED = 12  # 479,001,600 allocations: seconds. Beyond, only the best one is found
-BLOCK_SCORES = 2**22  # scores that are held at once
-N_RANKED = 10
+MAX_ENUMERATED = 12  # 12! = 479,001,600 allocations take seconds; beyond, only the best one is found
+BLOCK_SCORES = 2**22  # scores held at once: 16 MiB in int32
+N_RANKED = 10  # allocations kept in the ranking, for the report
 
 
 def contingency(clusters: Array, classes: Array, n_clusters: int, n_classes: int, twin: Twin) -> Array:
-    """How many points are in each cluster and class: (n,) and (n,) -> (n_clusters, n_classes) int64.
+    """Count the points in each pair of cluster and class: (n,) and (n,) -> (n_clusters, n_classes) int64.
 
-    Points with a negative cluster count nowhere.
+    Points with a negative cluster are not counted.
+
+    >>> import numpy as np
+    >>> from gpussl.backend import cpu
+    >>> contingency(np.array([0, 0, 1, -1]), np.array([1, 1, 0, 0]), 2, 2, cpu).tolist()
+    [[0, 2], [1, 0]]
     """
     xp = array_namespace(clusters, classes)
     clusters, classes = xp.astype(clusters, xp.int64), xp.astype(classes, xp.int64)
@@ -35,21 +40,37 @@ def contingency(clusters: Array, classes: Array, n_clusters: int, n_classes: int
 
 
 def score_allocations(table: Array, twin: Twin, n_points: int | None = None) -> Allocations:
-    """Score all allocations of classes to clusters, where `table` is.
+    """Score every allocation of classes to clusters, on the device that holds `table`.
 
-    With more clusters than classes, some clusters stay without a class, and their points count as wrong; with fewer,
-    some classes stay without a cluster.
+    With more clusters than classes, some clusters get no class, and their points count as wrong. With fewer, some
+    classes get no cluster.
 
-    Up to `MAX_ENUMERATED` clusters and classes all are scored: one half of the rows gets its sums for every way to
-    choose columns, the other half for every way to use those that are left, and one addition then gives each score. 10!
-    is 252 x 120 x 120. Beyond, the best one is found by the assignment algorithm.
+    Up to `MAX_ENUMERATED` clusters and classes, all allocations are scored. The rows are split into two halves. Each
+    choice of columns for the upper half leaves the others to the lower half; both halves are summed in every order of
+    their columns, and one addition combines them. For 10 clusters, that is 252 choices x 120 x 120 orders = 10!.
+    Beyond, the assignment algorithm finds the best allocation alone.
 
     Parameters
     ----------
     table : (n_clusters, n_classes) int array
-        See `contingency`.
+        Counts, from `contingency`.
+    twin : Twin
+        The backend of the table.
     n_points : int, optional
-        What accuracies are shares of, where points in no cluster are to count as wrong; the table's sum otherwise.
+        Denominator of the accuracy, by default the sum of the table. Pass the number of all points to count those
+        outside every cluster as wrong.
+
+    Returns
+    -------
+    Allocations
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gpussl.backend import cpu
+    >>> found = score_allocations(np.array([[0, 5], [4, 1]]), cpu)
+    >>> found.best, found.score, found.accuracy
+    ((1, 0), 9, 0.9)
     """
     xp = array_namespace(table)
     on_host = twin.to_numpy(table)
@@ -59,9 +80,9 @@ def score_allocations(table: Array, twin: Twin, n_points: int | None = None) -> 
         ranking = [assignment(on_host)]
         return Allocations(ranking[0][1], ranking[0][0], n_points, "assignment", ranking)
     dtype = xp.int32 if total < 2**31 else xp.int64
-    counts = np.zeros(total + 1, dtype=np.int64) if total < 2**24 else None  # finer than anyone could look at
+    counts = np.zeros(total + 1, dtype=np.int64) if total < 2**24 else None  # 128 MiB; a finer histogram shows no more
     ranking = []
-    wide = table if table.shape[0] <= table.shape[1] else table.T  # each row gets a column of its own
+    wide = table if table.shape[0] <= table.shape[1] else table.T  # the shorter side as rows: each gets its own column
     for first, scores in _blocks(xp.astype(wide, dtype), twin):
         if counts is None:
             bar = _bar_of_rows(scores)
@@ -76,7 +97,13 @@ def score_allocations(table: Array, twin: Twin, n_points: int | None = None) -> 
 
 
 def assignment(table: np.ndarray) -> Ranked:
-    """The best allocation alone, with its score: (n_clusters, n_classes) counts, -1 for a cluster without a class."""
+    """Find the best allocation alone: (n_clusters, n_classes) counts -> its score, and the class of each cluster.
+
+    A cluster without a class has -1.
+
+    >>> assignment(np.array([[0, 5], [4, 1], [2, 2]]))
+    (9, (1, 0, -1))
+    """
     rows, columns = linear_sum_assignment(table, maximize=True)
     names = np.full(len(table), -1)
     names[rows] = columns
@@ -84,7 +111,7 @@ def assignment(table: np.ndarray) -> Ranked:
 
 
 def _inverse(columns: tuple[int, ...], n: int) -> tuple[int, ...]:
-    """The row that has each of n columns, or -1, from the column that each row has."""
+    """Invert an allocation: the column of each row -> the row of each of n columns, or -1."""
     rows = [-1] * n
     for row, column in enumerate(columns):
         rows[column] = row
@@ -92,7 +119,10 @@ def _inverse(columns: tuple[int, ...], n: int) -> tuple[int, ...]:
 
 
 def _blocks(table: Array, twin: Twin) -> Iterator[tuple[int, Array]]:
-    """The scores of all allocations in blocks (choices for the upper rows, for the lower), with the first's number."""
+    """Yield the scores of all allocations in blocks (orders of the upper half, orders of the lower half).
+
+    Each block comes with the number of its first allocation.
+    """
     xp = array_namespace(table)
     plan = _plan_on(twin, *table.shape)
     upper, lower = (xp.asarray(half, device=device(table)) for half in plan)
@@ -106,7 +136,7 @@ def _blocks(table: Array, twin: Twin) -> Iterator[tuple[int, Array]]:
 
 
 def _half_sums(flat: Array, entries: Array) -> Array:
-    """(s, p, h) positions in the flat table -> (s, p) sums over the h of them."""
+    """Sum h entries of the flat table: (s, p, h) positions -> (s, p)."""
     xp = array_namespace(flat)
     taken = xp.reshape(xp.take(flat, xp.reshape(entries, (-1,))), entries.shape)
     return xp.sum(taken, axis=2, dtype=flat.dtype)
@@ -114,17 +144,17 @@ def _half_sums(flat: Array, entries: Array) -> Array:
 
 @cache
 def _plan_on(twin: Twin, n_rows: int, n_columns: int) -> tuple[Array, Array]:
-    """`_plan` on the device of a twin, to which it is copied once."""
+    """Copy `_plan` to the device of a twin, once."""
     upper, lower = _plan(n_rows, n_columns)
     return twin.asarray(upper), twin.asarray(lower)
 
 
 @cache
 def _plan(n_rows: int, n_columns: int) -> tuple[np.ndarray, np.ndarray]:
-    """Positions in the flat table that each half of the rows may use, for every choice of columns for the upper half.
+    """List the flat positions that each half of the rows uses, for each choice of columns for the upper half.
 
-    Both are (choices, orders, rows of the half): the upper half has all orders of the columns chosen, the lower half
-    all ordered choices of the columns left.
+    Both arrays are (choices, orders, rows of the half): the upper half has all orders of the chosen columns, the lower
+    half all ordered selections from the remaining columns.
     """
     half = min(n_rows, n_columns // 2)
     chosen = list(itertools.combinations(range(n_columns), half))
@@ -136,7 +166,7 @@ def _plan(n_rows: int, n_columns: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _positions(columns: np.ndarray, rows: range, n_columns: int) -> np.ndarray:
-    """(s, c) columns for some rows -> (s, orders, rows) positions, for each ordered choice of a column a row."""
+    """Turn (s, c) columns for some rows into (s, orders, rows) positions, with one column per row."""
     c, h = columns.shape[1], len(rows)
     orders = np.array(list(itertools.permutations(range(c), h)), dtype=np.int64)
     orders = orders.reshape(math.perm(c, h), h)
@@ -144,14 +174,17 @@ def _positions(columns: np.ndarray, rows: range, n_columns: int) -> np.ndarray:
 
 
 def _bar_of_counts(counts: np.ndarray) -> int:
-    """The highest score that at least `N_RANKED` allocations reach, or the lowest there is."""
+    """Find the highest score that at least `N_RANKED` allocations reach, or the lowest score if there are fewer."""
     scores = np.flatnonzero(counts)[::-1]
     reached = np.cumsum(counts[scores])
     return int(scores[np.argmax(reached >= min(N_RANKED, reached[-1]))])
 
 
 def _bar_of_rows(scores: Array) -> int:
-    """A score that at least `N_RANKED` of (r, c) scores reach, for as many rows do; or the lowest there is."""
+    """Find a score that at least `N_RANKED` of (r, c) scores reach, or the lowest score.
+
+    It is the `N_RANKED`-th largest of the row maxima: each of those rows has a score at least as high.
+    """
     xp = array_namespace(scores)
     of_rows = xp.sort(xp.max(scores, axis=1), descending=True)
     return int(of_rows[N_RANKED - 1]) if of_rows.shape[0] >= N_RANKED else int(xp.min(scores))
@@ -160,13 +193,13 @@ def _bar_of_rows(scores: Array) -> int:
 def _best_few(
     ranked: list[Ranked], first: int, scores: Array, shape: tuple[int, int], bar: int, twin: Twin
 ) -> list[Ranked]:
-    """The best of those ranked before and of a block of scores, of which number `first` is the first.
+    """Merge the best of a block of scores into the ranking; `first` is the number of the block's first allocation.
 
-    `bar` is a score below which none is among the best few of the block.
+    No score below `bar` is among the best few of the block.
     """
     xp = array_namespace(scores)
     if len(ranked) == N_RANKED:
-        bar = max(bar, ranked[-1][0] + 1)  # of those equally good, the first
+        bar = max(bar, ranked[-1][0] + 1)  # ties go to the earlier allocation
     flat = xp.reshape(scores, (-1,))
     passing = xp.nonzero(flat >= bar)[0]
     values, numbers = twin.to_numpy(xp.take(flat, passing)), twin.to_numpy(passing)
@@ -176,7 +209,7 @@ def _best_few(
 
 
 def _allocation(number: int, shape: tuple[int, int]) -> tuple[int, ...]:
-    """The column of each row under the allocation of a number."""
+    """Decode an allocation's number into the column of each row."""
     upper, lower = _plan(*shape)
     split, rest = divmod(number, upper.shape[1] * lower.shape[1])
     first, second = divmod(rest, lower.shape[1])

@@ -1,4 +1,4 @@
-"""Rows: features that are made of raw values a block at a time, for data that memory is not to hold."""
+"""Features computed from raw values one block at a time, for data larger than memory."""
 
 import math
 from types import ModuleType
@@ -9,14 +9,14 @@ import numpy as np
 
 from gpussl.errors import ConfigError
 
-SHARE = 8  # features take at most this part of the memory limit: classifiers copy them, and libraries need half of it
+SHARE = 8  # features may take 1 / SHARE of the memory limit: classifiers copy them, and libraries need half of it
 
 
 class ScaledRows:
-    """Raw values from 0 to `max_value`, as of a memory-mapped file, seen as float32 features from 0 to 1.
+    """Raw values from 0 to `max_value`, often in a memory-mapped file, seen as float32 features from 0 to 1.
 
-    Has of an array what stages ask of one that they read in blocks: `shape`, `ndim`, `dtype`, `len`, `X[rows]`, and
-    `take` for some of the rows. What makes an array of all of them is refused if `memory_limit` does not allow it.
+    Offers the parts of an array that stages reading in blocks need: `shape`, `ndim`, `dtype`, `len`, `X[rows]`, and
+    `take` for some of the rows. Reading more rows at once than `memory_limit` allows raises ConfigError.
 
     Parameters
     ----------
@@ -24,6 +24,13 @@ class ScaledRows:
     max_value : float
     memory_limit : int
         Bytes, as in `fits`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rows = ScaledRows(np.array([[0, 255], [51, 0]], dtype=np.uint8), max_value=255.0, memory_limit=1000)
+    >>> rows.shape, rows[:1].tolist()
+    ((2, 2), [[0.0, 1.0]])
     """
 
     ndim, dtype, device = 2, np.dtype(np.float32), "cpu"
@@ -46,12 +53,12 @@ class ScaledRows:
         return rows
 
     def take(self, indices: np.ndarray, *, axis: Literal[0], **_: Any) -> np.ndarray:
-        """Some of the rows, as NumPy's `take` asks for them.
+        """Return some of the rows, in the form that NumPy's `take` calls.
 
         Raises
         ------
         ConfigError
-            They are too many for the memory limit.
+            They exceed the memory limit.
         """
         refuse_beyond(self.memory_limit, (len(indices), self.shape[1]))
         return self[indices]
@@ -60,31 +67,54 @@ class ScaledRows:
         return self[:]
 
     def astype(self, dtype: Any, **_: Any) -> np.ndarray:
-        """All of the rows at once. ConfigError if they are too many for the memory limit."""
+        """Return all rows at once.
+
+        Raises
+        ------
+        ConfigError
+            They exceed the memory limit.
+        """
         return self[:].astype(dtype, copy=False)
 
 
 def is_mapped(X: Any) -> bool:
-    """Whether an array is, or looks into, a memory-mapped file."""
+    """Return whether an array is a memory-mapped file or a view of one.
+
+    >>> import numpy as np
+    >>> is_mapped(np.zeros(3))
+    False
+    """
     while X is not None and not isinstance(X, np.memmap):
         X = getattr(X, "base", None)
     return X is not None
 
 
 def fits(memory_limit: int | None, shape: tuple[int, ...]) -> bool:
-    """Whether (n, d) float32 features take no more than their share of a limit in bytes. None: there is no limit."""
+    """Return whether (n, d) float32 features stay within their share of a limit in bytes; None means no limit.
+
+    >>> fits(3200, (10, 10)), fits(3199, (10, 10)), fits(None, (10, 10))
+    (True, False, True)
+    """
     return memory_limit is None or _needed(shape) <= memory_limit
 
 
 def refuse_beyond(
     memory_limit: int | None, shape: tuple[int, ...], what_for: str = "this", cure: str = "choose cluster=kmeans"
 ) -> None:
-    """Raise ConfigError if (n, d) float32 features take more than their share of a limit in bytes.
+    """Raise ConfigError if (n, d) float32 features exceed their share of a limit in bytes.
 
     Parameters
     ----------
     what_for, cure : str
-        What they are needed for, and what would need fewer: for the message.
+        Parts of the message: what needs the features, and what would need fewer.
+
+    Examples
+    --------
+    >>> refuse_beyond(3200, (10, 10))
+    >>> refuse_beyond(3199, (10, 10))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    gpussl.errors.ConfigError: memory_limit: expected at least 0.1GB for this, which takes 10 points of 10 features ...
     """
     if memory_limit is not None and not fits(memory_limit, shape):
         raise ConfigError(
@@ -95,17 +125,33 @@ def refuse_beyond(
 
 
 def in_memory(X: Any, what_for: str, cure: str) -> Any:
-    """All of (n, d) points as an array; those of `ScaledRows` are refused as in `refuse_beyond`."""
+    """Return all of (n, d) points as an array.
+
+    Raises
+    ------
+    ConfigError
+        They are `ScaledRows` beyond the memory limit; arguments as in `refuse_beyond`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> in_memory(ScaledRows(np.array([[0, 4]]), 4.0, 1000), "a test", "leave it out").tolist()
+    [[0.0, 1.0]]
+    """
     if isinstance(X, ScaledRows):
         refuse_beyond(X.memory_limit, X.shape, what_for, cure)
     return X[:, :]
 
 
 def in_gigabytes(size: int) -> str:
-    """Bytes for a message, rounded up: a limit of as much will do."""
+    """Format bytes for a message, rounded up so that a limit of that size is enough.
+
+    >>> in_gigabytes(1_410_000_000)
+    '1.5GB'
+    """
     return f"{math.ceil(size / 1e8) / 10}GB"
 
 
 def _needed(shape: tuple[int, ...]) -> int:
-    """The memory limit, in bytes, that allows (n, d) float32 features."""
+    """Compute the memory limit, in bytes, that allows (n, d) float32 features."""
     return SHARE * 4 * math.prod(shape)

@@ -1,18 +1,20 @@
 """Propagate: from the few labels that were bought to labels for the points around them."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from array_api_compat import array_namespace
 
 from gpussl.errors import ConfigError
 from gpussl.numeric.arrays import scatter, take_or
 from gpussl.numeric.clusters import by_cluster, nearest_bought
+from gpussl.protocols import Propagation
 from gpussl.records import UNLABELLED, Array, Clustering, PseudoLabels
 from gpussl.runtime.params import check, param
 
 
 @dataclass(frozen=True)
-class ClusterPropagation:
+class ClusterPropagation(Propagation):
     """Each cluster's bought label to its members, or to the nearest share of them.
 
     Where several labels were bought in one cluster, the one bought nearest the centroid counts. A cluster in which none
@@ -26,6 +28,7 @@ class ClusterPropagation:
         wide ones as well as tight ones.
     """
 
+    needs_clusters: ClassVar[bool] = True
     percentile: float = param(100.0, ge=0, le=100)
 
     def __post_init__(self) -> None:

@@ -16,12 +16,13 @@ from gpussl.propagate.neighbor_graph import (
     potential_shares,
     shares,
 )
+from gpussl.protocols import Propagation
 from gpussl.records import UNLABELLED, Array, Clustering, PseudoLabels
 from gpussl.runtime.params import check, param
 
 
 @dataclass(frozen=True)
-class GraphPropagation:
+class GraphPropagation(Propagation):
     """The bought labels along the edges of the graph of nearest neighbours, as far as they lead.
 
     A point that no edges join to a bought label stays unlabelled; a bought point always keeps its own label. Clusters
@@ -42,7 +43,7 @@ class GraphPropagation:
         A point whose weight is less stays unlabelled. The weight is the winning class's share of its point's scores.
     """
 
-    percentile: ClassVar[float | None] = None
+    needs_all_points: ClassVar[bool] = True
 
     method: str = param("label_spreading", choices=("label_spreading", "poisson"))
     n_neighbors: int = param(10, ge=1)

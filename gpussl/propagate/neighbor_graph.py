@@ -1,6 +1,6 @@
-"""Graph: points joined to their nearest neighbours, and labels spread along the edges.
+"""The graph of nearest neighbours, and two ways to spread labels along its edges.
 
-Written once for NumPy with SciPy and for CuPy: the points decide, and the sparse matrices are their twin's.
+One code for NumPy with SciPy and for CuPy: the array decides, and its backend twin provides the sparse matrices.
 """
 
 from collections.abc import Callable
@@ -16,25 +16,33 @@ from gpussl.numeric.arrays import arange_like
 from gpussl.records import Array
 from gpussl.runtime import console
 
-TOLERANCE = 1e-8  # of the solvers: a residual, as a share of the right-hand side
-ROUNDING = 1e-12  # of the largest target: what is less is nought
-MAX_ITER = 20_000  # of the solvers: where they have not converged by then, that is said
+TOLERANCE = 1e-8  # of the solver: norm of the residual over that of the right-hand side
+ROUNDING = 1e-12  # sources below this share of the largest target are rounding errors
+MAX_ITER = 20_000  # of the solver, which then warns and returns what it has
 
 
 @dataclass(frozen=True)
 class Graph:
-    """An undirected graph of n points with weighted edges.
+    """An undirected graph of n points with weighted edges and k connected components.
 
     Attributes
     ----------
     weights : (n, n) sparse float64 matrix
-        Symmetric, not negative, and without a diagonal.
+        Symmetric and non-negative, with a zero diagonal.
     degrees : (n,) float64 array
-        The sum of each point's weights.
+        Row sums of the weights.
     component : (n,) int array
-        Which of the k connected components each point is in.
+        Index of each point's component.
     members : (k, n) sparse float64 matrix
-        1 where a point is in a component: its products are sums over components.
+        Indicator of the components: multiplying by it sums over the points of each.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy.sparse import csr_matrix
+    >>> graph = Graph.of(csr_matrix(np.array([[0.0, 2.0, 0.0], [2.0, 0.0, 0.0], [0.0, 0.0, 0.0]])))
+    >>> graph.degrees.tolist(), graph.component.tolist()
+    ([2.0, 2.0, 0.0], [0, 0, 1])
     """
 
     weights: Any
@@ -44,9 +52,9 @@ class Graph:
 
     @classmethod
     def of(cls, weights: Any) -> "Graph":
-        """The graph with these weights, a sparse matrix in rows (CSR)."""
+        """The graph with these weights, an (n, n) sparse matrix in CSR format."""
         twin, n = backend.of(weights.data), weights.shape[0]
-        # on the host: CuPy's own needs cuGraph
+        # on the host: connected_components of CuPy needs cuGraph
         structure = [twin.to_numpy(array) for array in (weights.data, weights.indices, weights.indptr)]
         k, component = connected_components(scipy.sparse.csr_matrix(tuple(structure), shape=(n, n)), directed=False)
         component = twin.asarray(component)
@@ -55,22 +63,37 @@ class Graph:
         return cls(weights, weights @ ones, component, members)
 
     def normalized(self) -> Any:
-        """(n, n): the weights over the square roots of both ends' degrees; its eigenvalues are at most 1."""
+        """D^(-1/2) W D^(-1/2), (n, n), for weights W and degrees D; its eigenvalues lie in [-1, 1]."""
         diags = backend.of(self.degrees).sparse.diags
         scale = diags([_inverse(self.degrees) ** 0.5], [0], format="csr")
         return (scale @ self.weights @ scale).tocsr()
 
 
 def neighbor_graph(X: Array, n_neighbors: int) -> Graph:
-    """The graph that joins each of (n, d) points to its nearest others.
+    """Join each point to its nearest neighbours.
 
-    Seen from a point, the weight of another at distance r is exp(-4 (r / R)^2), R the distance of the last of its
-    neighbours; an edge has the mean of what both of its ends see, 0 where one does not see the other.
+    A point gives its neighbour at distance r the weight exp(-4 (r / R)^2), R being the distance of its farthest
+    neighbour, and every other point the weight 0. The weight of an edge is the mean of the two weights that its ends
+    give each other.
+
+    Parameters
+    ----------
+    X : (n, d) array
+    n_neighbors : int
+        Neighbours of each point, itself excluded; less than n.
 
     References
     ----------
     Calder, Cook, Thorpe, Slepcev, "Poisson learning: graph based semi-supervised learning at very low label rates",
     ICML 2020.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> neighbor_graph(np.array([[0.0], [1.0], [3.0]]), 1).weights.toarray().round(4)
+    array([[0.    , 0.0183, 0.    ],
+           [0.0183, 0.    , 0.0092],
+           [0.    , 0.0092, 0.    ]])
     """
     xp, twin, n = array_namespace(X), backend.of(X), X.shape[0]
     found, distances = twin.nearest_neighbors(X, X, n_neighbors + 1)
@@ -78,15 +101,15 @@ def neighbor_graph(X: Array, n_neighbors: int) -> Graph:
     found = xp.reshape(found[others], (n, n_neighbors))
     distances = xp.astype(xp.reshape(distances[others], (n, n_neighbors)), xp.float64)
     reach = distances[:, -1:]
-    seen = xp.exp(-4 * (distances / xp.where(reach > 0, reach, 1.0)) ** 2)  # where all are copies, all weigh 1
+    seen = xp.exp(-4 * (distances / xp.where(reach > 0, reach, 1.0)) ** 2)  # 1 if all neighbours are duplicates
     ends = xp.repeat(arange_like(n, found), n_neighbors), xp.reshape(found, (-1,))
     both_ways = xp.concat(ends), xp.concat(ends[::-1])
     halves = xp.concat([xp.reshape(seen, (-1,)) / 2] * 2)
-    return Graph.of(twin.sparse.csr_matrix((halves, both_ways), shape=(n, n)))  # which adds up what falls together
+    return Graph.of(twin.sparse.csr_matrix((halves, both_ways), shape=(n, n)))  # duplicate entries are summed
 
 
 def label_spreading(graph: Graph, indices: Array, targets: Array, alpha: float) -> Array:
-    """Label spreading: what reaches each point of the labels, at each step of a random walk less by a factor.
+    """Label spreading: labels diffuse along the edges, and each step keeps a share alpha of them.
 
     Parameters
     ----------
@@ -95,76 +118,105 @@ def label_spreading(graph: Graph, indices: Array, targets: Array, alpha: float) 
     indices : (m,) int array
         The labelled points.
     targets : (m, c) float64 array
-        1, or what it counts, at the class of each, else 0.
+        The weight of each label in the column of its class, 1 if labels count alike; 0 elsewhere.
     alpha : float
-        The factor.
+        Share of a label that is passed on at each step, in (0, 1).
 
     Returns
     -------
     (n, c) float64 array
-        Each class's score: (1 - alpha) (I - alpha S)^-1 Y, S the normalised weights. What the solver cannot tell from
-        nought is nought; all are where no label leads.
+        Score of each class: (1 - alpha) (I - alpha S)^-1 Y, with S the normalised weights and Y the targets. Scores
+        within the solver's error are set to 0, as are those of points without a path to a label.
 
     References
     ----------
     Zhou, Bousquet, Lal, Weston, Schölkopf, "Learning with local and global consistency", NeurIPS 2003.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> graph = neighbor_graph(np.arange(5.0)[:, None], 2)
+    >>> scores = label_spreading(graph, np.array([0, 4]), np.eye(2), 0.9)
+    >>> scores.argmax(axis=1)[[0, 1, 3, 4]]
+    array([0, 0, 1, 1])
     """
     xp, S = array_namespace(targets), graph.normalized()
     found = _conjugate_gradients(lambda F: F - alpha * (S @ F), (1 - alpha) * _spread(graph, indices, targets))
-    error = TOLERANCE * xp.sqrt(xp.sum(targets**2, axis=0))  # at most: the least eigenvalue of I - alpha S is 1 - alpha
+    # a bound on the solver's error: the smallest eigenvalue of I - alpha S is 1 - alpha
+    error = TOLERANCE * xp.sqrt(xp.sum(targets**2, axis=0))
     return xp.where(found > error, found, 0.0)
 
 
 def poisson_learning(graph: Graph, indices: Array, targets: Array) -> Array:
-    """Poisson learning: labels as sources and sinks of a flow, and each point's potential.
+    """Poisson learning: labels are the sources and sinks of a flow along the edges; the scores are its potentials.
 
-    Parameters are those of `label_spreading`.
+    Parameters are those of `label_spreading`, the reference is that of `neighbor_graph`.
 
     Returns
     -------
     (n, c) float64 array
-        Each class's potential u, where L u is the targets less their mean, L the graph's Laplacian, and u has the
-        weighted mean 0 by degree. Components are graphs by themselves, each with the mean of its own targets: in one
-        with labels of one class, or none, all potentials are 0.
+        Potential u of each class: the solution of L u = f with a degree-weighted mean of 0. L is the graph Laplacian
+        and f the targets minus their mean over the labelled points. Each connected component is solved on its own; its
+        potentials are 0 if its labels are of one class, or if it has none.
 
-    References
-    ----------
-    As of `neighbor_graph`.
+    Examples
+    --------
+    >>> import numpy as np
+    >>> graph = neighbor_graph(np.arange(5.0)[:, None], 2)
+    >>> potentials = poisson_learning(graph, np.array([0, 4]), np.eye(2))
+    >>> potentials.argmax(axis=1)[[0, 1, 3, 4]]
+    array([0, 0, 1, 1])
     """
     xp, S = array_namespace(targets), graph.normalized()
     source = _spread(graph, indices, targets)
     source[indices, :] -= label_means(graph, indices, targets)[indices, :]
-    # where all labels are alike nothing flows; what rounding leaves there would be a system without a solution
+    # a component with labels of one class has no flow; sources left there by rounding would make the system singular
     source = xp.where(xp.abs(source) > ROUNDING * xp.max(targets), source, 0.0)
     scale = _inverse(graph.degrees)[:, None] ** 0.5
-    # of the normalised Laplacian, whose condition is better: it maps D^(1/2) u to D^(-1/2) L u
+    # solve with the normalised Laplacian, which is better conditioned: it maps D^(1/2) u to D^(-1/2) L u
     potentials = scale * _conjugate_gradients(lambda V: V - S @ V, scale * source)
     weighted = graph.members @ (graph.degrees[:, None] * potentials)
     return potentials - xp.take(weighted * _inverse(graph.members @ graph.degrees)[:, None], graph.component, axis=0)
 
 
 def shares(scores: Array) -> Array:
-    """(n, c): each class's score as a share of its point's; 0 where all scores are."""
+    """Scale the scores (n, c) of each point to sum to 1; points without a score keep 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> shares(np.array([[1.0, 3.0], [0.0, 0.0]]))
+    array([[0.25, 0.75],
+           [0.  , 0.  ]])
+    """
     return scores * _inverse(array_namespace(scores).sum(scores, axis=1))[:, None]
 
 
 def potential_shares(potentials: Array, means: Array) -> Array:
-    """(n, c): each point's positive potentials, less their mean, as shares of their sum and of a little more.
+    """Turn potentials into shares (n, c) of the classes at each point, with a sum below 1.
 
-    That little is the same for all points: the sum that nine tenths of them exceed. Of two classes one potential is the
-    other's negative, and without it the winner's share would be 1 everywhere. With it, the share is small far from all
-    labels, and between those of several classes.
+    The potentials of a point are centred, and the positive ones divided by their sum plus a constant: the lower decile
+    of these sums over all points. With two classes, one centred potential is the negative of the other, so the winner's
+    share would be 1 everywhere without the constant. With it, the share is small far from all labels and between labels
+    of different classes.
 
     Parameters
     ----------
     potentials : (n, c) float64 array
-        As `poisson_learning` has them.
+        From `poisson_learning`.
     means : (n, c) float64 array
-        The `label_means` of targets that are 1 or 0. In a component with one class there are no potentials, and that
-        class has all.
+        The `label_means` of targets that are 1 or 0. A component with labels of one class has no potentials; the share
+        of that class is 1 there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> potential_shares(np.array([[0.3, -0.3], [-0.1, 0.1]]), np.full((2, 2), 0.5))
+    array([[0.75, 0.  ],
+           [0.  , 0.5 ]])
     """
     xp = array_namespace(potentials)
-    centred = potentials - xp.mean(potentials, axis=1)[:, None]  # else none need be positive where targets are not 1
+    centred = potentials - xp.mean(potentials, axis=1)[:, None]  # weighted targets may make all of them negative
     positive = xp.where(centred > 0, centred, 0.0)
     totals = xp.sum(positive, axis=1)
     ascending = xp.sort(totals[totals > 0])
@@ -174,9 +226,19 @@ def potential_shares(potentials: Array, means: Array) -> Array:
 
 
 def label_means(graph: Graph, indices: Array, targets: Array) -> Array:
-    """(n, c): the mean of the targets in each point's component; 0 where there are none.
+    """(n, c): the mean of the targets in each point's component; 0 in components without labels.
 
     Parameters are those of `label_spreading`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> graph = neighbor_graph(np.array([[0.0], [1.0], [8.0], [9.0]]), 1)  # two components
+    >>> label_means(graph, np.array([0, 1]), np.eye(2))
+    array([[0.5, 0.5],
+           [0.5, 0.5],
+           [0. , 0. ],
+           [0. , 0. ]])
     """
     xp = array_namespace(targets)
     sums = graph.members @ _spread(graph, indices, targets)
@@ -185,22 +247,22 @@ def label_means(graph: Graph, indices: Array, targets: Array) -> Array:
 
 
 def _spread(graph: Graph, indices: Array, targets: Array) -> Array:
-    """(n, c): the targets at their points, and 0 elsewhere."""
+    """(n, c): the targets in the rows of the labelled points, and 0 elsewhere."""
     everywhere = array_namespace(targets).zeros((graph.degrees.shape[0], targets.shape[1]))
     everywhere[indices, :] = targets
     return everywhere
 
 
 def _inverse(x: Array) -> Array:
-    """1 / x, and 0 where that is 0."""
+    """1 / x, and 0 where x is 0."""
     xp = array_namespace(x)
     return xp.where(x > 0, 1 / xp.where(x > 0, x, 1.0), 0.0)
 
 
 def _without(found: Array, own: Array) -> Array:
-    """(n, k) bool: what is left of each point's neighbours (n, k) without itself, `own` (n,).
+    """A mask (n, k) over the neighbours `found` (n, k) that drops one per point: the point itself, `own` (n,).
 
-    A point that its copies have crowded out loses the last neighbour instead.
+    A point that is missing among its own neighbours, crowded out by duplicates, drops the last one instead.
     """
     xp = array_namespace(found)
     is_own = found == own[:, None]
@@ -210,9 +272,9 @@ def _without(found: Array, own: Array) -> Array:
 
 
 def _conjugate_gradients(apply: Callable[[Array], Array], B: Array) -> Array:
-    """X (n, c) with apply(X) = B (n, c), for a symmetric map without negative eigenvalues: each column by itself.
+    """Solve apply(X) = B (n, c), each column on its own, for a symmetric positive semidefinite map.
 
-    The map may be singular where B is in its range: X is then, too.
+    The map may be singular if B lies in its range; X then lies in its range, too.
 
     References
     ----------

@@ -1,17 +1,15 @@
 """The bought labels alone."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from gpussl.numeric.arrays import scatter
+from gpussl.protocols import Propagation
 from gpussl.records import UNLABELLED, Array, Clustering, PseudoLabels
 
 
 @dataclass(frozen=True)
-class NoPropagation:
+class NoPropagation(Propagation):
     """The bought labels alone."""
-
-    percentile: ClassVar[float | None] = None
 
     def propagate(self, X: Array, clustering: Clustering, indices: Array, labels: Array) -> PseudoLabels:
         """See `ClusterPropagation.propagate`."""

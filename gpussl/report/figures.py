@@ -8,14 +8,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gpussl.evaluate.learning_curve import interval
-from gpussl.numeric.allocations import Allocations
 from gpussl.numeric.intervals import accuracy_interval
-from gpussl.records import Calibration, Dataset, Diagnostics, Result
-from gpussl.report.tables import SELECTED, published, result_title
-from gpussl.runtime.config import Job
+from gpussl.records import Allocations, Calibration, Dataset, Diagnostics, Result
+from gpussl.report.results import PublishedOf
+from gpussl.report.titles import result_title
 from gpussl.runtime.store import atomic_path
-from gpussl.tasks.advise import Advice, Outcome
 
 DPI = 130
 COLUMNS = 14  # representatives shown of each class
@@ -33,13 +30,39 @@ class CurvePoint:
     published: float | None
 
 
+@dataclass(frozen=True)
+class LearningCurve:
+    """Accuracies measured at some sizes, and the curve fitted to them, as shares.
+
+    Attributes
+    ----------
+    name : str
+    sizes, accuracies, half_widths : (s,) array
+        Labels learnt from, the accuracy, and half its 90 % interval.
+    x, fitted, low, high : (m,) array
+        Labels, and the curve there with its 90 % band.
+    forecasts : list of int
+        Labels that accuracies are forecast for, ascending.
+    """
+
+    name: str
+    sizes: np.ndarray
+    accuracies: np.ndarray
+    half_widths: np.ndarray
+    x: np.ndarray
+    fitted: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    forecasts: Sequence[int]
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, the same bytes for the same figure."""
     with atomic_path(path) as part:
         figure.savefig(part, format="png", dpi=DPI, metadata={"Software": None})
 
 
-def accuracy(results: Sequence[Result], job: Job, dataset: Dataset) -> Figure:
+def accuracy(title: str, results: Sequence[Result], published_of: PublishedOf, n_test: int) -> Figure:
     """Test accuracy by propagation and classifier, with its 95 % interval, and the published figures beside it."""
     rows = list(dict.fromkeys(result_title(result) for result in results))
     classifiers = list(dict.fromkeys(result.classifier for result in results))
@@ -48,21 +71,21 @@ def accuracy(results: Sequence[Result], job: Job, dataset: Dataset) -> Figure:
     for result in results:
         index = classifiers.index(result.classifier)
         y = rows.index(result_title(result)) + spread[index]
-        low, high = accuracy_interval(result.test_accuracy, len(dataset.y_test))
+        low, high = accuracy_interval(result.test_accuracy, n_test)
         color = COLORS[index % len(COLORS)]
         axes.plot([100 * low, 100 * high], [y, y], color=color, linewidth=2, alpha=0.6)
         axes.plot(100 * result.test_accuracy, y, "o", color=color, markersize=7)
-        entry = published(result, job, dataset.name)
-        if entry is not None:
-            axes.plot(entry.accuracy, y, "D", markerfacecolor="white", markeredgecolor=color, markersize=6)
+        published = published_of(result)
+        if published is not None:
+            axes.plot(published, y, "D", markerfacecolor="white", markeredgecolor=color, markersize=6)
     for index, name in enumerate(classifiers):
-        axes.plot([], [], "o", color=COLORS[index % len(COLORS)], label=name)
-    if any(published(result, job, dataset.name) for result in results):
+        axes.plot([], [], "o", color=COLORS[index % len(COLORS)], label=_plain(name))
+    if any(published_of(result) is not None for result in results):
         axes.plot([], [], "D", markerfacecolor="white", markeredgecolor="#555", label="published")
-    axes.set_yticks(range(len(rows)), rows)
+    axes.set_yticks(range(len(rows)), [_plain(row) for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlabel(f"test accuracy in %, with its 95 % interval on {len(dataset.y_test):,} images")
-    axes.set_title(f"{job.name}, seed {job.seed}", loc="left", fontweight="bold")
+    axes.set_xlabel(f"test accuracy in %, with its 95 % interval on {n_test:,} images")
+    axes.set_title(_plain(title), loc="left", fontweight="bold")
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
     axes.grid(axis="x", alpha=0.3)
     return figure
@@ -144,7 +167,7 @@ def calibration(calibrations: Sequence[Calibration]) -> Figure:
     for index, item in enumerate(calibrations):
         used, color = item.counts > 0, COLORS[index % len(COLORS)]
         axes.plot(100 * item.weights[used], 100 * item.accuracies[used], "o-", color=color, markersize=5,
-                  label=f"{item.name}: {100 * item.error:.1f} points off on average")  # fmt: skip
+                  label=f"{_plain(item.name)}: {100 * item.error:.1f} points off on average")  # fmt: skip
         edges = np.linspace(0, 100, len(item.counts) + 1)
         below.stairs(item.counts, edges, color=color, linewidth=2)
     axes.set_ylabel("right of these labels, %")
@@ -160,50 +183,58 @@ def calibration(calibrations: Sequence[Calibration]) -> Figure:
     return figure
 
 
-def budget(outcome: Outcome) -> Figure:
-    """Accuracy against labels: as measured on the hold-out, and the curve through it, dashed where it is a forecast."""
+def learning_curves(
+    title: str, curves: Sequence[LearningCurve], budget: int, target: float, needed: tuple[float, float, float]
+) -> Figure:
+    """Accuracy against labels: as measured on the hold-out, and the curve through it, dashed where it is a forecast.
+
+    Parameters
+    ----------
+    budget : int
+        Labels bought.
+    target : float
+        The accuracy wanted, as a share.
+    needed : tuple of float
+        The labels that reach it by the first curve, and their 90 % interval.
+    """
     figure, axes = _figure(8, 4.6)
-    n, last = outcome.budget.n_labels, outcome.advices[0].forecasts[-1].n_labels
-    for index, advice in enumerate(outcome.advices):
-        _draw_advice(axes, advice, COLORS[index])
-    target, right = 100 * outcome.budget.target, 1.12 * last
-    axes.axhline(target, color="#555", linewidth=1)
-    axes.annotate(f"target {target:g} %", (0, target), (4, 4), xycoords=("axes fraction", "data"),
+    for index, item in enumerate(curves):
+        _draw_curve(axes, item, COLORS[index % len(COLORS)])
+    wanted, right = 100 * target, 1.12 * curves[0].forecasts[-1]
+    axes.axhline(wanted, color="#555", linewidth=1)
+    axes.annotate(f"target {wanted:g} %", (0, wanted), (4, 4), xycoords=("axes fraction", "data"),
                   textcoords="offset points", color="#555")  # fmt: skip
-    needed, low, high = outcome.advices[0].needed
+    best, low, high = needed
     if low < right:
-        axes.plot([low, min(high, right)], [target, target], color="#222", linewidth=4, alpha=0.35,
+        axes.plot([low, min(high, right)], [wanted, wanted], color="#222", linewidth=4, alpha=0.35,
                   solid_capstyle="butt", label="labels that reach it, 90 %")  # fmt: skip
-        if needed < right:
-            axes.plot(needed, target, "D", color="#222", markersize=6)
+        if best < right:
+            axes.plot(best, wanted, "D", color="#222", markersize=6)
     axes.plot([], [], "--", color="#555", linewidth=2, label="forecast, in a band of 90 %")
-    axes.axvline(n, color="#555", linewidth=1, linestyle=":")
-    axes.annotate(f"budget: {n:,}", (n, 0), (4, 4), xycoords=("data", "axes fraction"), textcoords="offset points",
-                  color="#555")  # fmt: skip
+    axes.axvline(budget, color="#555", linewidth=1, linestyle=":")
+    axes.annotate(f"budget: {budget:,}", (budget, 0), (4, 4), xycoords=("data", "axes fraction"),
+                  textcoords="offset points", color="#555")  # fmt: skip
     axes.set_xscale("log")
-    sizes = [int(size) for size in outcome.advices[0].measured.sizes]
+    sizes = [int(size) for size in curves[0].sizes]
     axes.set_xlim(0.9 * min(sizes), right)
-    ticks = _spread_out([*sizes, *(item.n_labels for item in outcome.advices[0].forecasts)], is_log=True)
+    ticks = _spread_out([*sizes, *curves[0].forecasts], is_log=True)
     axes.set_xticks(ticks, [f"{x:,g}" for x in ticks])
     axes.minorticks_off()
     axes.set_xlabel("labels learnt from")
     axes.set_ylabel("accuracy on the hold-out, %")
-    axes.set_title(f"Told from {outcome.n_bought:,} bought labels", loc="left", fontweight="bold")
+    axes.set_title(_plain(title), loc="left", fontweight="bold")
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
     axes.grid(alpha=0.3)
     return figure
 
 
-def _draw_advice(axes: Axes, advice: Advice, color: str) -> None:
+def _draw_curve(axes: Axes, item: LearningCurve, color: str) -> None:
     """One selection's points and curve, dashed beyond them."""
-    measured = advice.measured
-    x = np.geomspace(measured.sizes[0], advice.forecasts[-1].n_labels, 200)
-    low, high = np.array([interval(advice.draws.at(size)) for size in x]).T
-    axes.fill_between(x, 100 * low, 100 * high, color=color, alpha=0.15, linewidth=0)
-    for part, style in ((x <= measured.sizes[-1], "-"), (x >= measured.sizes[-1], "--")):
-        axes.plot(x[part], 100 * advice.curve.at(x[part]), style, color=color, linewidth=2)
-    axes.errorbar(measured.sizes, 100 * measured.accuracies, yerr=100 * advice.half_widths, fmt="o", color=color,
-                  markersize=5, capsize=3, label=f"{SELECTED.get(measured.select, measured.select)}, 90 %")  # fmt: skip
+    axes.fill_between(item.x, 100 * item.low, 100 * item.high, color=color, alpha=0.15, linewidth=0)
+    for part, style in ((item.x <= item.sizes[-1], "-"), (item.x >= item.sizes[-1], "--")):
+        axes.plot(item.x[part], 100 * item.fitted[part], style, color=color, linewidth=2)
+    axes.errorbar(item.sizes, 100 * item.accuracies, yerr=100 * item.half_widths, fmt="o", color=color,
+                  markersize=5, capsize=3, label=f"{_plain(item.name)}, 90 %")  # fmt: skip
 
 
 def curve(lines: Mapping[str, Sequence[CurvePoint]], x_name: str) -> Figure:
@@ -222,7 +253,7 @@ def curve(lines: Mapping[str, Sequence[CurvePoint]], x_name: str) -> Figure:
         x, y = [point.x for point in points], [100 * point.mean for point in points]
         halves = [100 * point.half_width for point in points if point.half_width is not None]
         axes.errorbar(x, y, yerr=halves if len(halves) == len(points) else None, color=color, marker="o", markersize=4,
-                      capsize=3, label=name)  # fmt: skip
+                      capsize=3, label=_plain(name))  # fmt: skip
         known = [(point.x, point.published) for point in points if point.published is not None]
         if known:
             axes.plot(*zip(*known, strict=True), "D", markerfacecolor="white", markeredgecolor=color, markersize=6)
@@ -255,22 +286,35 @@ def _spread_out(values: Sequence[float], is_log: bool) -> list[float]:
 
 def _gallery(rows: Mapping[str, Sequence[np.ndarray]], columns: int, title: str, dataset: Dataset) -> Figure:
     """Rows of images under their names, as one picture: hundreds of axes would take seconds to lay out."""
-    (height, width), gap = dataset.image_shape, max(1, dataset.image_shape[0] // 10)
-    picture = np.zeros((len(rows) * (height + gap), columns * (width + gap)))
+    assert dataset.image_shape is not None  # noqa: S101 - for the type checker: it is not drawn otherwise
+    height, width, *colors = dataset.image_shape
+    largest = dataset.max_value or max(float(np.max(image)) for images in rows.values() for image in images)
+    gap = max(1, height // 10)
+    picture = np.full((len(rows) * (height + gap), columns * (width + gap), *colors), largest if colors else 0.0)
     for i, images in enumerate(rows.values()):
         for j, image in enumerate(images):
             y, x = i * (height + gap), j * (width + gap)
-            picture[y : y + height, x : x + width] = image.reshape(height, width)
+            picture[y : y + height, x : x + width] = image.reshape(height, width, *colors)
     names_width = 0.5 + 0.12 * max(map(len, rows))
     figure = Figure(figsize=(names_width + 0.6 * columns, 0.6 + 0.62 * len(rows)), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(picture, cmap="gray_r", vmin=0, vmax=dataset.max_value, interpolation="nearest")
-    axes.set_yticks([i * (height + gap) + height / 2 for i in range(len(rows))], list(rows), fontsize=11)
+    if colors:
+        axes.imshow(np.clip(picture[..., :3] / largest, 0, 1), interpolation="nearest")
+    else:
+        axes.imshow(picture, cmap="gray_r", vmin=0, vmax=largest, interpolation="nearest")
+    axes.set_yticks(
+        [i * (height + gap) + height / 2 for i in range(len(rows))], [_plain(row) for row in rows], fontsize=11
+    )
     axes.set_xticks([])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_title(title, loc="left", fontweight="bold")
     return figure
+
+
+def _plain(text: str) -> str:
+    """A name as it is: matplotlib would read what is between dollars as mathematics."""
+    return text.replace("$", r"\$")
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:

@@ -2,39 +2,55 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gpussl import seeds
-from gpussl.records import Dataset
+from gpussl.records import Dataset, Stage
 from gpussl.runtime import environment
-from gpussl.runtime.config import Job
-from gpussl.tasks.monitor import Monitor
 
-SEEDED = ("cluster", "select", "random baseline", "report")
+# files of a run's folder; without the manifest, which is written last, nothing else there counts
+MANIFEST = "manifest.json"
+CONFIG = "config.yaml"
+FAILED = "failed.txt"  # in the folder of a sweep's job that failed: why
 
 
-def describe(job: Job, dataset: Dataset, monitor: Monitor, reason: str) -> dict[str, Any]:
-    """The manifest as JSON has it."""
-    stages = monitor.stages
-    of_parts = [
-        stage.name.replace(" ", "/") for stage in stages if stage.name.startswith(("represent ", "cluster ", "train "))
-    ]
+def describe(
+    name: str,
+    device: str,
+    reason: str,
+    dataset: Dataset,
+    seeds: Mapping[str, int],
+    stages: Sequence[Stage],
+    seconds: float,
+    peak_memory: int,
+) -> dict[str, Any]:
+    """The manifest as JSON has it.
+
+    Parameters
+    ----------
+    name : str
+        Of the run.
+    device, reason : str
+        What was asked for, and why which one was chosen.
+    seeds : dict of str to int
+        By use.
+    """
     return {
-        "name": job.name,
+        "name": name,
         "git_commit": environment.git_commit(),
         "code": environment.source_digest(),
         "versions": environment.versions(),
         "machine": environment.machine(),
-        "device": {"requested": job.device, "reason": reason},
+        "device": {"requested": device, "reason": reason},
         "data": {
             "name": dataset.name,
             "n_train": len(dataset.X_train),
-            "n_test": len(dataset.X_test),
+            "n_test": dataset.n_test,
             "sha256": dataset.checksums,
         },
-        "seeds": {"run": job.seed, **{name: seeds.derive(job.seed, name) for name in (*SEEDED, *of_parts)}},
-        "seconds": monitor.seconds(),
-        "peak_memory_bytes": monitor.peak_memory(),
+        "seeds": dict(seeds),
+        "seconds": seconds,
+        "peak_memory_bytes": peak_memory,
         "stages": [dataclasses.asdict(stage) for stage in stages],
     }
 

@@ -1,12 +1,9 @@
 """The report page: one HTML file that shows a run, with the figures beside it."""
 
 import html
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from gpussl.records import Dataset, Result
-from gpussl.report.tables import HEADER, cells, result_title, sources
-from gpussl.runtime.config import TEST_STOPPED, Job
+from gpussl.report.parts import Part, Picture, Table, Words
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
@@ -15,55 +12,33 @@ th, td { padding: .25rem .8rem; text-align: right; white-space: nowrap }
 th { border-bottom: 2px solid #1f6f8b } td { border-bottom: 1px solid #ddd }
 th:nth-child(-n+2), td:nth-child(-n+2) { text-align: left } img { max-width: 100% } footer { color: #666 }
 """
-FIGURES = {
-    "accuracy": "Test accuracy by training labels and classifier",
-    "allocations": "Scores of all ways to name the clusters",
-    "clusters": "The largest clusters: the mean of each, and nine members",
-    "label_accuracy": "Share of propagated labels that are right, by distance within the cluster",
-    "calibration": "Share of propagated labels that are right, by their weight",
-    "bought": "The points whose labels were bought, by class",
-}
 
 
-def render(
-    job: Job, dataset: Dataset, results: Sequence[Result], drawn: Collection[str], manifest: dict[str, Any]
-) -> str:
-    """The page as HTML, with those of `FIGURES` that were drawn."""
-    figures = "\n".join(
-        f'<h2>{html.escape(text)}</h2>\n<img src="figures/{name}.png" alt="{html.escape(text)}">'
-        for name, text in FIGURES.items()
-        if name in drawn
-    )
-    commit = manifest["git_commit"] or "no repository"
-    footer = (
-        f"gpussl {manifest['versions']['gpussl']}, commit {html.escape(commit)}, seed {job.seed}, "
-        f"{html.escape(results[0].device)}, {manifest['seconds']:.0f} s. The models, labels and clustering beside this "
-        "page are read again with <code>gpussl.load(path)</code>."
-    )
-    body = f"""<p>{html.escape(_summary(dataset, results))}</p>
-{_table(HEADER, [cells(result, job, dataset) for result in results])}
-<p>Published: {html.escape(sources(job))}.</p>
-{figures}
-<footer><p>{footer}</p></footer>"""
-    return _page(job.name, body)
+def render(title: str, parts: Sequence[Part], footer: str) -> str:
+    """The page as HTML.
+
+    Examples
+    --------
+    >>> page = render("mine", [Words("1 < 2")], footer="made today")
+    >>> "<p>1 &lt; 2</p>" in page
+    True
+    """
+    body = [shown for part in parts if (shown := _part(part))]
+    body.append(f"<footer><p>{html.escape(footer)}</p></footer>")
+    return _page(title, "\n".join(body))
 
 
-def render_budget(
-    job: Job, answer: Sequence[str], header: Sequence[str], rows: Sequence[Sequence[str]], manifest: dict[str, Any]
-) -> str:
-    """The page of a run that asked how many labels are needed: the answer in words, the figure, the table."""
-    words = "\n".join(f"<p><strong>{html.escape(sentence)}</strong></p>" for sentence in answer)
-    made_with = (
-        f"gpussl {manifest['versions']['gpussl']}, commit {manifest['git_commit'] or 'no repository'}, "
-        f"{manifest['data']['name']}, {', '.join(job.classifier)}, seed {job.seed}, {manifest['seconds']:.0f} s."
-    )
-    body = f"""{words}
-<img src="figures/budget.png" alt="Accuracy by labels, and the curve fitted">
-<p>Every number here comes from the labels bought: no test label was opened, and no other training label. Accuracies are
-those of the hold-out, a random sample of the data that is counted among the labels bought.</p>
-{_table(header, rows)}
-<footer><p>{html.escape(made_with)}</p></footer>"""
-    return _page(job.name, body)
+def _part(part: Part) -> str:
+    """A part as HTML; nothing for files."""
+    if isinstance(part, Words):
+        text = html.escape(part.text)
+        return f"<p><strong>{text}</strong></p>" if part.is_answer else f"<p>{text}</p>"
+    if isinstance(part, Table) and part.on_page:
+        return _table(part.header, part.rows) + (f"\n<p>{html.escape(part.caption)}</p>" if part.caption else "")
+    if isinstance(part, Picture):
+        text = html.escape(part.title)
+        return f'<h2>{text}</h2>\n<img src="figures/{html.escape(part.name)}.png" alt="{text}">'
+    return ""
 
 
 def render_sweep(
@@ -101,26 +76,6 @@ def _page(title: str, body: str) -> str:
 </body>
 </html>
 """
-
-
-def _summary(dataset: Dataset, results: Sequence[Result]) -> str:
-    fair = [
-        result
-        for result in results
-        if result.propagation != "best_allocation" and not result.classifier.endswith(TEST_STOPPED)
-    ]
-    if not fair:
-        return (
-            f"{dataset.name}: every row here was made with labels that were not bought; none says how good it is on "
-            "unseen data."
-        )
-    with_clusters = [result for result in fair if result.n_clusters is not None]
-    best = max(with_clusters or fair, key=lambda item: item.test_accuracy)
-    return (
-        f"{dataset.name}: {best.n_labels:,} labels were bought for {len(dataset.X_train):,} training images. Of the "
-        f"rows that used them, {result_title(best)} with {best.classifier} did best: {best.test_accuracy:.2%} of "
-        f"{len(dataset.X_test):,} test images. Picking the best row by its test accuracy flatters it a little."
-    )
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -13,10 +13,12 @@ from rich.table import Table
 from scipy import stats
 
 from gpussl.errors import ConfigError, GpusslError, StoreError
-from gpussl.report import CONFIG, FAILED, MANIFEST, figures, page
-from gpussl.report.tables import find_published, title, to_csv
+from gpussl.report import figures, page
+from gpussl.report.manifest import CONFIG, FAILED, MANIFEST
+from gpussl.report.results import to_csv
+from gpussl.report.titles import title
 from gpussl.runtime import console, store
-from gpussl.runtime.config import Published
+from gpussl.studies.published import Published, find
 
 RESULTS, SUMMARY = "results.csv", "summary.csv"
 GROUP_BY = ("overrides", "select", "propagation", "classifier", "n_clusters", "percentile")
@@ -291,7 +293,7 @@ def _published(cfg: Any, row: Row) -> dict[str, str]:
     }
     plain: Any = OmegaConf.to_container(cfg.published)
     entries = [Published(**entry) for entry in plain]
-    found = find_published(entries, cfg.data.name, {**row, **numbers})
+    found = find(entries, cfg.data.name, {**row, **numbers})
     return {"row": "", "published": ""} if found is None else {"row": found.row, "published": f"{found.accuracy:.2f}"}
 
 

@@ -2,20 +2,22 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from gpussl import backend
 from gpussl.nets.tensors import as_tensor, fast_products, forward, seeded
 from gpussl.numeric.rows import in_memory
+from gpussl.protocols import Representation, Transform
 from gpussl.records import Array, OnProgress
 from gpussl.runtime.params import check, param
 
 
 @dataclass(frozen=True)
-class Autoencoder:
+class Autoencoder(Representation):
     """What a narrow layer knows of a point, in a network that is to give the point back.
 
     Linear layers with ReLU between them, narrowing to `n_components` and widening again the same way; trained on the
@@ -51,17 +53,15 @@ class Autoencoder:
     def __post_init__(self) -> None:
         check(self)
 
-    def fit_transform(
-        self, X_train: Array, X_test: Array, seed: int, on_progress: OnProgress | None = None
-    ) -> tuple[Array, Array]:
-        """(n, d) and (n_test, d) points -> (n, n_components) and (n_test, n_components)."""
-        X_train = in_memory(X_train, "represent=autoencoder", "leave it out")
-        train, test = as_tensor(X_train), as_tensor(X_test)
-        with seeded(train, seed):
-            encoder, decoder = self._build(train.shape[1], train.device)
-            self._train(encoder, decoder, train, on_progress)
-        asarray = backend.of(X_train).asarray
-        return asarray(forward(encoder, train)), asarray(forward(encoder, test))
+    def fit(self, X: Array, seed: int, on_progress: OnProgress | None = None) -> "FittedAutoencoder":
+        """Train on (n, d) points. ConfigError if they are beyond the memory limit of `ScaledRows`."""
+        points = as_tensor(in_memory(X, "represent=autoencoder", "leave it out"))
+        with seeded(points, seed):
+            encoder, decoder = self._build(points.shape[1], points.device)
+            self._train(encoder, decoder, points, on_progress)
+        return FittedAutoencoder(
+            {name: weights.detach().cpu().numpy() for name, weights in encoder.state_dict().items()}
+        )
 
     def _build(self, n_features: int, device: torch.device) -> tuple[nn.Sequential, nn.Sequential]:
         """The untrained halves."""
@@ -91,6 +91,31 @@ class Autoencoder:
                 total += loss.detach()
             if on_progress is not None:
                 on_progress(epoch + 1, self.max_epochs, f"mean squared error {float(total) / n_batches:.4f}")
+
+
+@dataclass(frozen=True, eq=False)
+class FittedAutoencoder(Transform):
+    """The trained encoder, as the weights of its linear layers by name, on the host."""
+
+    kind: ClassVar[str] = "autoencoder"
+    weights: dict[str, np.ndarray]
+
+    def transform(self, X: Array) -> Array:
+        """(n, d) points -> (n, n_components)."""
+        points = as_tensor(in_memory(X, "represent=autoencoder", "leave it out"))
+        matrices = [weights for weights in self.weights.values() if weights.ndim == 2]
+        encoder = _layers([matrices[0].shape[1], *(matrix.shape[0] for matrix in matrices)])
+        encoder.load_state_dict({name: torch.as_tensor(weights) for name, weights in self.weights.items()})
+        return backend.of(X).asarray(forward(encoder.to(points.device), points))
+
+    def pack(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The arrays and the other values that `unpack` makes it of."""
+        return dict(self.weights), {}
+
+    @classmethod
+    def unpack(cls, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> "FittedAutoencoder":
+        """The inverse of `pack`."""
+        return cls(dict(sorted(arrays.items(), key=lambda item: int(item[0].split(".")[0]))))
 
 
 def _layers(widths: list[int]) -> nn.Sequential:

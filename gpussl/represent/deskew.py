@@ -6,13 +6,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from gpussl.nets.tensors import map_images
+from gpussl.nets.tensors import as_points, image_shape_of, map_images
 from gpussl.numeric.rows import in_memory
+from gpussl.protocols import Representation, Transform
 from gpussl.records import Array, OnProgress
 
 
 @dataclass(frozen=True)
-class Deskew:
+class Deskew(Representation, Transform):
     """Each image moved so that its ink is centred, and sheared so that it leans to neither side.
 
     For images of one bright thing on a dark ground that different hands lean differently, as handwriting. Ink is the
@@ -23,7 +24,7 @@ class Deskew:
     Parameters
     ----------
     image_shape : list of int
-        Height and width; none: images are square.
+        Height, width and, if there are several, channels; none: images are square.
 
     References
     ----------
@@ -31,24 +32,37 @@ class Deskew:
     nearest neighbours err in 2.4 % of deskewed digits, 5.0 % of the others.
     """
 
-    is_costly: ClassVar[bool] = False
+    kind: ClassVar[str] = "deskew"
+    needs_images: ClassVar[bool] = True
+    keeps_images: ClassVar[bool] = True
     image_shape: list[int] = field(default_factory=list)
 
-    def fit_transform(
-        self, X_train: Array, X_test: Array, seed: int, on_progress: OnProgress | None = None
-    ) -> tuple[Array, Array]:
-        """(n, d) and (n_test, d) pixels from 0 to 1 -> the same, of upright images. ConfigError if they are none."""
-        X_train = in_memory(X_train, "represent=deskew", "leave it out")
-        return map_images(X_train, self.image_shape, deskew), map_images(X_test, self.image_shape, deskew)
+    def fit(self, X: Array, seed: int, on_progress: OnProgress | None = None) -> "Deskew":
+        """Nothing is learnt. ConfigError if the points are no images."""
+        image_shape_of(X.shape[1], self.image_shape)
+        return self
+
+    def transform(self, X: Array) -> Array:
+        """(n, d) pixels from 0 to 1 -> the same, of upright images."""
+        X = in_memory(X, "represent=deskew", "leave it out")
+        return map_images(X, self.image_shape, lambda images: as_points(deskew(images)))
 
 
 def deskew(images: Tensor) -> Tensor:
-    """(n, height, width) images -> the same, upright and centred."""
-    n, height, width = images.shape
+    """(n, channels, height, width) images -> the same, upright and centred; all channels of an image alike.
+
+    Examples
+    --------
+    >>> dot = torch.zeros(1, 1, 3, 3)
+    >>> dot[0, 0, 0, 1] = 1.0
+    >>> deskew(dot)[0, 0].tolist()
+    [[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
+    """
+    n, _, height, width = images.shape
     if n == 0:
         return images
     down, across = (torch.arange(size, device=images.device) - (size - 1) / 2 for size in (height, width))
-    inked = images.clamp(min=0)
+    inked = images.clamp(min=0).sum(dim=1)
     ink = inked.sum(dim=(1, 2)).clamp(min=torch.finfo(images.dtype).tiny)
     middle_down = (inked.sum(dim=2) @ down) / ink
     middle_across = (inked.sum(dim=1) @ across) / ink
@@ -61,5 +75,5 @@ def deskew(images: Tensor) -> Tensor:
     maps[:, 0, 0] = maps[:, 1, 1] = 1
     maps[:, 0, 1] = lean * height / width
     maps[:, 0, 2], maps[:, 1, 2] = middle_across * 2 / width, middle_down * 2 / height
-    grid = nn.functional.affine_grid(maps, [n, 1, height, width], align_corners=False)
-    return nn.functional.grid_sample(images[:, None], grid, align_corners=False)[:, 0]
+    grid = nn.functional.affine_grid(maps, list(images.shape), align_corners=False)
+    return nn.functional.grid_sample(images, grid, align_corners=False)

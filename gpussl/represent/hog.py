@@ -6,12 +6,13 @@ from typing import ClassVar
 from gpussl.nets.gradients import OrientedGradients
 from gpussl.nets.tensors import image_shape_of, map_images
 from gpussl.numeric.rows import in_memory
+from gpussl.protocols import Representation, Transform
 from gpussl.records import Array, OnProgress
 from gpussl.runtime.params import check, param
 
 
 @dataclass(frozen=True)
-class HOG:
+class HOG(Representation, Transform):
     """For each part of an image and each direction, the square root of how much edge runs there.
 
     A line that is a little elsewhere has much the same histograms, though not one pixel may be the same. See
@@ -26,10 +27,11 @@ class HOG:
     blur : float
         Standard deviation of the Gaussian by which a gradient counts for the parts it is near, in sides of a part.
     image_shape : list of int
-        Height and width; none: images are square.
+        Height, width and, if there are several, channels; none: images are square.
     """
 
-    is_costly: ClassVar[bool] = False
+    kind: ClassVar[str] = "hog"
+    needs_images: ClassVar[bool] = True
     n_cells: int = param(7, ge=1)
     n_orientations: int = param(8, ge=2)
     blur: float = param(0.375, gt=0)
@@ -38,18 +40,14 @@ class HOG:
     def __post_init__(self) -> None:
         check(self)
 
-    def fit_transform(
-        self, X_train: Array, X_test: Array, seed: int, on_progress: OnProgress | None = None
-    ) -> tuple[Array, Array]:
-        """(n, d) and (n_test, d) pixels -> (n, k) and (n_test, k), k = n_cells^2 n_orientations.
+    def fit(self, X: Array, seed: int, on_progress: OnProgress | None = None) -> "HOG":
+        """Nothing is learnt. ConfigError if the points are no images."""
+        image_shape_of(X.shape[1], self.image_shape)
+        return self
 
-        Raises
-        ------
-        ConfigError
-            The points are no images.
-        """
-        X_train = in_memory(X_train, "represent=hog", "leave it out")
-        shape = image_shape_of(X_train.shape[1], self.image_shape)
-        histograms = OrientedGradients(*shape, self.n_cells, self.n_orientations, self.blur)
-        train, test = (map_images(X, self.image_shape, histograms) for X in (X_train, X_test))
-        return train, test
+    def transform(self, X: Array) -> Array:
+        """(n, d) pixels -> (n, k), k = n_cells^2 n_orientations, times the number of channels."""
+        X = in_memory(X, "represent=hog", "leave it out")
+        height, width, _ = image_shape_of(X.shape[1], self.image_shape)
+        histograms = OrientedGradients(height, width, self.n_cells, self.n_orientations, self.blur)
+        return map_images(X, self.image_shape, histograms)

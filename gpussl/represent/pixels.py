@@ -5,42 +5,50 @@ from typing import ClassVar
 
 from array_api_compat import array_namespace
 
-from gpussl.numeric.rows import ScaledRows, fits, refuse_beyond
+from gpussl.numeric.rows import ScaledRows, fits
+from gpussl.protocols import Representation, Transform
 from gpussl.records import Array, OnProgress
 
 
 @dataclass(frozen=True)
-class Pixels:
-    """The points as they are."""
+class Pixels(Representation, Transform):
+    """The points as they are.
 
-    is_costly: ClassVar[bool] = False
-
-    def fit_transform(
-        self, X_train: Array, X_test: Array, seed: int, on_progress: OnProgress | None = None
-    ) -> tuple[Array, Array]:
-        """(n, d) and (n_test, d) -> the same."""
-        return X_train, X_test
-
-
-def scale(X_train: Array, X_test: Array, max_value: float, memory_limit: int | None = None) -> tuple[Array, Array]:
-    """(n, d) and (n_test, d) raw values from 0 to `max_value` -> the same as float32 from 0 to 1.
-
-    Training points that are too many for `memory_limit`, in bytes, become `ScaledRows`.
-
-    Raises
-    ------
-    ConfigError
-        The test points are too many for it.
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Pixels().fit(np.eye(2), seed=0).transform(np.eye(2)).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
     """
-    refuse_beyond(memory_limit, X_test.shape, "the test points", "take fewer")
-    if not fits(memory_limit, X_train.shape):
-        assert memory_limit is not None  # noqa: S101 - for the type checker: everything fits where there is none
-        return ScaledRows(X_train, max_value, memory_limit), _scaled(X_test, max_value)
-    return _scaled(X_train, max_value), _scaled(X_test, max_value)
+
+    kind: ClassVar[str] = "pixels"
+    keeps_images: ClassVar[bool] = True
+
+    def fit(self, X: Array, seed: int, on_progress: OnProgress | None = None) -> "Pixels":
+        """Nothing is learnt."""
+        return self
+
+    def transform(self, X: Array) -> Array:
+        """(n, d) -> the same."""
+        return X
 
 
-def _scaled(X: Array, max_value: float) -> Array:
+def scale(X: Array, max_value: float | None, on_disk_beyond: int | None = None) -> Array:
+    """(n, d) raw values from 0 to `max_value` -> float32 from 0 to 1; any numbers as they are where that is None.
+
+    Points too many for `on_disk_beyond`, a memory limit in bytes, become `ScaledRows`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> scale(np.array([[0, 51, 255]], dtype=np.uint8), 255).tolist()
+    [[0.0, 0.20000000298023224, 1.0]]
+    """
+    if not fits(on_disk_beyond, X.shape):
+        assert on_disk_beyond is not None  # noqa: S101 - for the type checker: everything fits where there is none
+        return ScaledRows(X, 1.0 if max_value is None else max_value, on_disk_beyond)
     xp = array_namespace(X)
     scaled = xp.astype(X, xp.float32)
-    scaled /= max_value
+    if max_value is not None:
+        scaled /= max_value
     return scaled

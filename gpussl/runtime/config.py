@@ -13,18 +13,23 @@ import re
 import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gpussl.errors import ConfigError
+from gpussl.protocols import Classifier, Clusterer, Features, Propagation, Representation, Selection, Source
+from gpussl.runtime import plugins
 from gpussl.runtime.names import check_file_name, did_you_mean, nearest, unknown_setting
 from gpussl.runtime.params import check, describe, param
+from gpussl.studies.published import Published
+
+if TYPE_CHECKING:
+    from gpussl.evaluate.learning_curve import LabelBudget
 
 PACKAGE = Path(__file__).parent.parent
-GROUPS = ("data", "cluster", "features", "select")  # of which one choice each makes a stage
 RESERVED = {"random", "all"}  # what the baselines are called in a run
 TEST_STOPPED = "test_stopped"  # how the name ends of a classifier that test labels told when to stop
 MIN_MEMORY = 2 * 10**9  # the libraries alone take a third of it
@@ -40,6 +45,13 @@ class Device(enum.Enum):
     cpu = enum.auto()
 
 
+class Task(enum.Enum):
+    """What is done with the stages: all of them as a study, or only what advice on the number of labels takes."""
+
+    study = enum.auto()
+    advise = enum.auto()
+
+
 class Baselines(enum.Enum):
     """What propagation is compared with: nothing, as many random labels, or those and all labels."""
 
@@ -49,26 +61,12 @@ class Baselines(enum.Enum):
 
 
 @dataclass
-class Published:
-    """A published accuracy in percent, and the rows it belongs to: any of a list, and what is None may be anything."""
-
-    source: str
-    data: str
-    select: list[str]
-    propagation: str
-    classifier: list[str]
-    accuracy: float
-    n_clusters: int | None = None
-    n_labels: int | None = None
-    percentile: float | None = None
-    row: str = ""  # what the row is called where it was published, or in a table of several studies
-
-
-@dataclass
 class Config:
     """The schema of `conf/config.yaml`. Each group's schema is the class its `_target_` names."""
 
     name: str = "gpussl"
+    task: Task = Task.study
+    plugins: list[str] = field(default_factory=list)
     seed: int = param(0, ge=0)
     device: Device = Device.auto
     baselines: Baselines = Baselines.random
@@ -93,23 +91,24 @@ class Job:
     """A checked configuration: the stages, ready to run, and as `resolved` the text they were made from."""
 
     name: str
+    task: str
     seed: int
     device: str
     baselines: str
     cache: Path | None
     memory_limit: int | None
-    data: Any
-    represent: dict[str, Any]
+    data: Source
+    represent: dict[str, Representation]
     views: int
-    cluster: Any
-    features: Any
+    cluster: Clusterer
+    features: Features
     allocate: bool
     score_training: bool
-    select: Any
-    propagate: dict[str, Any]
-    classifier: dict[str, Any]
+    select: Selection
+    propagate: dict[str, Propagation]
+    classifier: dict[str, Classifier]
     published: list[Published]
-    budget: Any
+    budget: "LabelBudget | None"
     resolved: str
 
 
@@ -229,10 +228,12 @@ def build(cfg: DictConfig) -> Job:
         A name, type or range is wrong; the message says which, and what was expected.
     """
     _check_top(cfg)
-    classifiers = _instantiate_all(cfg.classifier, "classifier")
+    plugins.allow(list(cfg.plugins))
+    classifiers = _instantiate_all(cfg.classifier, "classifier", Classifier)
     _check_names(classifiers)
     return Job(
         name=cfg.name,
+        task=cfg.task.name,
         seed=cfg.seed,
         device=cfg.device.name,
         baselines=cfg.baselines.name,
@@ -240,31 +241,36 @@ def build(cfg: DictConfig) -> Job:
         memory_limit=None if cfg.memory_limit is None else memory_limit(cfg.memory_limit),
         allocate=cfg.allocate,
         score_training=cfg.score_training,
-        **{group: instantiate(cfg[group], group) for group in GROUPS},
+        data=instantiate(cfg.data, "data", Source),
+        represent=_instantiate_all(cfg.represent, "represent", Representation),
         views=cfg.views,
-        represent=_instantiate_all(cfg.represent, "represent"),
-        propagate=_instantiate_all(cfg.propagate, "propagate"),
+        cluster=instantiate(cfg.cluster, "cluster", Clusterer),
+        features=instantiate(cfg.features, "features", Features),
+        select=instantiate(cfg.select, "select", Selection),
+        propagate=_instantiate_all(cfg.propagate, "propagate", Propagation),
         classifier=classifiers,
         published=[Published(**entry) for entry in _plain(cfg.published)],
-        budget=None if cfg.budget is None else instantiate(cfg.budget, "budget"),
+        budget=None if cfg.budget is None else instantiate(cfg.budget, "budget", object),
         resolved=OmegaConf.to_yaml(cfg, resolve=True),
     )
 
 
-def instantiate(node: Any, path: str) -> Any:
+def instantiate(node: Any, path: str, contract: type) -> Any:
     """The stage that a node of the configuration describes: `_target_` names its class, the rest are its fields.
 
-    Only dataclasses inside gpussl are made: a configuration cannot call anything else.
+    Only dataclasses of gpussl and of the plugins are made: a configuration cannot call anything else.
 
     Parameters
     ----------
     node : DictConfig
     path : str
         Where the node stands, for messages.
+    contract : type
+        The base class that the stage must have, of `gpussl.protocols`.
     """
     if not isinstance(node, DictConfig) or not isinstance(node.get("_target_"), str):
         raise ConfigError(f"{path}: expected settings with a _target_, found {node!r}; choose one with {path}=...")
-    cls = _target(node._target_, f"{path}._target_")
+    cls = _target(node._target_, f"{path}._target_", contract)
     try:
         settings = _plain(node)
     except OmegaConfBaseException as error:
@@ -319,31 +325,34 @@ def _check_top(cfg: DictConfig) -> None:
     check(dataclasses.replace(Config(), seed=cfg.seed, views=cfg.views))
 
 
-def _check_names(classifiers: dict[str, Any]) -> None:
+def _check_names(classifiers: dict[str, Classifier]) -> None:
     """A model that the test labels stop must say so wherever its accuracy is shown."""
     for name, model in classifiers.items():
-        if getattr(model, "stopping", "bought") == "test" and not name.endswith(TEST_STOPPED):
+        if model.stops_by_test_labels and not name.endswith(TEST_STOPPED):
             raise ConfigError(
-                f"classifier.{name}.stopping: expected test only under a name that ends in {TEST_STOPPED}, found it "
-                f"under {name}; choose classifier=[xgboost_test_stopped]"
+                f"classifier.{name}: expected a name that ends in {TEST_STOPPED} for a classifier that test labels "
+                f"stop, found {name}; choose classifier=[xgboost_test_stopped]"
             )
 
 
-def _instantiate_all(nodes: DictConfig, path: str) -> dict[str, Any]:
-    return {name: instantiate(nodes[name], f"{path}.{name}") for name in map(str, nodes)}
+def _instantiate_all(nodes: DictConfig, path: str, contract: type) -> dict[str, Any]:
+    return {name: instantiate(nodes[name], f"{path}.{name}", contract) for name in map(str, nodes)}
 
 
-def _target(target: str, path: str) -> type:
+def _target(target: str, path: str, contract: type) -> type:
     module, _, name = target.rpartition(".")
-    if module.split(".")[0] != "gpussl":
-        raise ConfigError(f"{path}: expected a class of gpussl, found {target}")
+    if module.split(".")[0] != "gpussl" and not plugins.is_allowed(module):
+        raise ConfigError(f"{path}: expected a class of gpussl or of a module in plugins=[...], found {target}")
     try:
         cls = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         hint = "; install gpussl[cpu] or gpussl[gpu]" if getattr(error, "name", None) in ("torch", "xgboost") else ""
-        raise ConfigError(f"{path}: expected a class of gpussl, found {target} ({error}){hint}") from error
-    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
-        raise ConfigError(f"{path}: expected a stage of gpussl, found {target}")
+        raise ConfigError(f"{path}: expected a class, found {target} ({error}){hint}") from error
+    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls) and contract in cls.__mro__):
+        what = (
+            "a dataclass" if contract is object else f"a dataclass with the base gpussl.protocols.{contract.__name__}"
+        )
+        raise ConfigError(f"{path}: expected {what}, found {target}")
     return cls
 
 

@@ -1,12 +1,17 @@
-"""What a result was made with: versions, code, commit, machine."""
+"""The environment of a result: library versions, source code, commit and machine."""
 
 import hashlib
 import importlib.metadata
 import os
 import platform
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
+
+from threadpoolctl import threadpool_info
+
+from gpussl.runtime import plugins
 
 PACKAGE = Path(__file__).parent.parent
 LIBRARIES = (
@@ -17,7 +22,13 @@ LIBRARIES = (
 
 @cache
 def versions() -> dict[str, str]:
-    """Versions of Python, gpussl and the libraries that do the work, those that are installed."""
+    """Versions of Python, gpussl and those of `LIBRARIES` that are installed.
+
+    Examples
+    --------
+    >>> versions()["python"] == platform.python_version()
+    True
+    """
     found = {"python": platform.python_version()}
     for name in ("gpussl", *LIBRARIES):
         try:
@@ -27,9 +38,22 @@ def versions() -> dict[str, str]:
     return found
 
 
-@cache
 def source_digest() -> str:
-    """sha256 of gpussl's own code: what one version of it cached, another does not take for its own."""
+    """SHA-256 of the source code of gpussl and of the plugins, so that no version reads the cache of another.
+
+    Examples
+    --------
+    >>> len(source_digest())
+    64
+    """
+    total = hashlib.sha256(_package_digest().encode())
+    for path in plugins.files():
+        total.update(path.read_bytes() + b"\0")
+    return total.hexdigest()
+
+
+@cache
+def _package_digest() -> str:
     total = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*.py")):
         total.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
@@ -37,19 +61,45 @@ def source_digest() -> str:
 
 
 def git_commit() -> str | None:
-    """The commit gpussl runs from, with "-dirty" after it if files were changed; None outside its own repository."""
+    """The commit gpussl runs from, with the suffix "-dirty" if tracked files have changed.
+
+    Returns
+    -------
+    str or None
+        None if gpussl does not run from its own repository, or git is missing.
+
+    Examples
+    --------
+    >>> commit = git_commit()
+    >>> commit is None or len(commit.removesuffix("-dirty")) >= 40
+    True
+    """
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(PACKAGE), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", "__init__.py")  # not some other repository that holds an environment
+        git("ls-files", "--error-unmatch", "__init__.py")  # fails in a repository that only contains the installation
         return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.SubprocessError):
         return None
 
 
 def machine() -> dict[str, str | int | None]:
-    """The machine, as far as a result or its time may depend on it."""
-    return {"platform": platform.platform(), "machine": platform.machine(), "cpu_count": os.cpu_count()}
+    """The properties of the machine that results and timings may depend on: those of the MLP depend on the threads.
+
+    Examples
+    --------
+    >>> list(machine())
+    ['platform', 'machine', 'cpu_count', 'torch_threads', 'blas_threads']
+    """
+    torch = sys.modules.get("torch")  # imported only where a network was trained
+    blas = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+    return {
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cpu_count": os.cpu_count(),
+        "torch_threads": None if torch is None else torch.get_num_threads(),
+        "blas_threads": max(blas, default=None),
+    }

@@ -1,7 +1,7 @@
-"""Parameters of stages: dataclass fields that know their range.
+"""Parameters of stages: dataclass fields with a range.
 
-Every stage is a dataclass. Its fields are its settings: OmegaConf checks their names and types against the class,
-and `check` checks their ranges.
+Every stage is a dataclass, and its fields are its settings. OmegaConf checks their names and types; `check` checks
+their ranges.
 """
 
 import dataclasses
@@ -31,9 +31,26 @@ def param(
     choices: Iterable[str] | None = None,
     min_items: int = 0,
 ) -> Any:
-    """A dataclass field with a default and a range (`ge` is "greater than or equal", `lt` "less than", and so on).
+    """A dataclass field with a default and a range.
 
-    Of a list, each item is in the range, and there are at least `min_items`.
+    Parameters
+    ----------
+    default : object
+        A list is copied for each instance.
+    ge, gt, le, lt : float, optional
+        Bounds of the value, or of each item of a list: >=, >, <= and <.
+    choices : iterable of str, optional
+        The values allowed.
+    min_items : int
+        Smallest length of a list.
+
+    Examples
+    --------
+    >>> @dataclasses.dataclass
+    ... class Stage:
+    ...     alpha: float = param(0.5, gt=0, lt=1)
+    >>> Stage()
+    Stage(alpha=0.5)
     """
     limits = {"ge": ge, "gt": gt, "le": le, "lt": lt}
     metadata: dict[str, Any] = {name: limit for name, limit in limits.items() if limit is not None}
@@ -47,13 +64,21 @@ def param(
 
 
 def check(params: Any) -> None:
-    """Check every field of a dataclass instance against the range it was declared with.
+    """Check every field of a dataclass instance against its declared range.
 
     Raises
     ------
     ConfigError
-        The message begins with the field's name, so that a caller who knows where the field stands can put the rest of
-        the path before it.
+        A value is out of range. The message begins with the name of the field; the caller may prefix the path to it.
+
+    Examples
+    --------
+    >>> @dataclasses.dataclass
+    ... class Stage:
+    ...     alpha: float = param(0.5, gt=0, lt=1)
+    >>> check(Stage(alpha=2))
+    Traceback (most recent call last):
+    gpussl.errors.ConfigError: alpha: expected a number greater than 0 and less than 1, found 2
     """
     for field in dataclasses.fields(params):
         value = getattr(params, field.name)
@@ -67,7 +92,16 @@ def check(params: Any) -> None:
 
 
 def describe(field: dataclasses.Field) -> str:
-    """The range of a field in words: "a number of at least 0 and at most 100"."""
+    """The type and range of a field in words.
+
+    Examples
+    --------
+    >>> @dataclasses.dataclass
+    ... class Stage:
+    ...     percentile: float = param(25.0, ge=0, le=100)
+    >>> describe(dataclasses.fields(Stage)[0])
+    'a number of at least 0 and at most 100'
+    """
     if "choices" in field.metadata:
         return "one of " + ", ".join(field.metadata["choices"])
     words = {"ge": "of at least", "gt": "greater than", "le": "at most", "lt": "less than"}
@@ -76,7 +110,16 @@ def describe(field: dataclasses.Field) -> str:
 
 
 def kind(field: dataclasses.Field) -> str:
-    """The type of a field in words."""
+    """The type of a field in words.
+
+    Examples
+    --------
+    >>> @dataclasses.dataclass
+    ... class Stage:
+    ...     name: str = "random"
+    >>> kind(dataclasses.fields(Stage)[0])
+    'a text'
+    """
     return KINDS.get(field.type, str(field.type))
 
 

@@ -1,19 +1,28 @@
 """Store: artifacts on disk, written whole or not at all and never pickled, and the cache of stages made of them.
 
-An artifact is one safetensors file: its arrays, and under the metadata key "gpussl" a JSON object with its kind and all
-that is not an array.
+An artifact is one safetensors file: its arrays, and under the metadata key "gpussl" a JSON object with its kind, its
+other values, and the sha256 of all that.
+
+A kind leads to a class by convention, so a file cannot name a module to import, and a new stage needs no edit here. The
+class with the attribute `kind: ClassVar[str] = "mlp"` is in the module `mlp` of `gpussl.classifier`, or of another of
+`GROUPS`. A class of a plugin has the kind "module:Class", and is found only if `plugins.allow` has imported its module.
 """
 
 import contextlib
 import dataclasses
+import fcntl
 import hashlib
 import importlib
+import importlib.util
 import json
 import os
-import tempfile
+import re
+import secrets
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,84 +31,195 @@ from safetensors.numpy import save as to_safetensors
 
 from gpussl import backend
 from gpussl.errors import ConfigError, StoreError
+from gpussl.records import Clustering, PseudoLabels
 from gpussl.runtime import console
+from gpussl.runtime.plugins import allow, is_allowed
 
 METADATA_KEY = "gpussl"
-# What a file may say it is. A file names a kind, never a class to import.
-KINDS = {
-    "clustering": "gpussl.records:Clustering",
-    "pseudo_labels": "gpussl.records:PseudoLabels",
-    "logistic_regression": "gpussl.classifier.logistic:LogisticRegression",
-    "representation": "gpussl.records:Representation",
-    "convnet": "gpussl.classifier.convnet:ConvNetClassifier",
-    "mlp": "gpussl.classifier.mlp:MLPClassifier",
-    "self_training": "gpussl.classifier.self_training:SelfTrainingMLPClassifier",
-    "study_convnet": "gpussl.studies.study_convnet:StudyConvNet",
-    "knn": "gpussl.classifier.knn:KNeighborsClassifier",
-    "xgboost": "gpussl.classifier.xgboost:XGBClassifier",
-}
+RECORDS: dict[str, type] = {"clustering": Clustering, "pseudo_labels": PseudoLabels}
+GROUPS = ("classifier", "represent", "features", "studies")  # whose modules are searched for a kind, in this order
+ALIASES = {"logistic_regression": "logistic"}  # kinds whose module has another name
+PLAIN = re.compile("[a-z][a-z0-9_]*")
+PART = ".gpussl-part"  # how the names of temporary files end
 
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that becomes `path` if the block succeeds, and is gone if it does not."""
+    """A temporary path beside `path` that becomes `path` if the block succeeds, and is removed if it fails.
+
+    Temporary files that killed processes left in the folder are removed as well.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with atomic_path(Path(folder) / "a.txt") as part:
+    ...         _ = part.write_text("all of it")
+    ...     [(item.name, item.read_text()) for item in Path(folder).iterdir()]
+    [('a.txt', 'all of it')]
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    part = Path(name)
+    _remove_abandoned(path.parent)
+    part, handle = _create_part(path.parent)
     try:
         yield part
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.chmod(0o666 & ~_umask())  # mkstemp makes files that no one else can read
+        os.fsync(handle)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+        os.close(handle)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    with atomic_path(path) as part:
-        part.write_text(text, encoding="utf-8")
+    """Write a text file whole or not at all. StoreError if it cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_text(Path(folder) / "a.txt", "text")
+    ...     (Path(folder) / "a.txt").read_text()
+    'text'
+    """
+    with _writing(path):
+        _write(path, text.encode())
 
 
 def save(path: str | Path, artifact: Any) -> None:
-    """Write a record or a fitted model to one file that `load` reads again. The same artifact gives the same bytes."""
-    kind = _kind(artifact)
-    arrays, values = artifact.pack() if hasattr(artifact, "pack") else _pack_record(artifact)
-    on_host = {name: np.asarray(backend.of(array).to_numpy(array), order="C") for name, array in arrays.items()}
-    # one metadata key, for safetensors writes several in no fixed order
-    metadata = {METADATA_KEY: json.dumps({"kind": kind, "values": values}, sort_keys=True)}
-    with atomic_path(Path(path)) as part:
-        part.write_bytes(to_safetensors(on_host, metadata))
+    """Write a record or a fitted model to one file that `load` reads again. The same artifact gives the same bytes.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file that is there is replaced; missing folders are made.
+    artifact : object
+        Of a class that `check_savable` accepts. Its arrays may be on any device.
+
+    Raises
+    ------
+    ConfigError
+        The class cannot be saved.
+    StoreError
+        The file cannot be written, or the artifact holds something other than arrays of numbers and JSON.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(f"{folder}/a.safetensors", PseudoLabels(np.array([3, -1]), np.array([0, -1])))
+    ...     load(f"{folder}/a.safetensors").labels
+    array([ 3, -1])
+    """
+    path = Path(path)
+    with _writing(path):
+        _write(path, _to_bytes(path, artifact))
 
 
-def load(path: str | Path) -> Any:
+def load(path: str | Path, plugins: Sequence[str] = ()) -> Any:
     """Read what `save` wrote: a `Clustering`, `PseudoLabels` or a fitted model, its arrays on the host.
 
-    A model works on the device of the array it is given.
+    A model works on the device of the array it is given. The checksum is verified first. It tells a damaged file, not a
+    forged one: load only files that you trust.
+
+    Parameters
+    ----------
+    path : str or Path
+    plugins : sequence of str
+        Modules with the classes of your own that the file needs. They are imported, and stay allowed.
 
     Raises
     ------
     StoreError
-        The file is missing, broken, or not one of gpussl's.
+        The file is missing, damaged, not one of gpussl's, or needs a plugin that was not allowed.
+    ConfigError
+        A plugin cannot be imported.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(f"{folder}/a.safetensors", PseudoLabels(np.array([1, -1]), np.array([0, -1])))
+    ...     load(f"{folder}/a.safetensors").labels
+    array([ 1, -1])
     """
-    if Path(path).is_dir():
-        raise StoreError(f"{path}: expected a file, found a folder; name one of the .safetensors files in it")
+    described, arrays = _read(Path(path))
+    allow(plugins)
+    return _unpack_from(path, described, arrays)
+
+
+def check_savable(cls: type) -> None:
+    """Raise ConfigError if objects of a class could not be saved and loaded again.
+
+    A savable class has methods `pack` and `unpack`, or is a frozen dataclass; and its kind leads back to it.
+
+    Examples
+    --------
+    >>> check_savable(Clustering)
+    >>> check_savable(dict)
+    Traceback (most recent call last):
+    gpussl.errors.ConfigError: builtins:dict: expected a frozen dataclass, or methods pack and unpack; found neither
+    """
+    name = f"{cls.__module__}:{cls.__qualname__}"
+    if not _is_packable(cls):
+        raise ConfigError(f"{name}: expected a frozen dataclass, or methods pack and unpack; found neither")
     try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
-        described = json.loads(metadata[METADATA_KEY])
-        module, name = KINDS[described["kind"]].split(":")
-        cls = getattr(importlib.import_module(module), name)
-        values = described["values"]
-        return cls.unpack(arrays, values) if hasattr(cls, "unpack") else cls(**arrays, **values)
-    except OSError as error:
-        raise StoreError(f"{path}: expected a readable artifact of gpussl, found: {error}") from error
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError, RuntimeError, ConfigError) as error:
+        found = _class_of(_kind_of(cls))
+    except StoreError:
+        found = None
+    if found is cls:
+        return
+    if cls.__module__.startswith("gpussl."):
+        cure = f'give it the attribute kind: ClassVar[str] = "{cls.__module__.rpartition(".")[2]}"'
+    elif is_allowed(cls.__module__):
+        cure = "define it at the top of its module, without a kind of its own"
+    else:
+        cure = f"allow its module with plugins=[{cls.__module__}]"
+    raise ConfigError(f"{name}: expected a class that `load` can find, found the kind {_kind_of(cls)!r}; {cure}")
+
+
+def pack(artifact: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """The kind of an artifact, its arrays, and its other values. ConfigError if its class cannot be saved.
+
+    An artifact that is made of others packs them with this function, and names their arrays apart.
+
+    Returns
+    -------
+    kind : str
+    arrays : dict of str to array
+        On the device where they are.
+    values : dict of str to object
+        As JSON can hold them.
+
+    Examples
+    --------
+    >>> kind, arrays, values = pack(Clustering(np.zeros((1, 2)), np.zeros(3, dtype=int), np.zeros(3), 0.0, 5))
+    >>> kind, sorted(arrays), values["n_iter"]
+    ('clustering', ['centroids', 'distances', 'labels'], 5)
+    """
+    cls = type(artifact)
+    check_savable(cls)
+    if _packs_itself(cls):
+        return _kind_of(cls), *artifact.pack()
+    fields = {field.name: getattr(artifact, field.name) for field in dataclasses.fields(artifact)}
+    arrays = {name: value for name, value in fields.items() if hasattr(value, "shape")}
+    return _kind_of(cls), arrays, {name: value for name, value in fields.items() if name not in arrays}
+
+
+def unpack(kind: str, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> Any:
+    """The artifact that `pack` took apart. StoreError if the kind is unknown, or the parts are not those of its class.
+
+    Examples
+    --------
+    >>> unpack("pseudo_labels", {"labels": np.array([3]), "sources": np.array([0])}, {}).labels
+    array([3])
+    """
+    cls = _class_of(kind)
+    try:
+        return cls.unpack(dict(arrays), values) if _packs_itself(cls) else cls(**arrays, **values)  # type: ignore[attr-defined]
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, ConfigError) as error:
         raise StoreError(
-            f"{path}: expected an artifact that gpussl saved, found something else ({type(error).__name__}: {error})"
+            f"expected what this version of gpussl saves as {kind!r}, found something else ({_one_line(error)}); "
+            "make it again"
         ) from error
 
 
@@ -116,41 +236,61 @@ class Fetched:
 class Cache:
     """Artifacts by what they depend on, so that work is done once over runs and sweeps.
 
+    What cannot be read is computed again, and what cannot be written is not kept: each problem is told once.
+
     Parameters
     ----------
     folder : Path or None
         None: nothing is kept.
     depends_on : dict
         What everything here depends on: versions, device.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     cache = Cache(Path(folder), {"version": 1})
+    ...     compute = lambda: PseudoLabels(np.array([3]), np.array([0]))
+    ...     [cache.fetch("represent", {"seed": 0}, compute).cached for _ in range(2)]
+    [False, True]
     """
 
     def __init__(self, folder: Path | None, depends_on: dict[str, Any]) -> None:
         self._folder = folder
         self._depends_on = depends_on
+        self._told: set[str] = set()
 
     def fetch(self, stage: str, depends_on: dict[str, Any], compute: Callable[[], Any]) -> Fetched:
         """The artifact of a stage, computed only if no run has computed it from the same `depends_on` before.
 
-        `depends_on` must hold, as JSON, everything that the result depends on: settings, seed, sums of the inputs.
+        `depends_on` must hold, as JSON, everything that the result depends on: settings, seed, checksums of the inputs.
         """
-        key = json.dumps({"stage": stage, **self._depends_on, **depends_on}, sort_keys=True)
-        name = hashlib.sha256(key.encode()).hexdigest()
         if self._folder is None:
             return _timed(compute)
-        path = self._folder / stage / f"{name}.safetensors"
-        note = path.with_suffix(".json")
-        if path.is_file() and note.is_file():
-            try:
-                return Fetched(load(path), json.loads(note.read_text())["seconds"], cached=True)
-            except (StoreError, OSError, KeyError, TypeError, ValueError) as error:
-                console.say(f"cache: {error}; computing it again")
+        depends_on = {"stage": stage, **self._depends_on, **depends_on}
+        key = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
+        path = self._folder / stage / f"{key}.safetensors"
+        try:
+            if path.is_file():
+                return _fetched(path, key)
+        except StoreError as error:
+            self._tell(f"{error}; computing it again")
+        except OSError as error:
+            self._tell(f"{self._folder} could not be read ({error.strerror}); going on without")
+            return _timed(compute)
         fetched = _timed(compute)
         try:
-            write_text(note, json.dumps({"seconds": fetched.seconds, "depends_on": json.loads(key)}, indent=1))
-            save(path, fetched.value)
+            _write(path, _to_bytes(path, fetched.value, {"key": key, "seconds": fetched.seconds}))
+            note = {"seconds": fetched.seconds, "depends_on": depends_on}  # for people: it is never read
+            _write(path.with_suffix(".json"), json.dumps(note, indent=1).encode())
         except OSError as error:
-            console.say(f"cache: {path} could not be written ({error.strerror}); going on without")
+            self._tell(f"{self._folder} could not be written ({error.strerror}); going on without")
         return fetched
+
+    def _tell(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            console.say(f"cache: {text}")
 
 
 def digest(*arrays: Any) -> str:
@@ -169,18 +309,167 @@ def _timed(compute: Callable[[], Any]) -> Fetched:
     return Fetched(value, time.perf_counter() - start, cached=False)
 
 
-def _kind(artifact: Any) -> str:
-    name = f"{type(artifact).__module__}:{type(artifact).__name__}"
-    return next(kind for kind, cls in KINDS.items() if cls == name)
+def _fetched(path: Path, key: str) -> Fetched:
+    described, arrays = _read(path)
+    if described.get("key") != key:
+        raise StoreError(f"{path}: expected what was kept under this name, found another file in its place")
+    return Fetched(_unpack_from(path, described, arrays), described["seconds"], cached=True)
 
 
-def _pack_record(record: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    fields = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
-    arrays = {name: value for name, value in fields.items() if hasattr(value, "shape")}
-    return arrays, {name: value for name, value in fields.items() if name not in arrays}
+def _to_bytes(path: Path, artifact: Any, also: dict[str, Any] | None = None) -> bytes:
+    """An artifact as a safetensors file whose description has the entries of `also` too. `path` is for messages."""
+    kind, arrays, values = pack(artifact)
+    try:
+        on_host = {name: _as_stored(array) for name, array in arrays.items()}
+        described = json.loads(json.dumps({"kind": kind, "values": values, **(also or {})}))  # as it will be read
+        described["sha256"] = _checksum(described, on_host)
+        # one metadata key, for safetensors writes several in no fixed order
+        return to_safetensors(on_host, {METADATA_KEY: json.dumps(described, sort_keys=True)})
+    except (safetensors.SafetensorError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"{path}: expected arrays of numbers and values that JSON can hold, found others in {kind!r} "
+            f"({_one_line(error)}); leave them out, or convert them in its pack method"
+        ) from error
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The description and the arrays of a file, just as they were written. StoreError if they are not."""
+    try:
+        if path.is_dir():
+            raise StoreError(f"{path}: expected a file, found a folder; name one of the .safetensors files in it")
+        with safetensors.safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+        described = dict(json.loads(metadata[METADATA_KEY]))
+    except OSError as error:
+        raise StoreError(f"{path}: expected a readable artifact of gpussl, found: {_one_line(error)}") from error
+    except (safetensors.SafetensorError, AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise StoreError(
+            f"{path}: expected an artifact that gpussl saved, found something else ({_one_line(error)})"
+        ) from error
+    if "sha256" not in described:
+        raise StoreError(
+            f"{path}: expected a checksum, found none; an earlier version of gpussl saved it: make it again"
+        )
+    if described.pop("sha256") != _checksum(described, arrays):
+        raise StoreError(
+            f"{path}: expected the checksum that it was saved with, found another; the file is damaged: make it again"
+        )
+    return described, arrays
+
+
+def _unpack_from(path: str | Path, described: dict[str, Any], arrays: dict[str, np.ndarray]) -> Any:
+    try:
+        return unpack(str(described.get("kind")), arrays, described.get("values", {}))
+    except StoreError as error:
+        raise StoreError(f"{path}: {error}") from error
+
+
+def _checksum(described: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
+    names = sorted(arrays)
+    total = hashlib.sha256(json.dumps([described, names], sort_keys=True).encode())
+    total.update(digest(*(arrays[name] for name in names)).encode())
+    return total.hexdigest()
+
+
+def _as_stored(array: Any) -> np.ndarray:
+    """The array on the host, contiguous and little-endian."""
+    on_host = backend.of(array).to_numpy(array)
+    return np.asarray(on_host, dtype=on_host.dtype.newbyteorder("<"), order="C")
+
+
+def _kind_of(cls: type) -> str:
+    """The name of a record; the class's own kind, which a subclass does not inherit; else "module:Class"."""
+    for kind, record in RECORDS.items():
+        if record is cls:
+            return kind
+    own = vars(cls).get("kind")
+    return own if isinstance(own, str) else f"{cls.__module__}:{cls.__qualname__}"
+
+
+def _class_of(kind: str) -> type:
+    """The class of this very kind. StoreError if there is none, or its module may not be imported."""
+    if kind in RECORDS:
+        return RECORDS[kind]
+    for module in _modules_of(kind):
+        for cls in vars(module).values():
+            if isinstance(cls, type) and _kind_of(cls) == kind and _is_packable(cls):
+                return cls
+    raise StoreError(
+        f"expected a kind of this version of gpussl, found {kind!r}; load it with the version that saved it"
+    )
+
+
+def _modules_of(kind: str) -> Iterator[ModuleType]:
+    """The modules that may define a kind: nothing is imported that is neither gpussl's nor allowed."""
+    plugin, separator, _ = kind.partition(":")
+    if separator:
+        if not is_allowed(plugin):
+            raise StoreError(
+                f"expected a class of gpussl or of an allowed plugin, found {kind!r}; "
+                f"if you trust that module, load it with plugins=[{plugin!r}]"
+            )
+        yield sys.modules[plugin]
+    elif PLAIN.fullmatch(kind):
+        for group in GROUPS:
+            name = f"gpussl.{group}.{ALIASES.get(kind, kind)}"
+            if importlib.util.find_spec(name):
+                yield _import(name)
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise StoreError(
+            f"expected the libraries that {name} needs, found: {error}; install gpussl[cpu] or gpussl[gpu]"
+        ) from error
+
+
+def _packs_itself(cls: type) -> bool:
+    return hasattr(cls, "pack") and hasattr(cls, "unpack")
+
+
+def _is_packable(cls: type) -> bool:
+    is_frozen = dataclasses.is_dataclass(cls) and cls.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    return is_frozen or _packs_itself(cls)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with atomic_path(path) as part:
+        part.write_bytes(content)
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{path}: expected a file that can be written, found: {error.strerror}; make room, or name another file"
+        ) from error
+
+
+def _create_part(folder: Path) -> tuple[Path, int]:
+    """A new temporary file and its descriptor, locked: the system lets go of the lock when the process ends."""
+    while True:
+        part = folder / f".{secrets.token_hex(8)}{PART}"
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        with contextlib.suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:  # else another process took it for abandoned before the lock was ours
+            return part, handle
+        os.close(handle)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove the temporary files that no process has locked."""
+    with contextlib.suppress(OSError):  # a folder that cannot be listed can still be written into
+        for part in folder.glob(f".*{PART}"):
+            with contextlib.suppress(OSError), part.open("r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                part.unlink()
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]

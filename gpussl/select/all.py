@@ -3,19 +3,17 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from gpussl.numeric.arrays import arange_like
-from gpussl.records import Array, Buy, Clustering
+from gpussl.protocols import Selection
+from gpussl.records import Answers, Array, Clustering
+from gpussl.select.checks import like, unanswered
 
 
 @dataclass(frozen=True)
-class All:
+class All(Selection):
     """Every point."""
 
     name: ClassVar[str] = "all"
 
-    def check_size(self, n: int) -> None:
-        """Any number of points will do."""
-
-    def select(self, X: Array, clustering: Clustering, seed: int, buy: Buy) -> Array:
-        """Indices (n,) of all points."""
-        return arange_like(clustering.labels.shape[0], clustering.labels)
+    def select(self, X: Array, clustering: Clustering, answers: Answers, n: int | None, seed: int) -> Array:
+        """See `Selection.select`."""
+        return like(unanswered(clustering.labels.shape[0], answers)[:n], clustering)

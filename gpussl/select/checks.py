@@ -1,15 +1,26 @@
-"""What several selections ask of their settings and of the clusters."""
+"""What several selections check and count: their settings, the answers so far, the clusters."""
 
 from dataclasses import dataclass
 
+import numpy as np
+from array_api_compat import array_namespace, device
+
+from gpussl import backend
 from gpussl.errors import ConfigError
-from gpussl.records import Clustering
+from gpussl.protocols import Selection
+from gpussl.records import Answers, Array, Clustering
 from gpussl.runtime.params import check, param
 
 
 @dataclass(frozen=True)
-class Budget:
-    """A selection of so many points."""
+class Budget(Selection):
+    """The base of selections of a fixed number of points.
+
+    >>> Budget(n_labels=5).check_size(4)
+    Traceback (most recent call last):
+        ...
+    gpussl.errors.ConfigError: select.n_labels: expected at most the number of training points, 4, found 5
+    """
 
     n_labels: int = param(100, ge=1)
 
@@ -17,15 +28,48 @@ class Budget:
         check(self)
 
     def check_size(self, n: int) -> None:
-        """Raise ConfigError if `n` points are too few."""
+        """Raise ConfigError if `n` points are fewer than `n_labels`."""
         if self.n_labels > n:
             raise ConfigError(
                 f"select.n_labels: expected at most the number of training points, {n}, found {self.n_labels}"
             )
 
+    def n_next(self, answers: Answers, n: int | None) -> int:
+        """How many points to ask for in this round: `n`, or as many as the answers so far are short of."""
+        return max(0, self.n_labels - len(answers)) if n is None else n
+
+
+def unanswered(n_points: int, answers: Answers) -> np.ndarray:
+    """The points without an answer, ascending, on the host."""
+    return np.setdiff1d(np.arange(n_points), backend.of(answers.indices).to_numpy(answers.indices), assume_unique=True)
+
+
+def has_answer(clustering: Clustering, answers: Answers) -> np.ndarray:
+    """(k,) bool: whether each cluster has an answer, on the host."""
+    twin, k = backend.of(clustering.labels), clustering.centroids.shape[0]
+    clusters = twin.to_numpy(array_namespace(clustering.labels).take(clustering.labels, answers.indices))
+    return np.bincount(clusters[clusters >= 0], minlength=k) > 0
+
+
+def of_largest(clusters: np.ndarray, sizes: np.ndarray, n: int | None) -> np.ndarray:
+    """Of some clusters (m,), ascending, the `n` largest by the sizes (k,) of all; ties go to the first."""
+    if n is None or n >= len(clusters):
+        return clusters
+    return np.sort(clusters[np.argsort(-sizes[clusters], kind="stable")[:n]])
+
+
+def like(indices: np.ndarray, clustering: Clustering) -> Array:
+    """Indices from the host as an array where the clusters are."""
+    labels = clustering.labels
+    return array_namespace(labels).asarray(indices, device=device(labels))
+
 
 def require_clusters(clustering: Clustering, name: str) -> None:
-    """Raise ConfigError if there are no clusters for the selection of that name."""
+    """Raise ConfigError, naming the selection, if the clustering has no clusters.
+
+    >>> import numpy as np
+    >>> require_clusters(Clustering(np.zeros((1, 2)), np.array([0]), np.zeros(1), inertia=0.0, n_iter=1), "typical")
+    """
     if clustering.centroids.shape[0] == 0:
         raise ConfigError(
             f"select={name}: expected clusters, found none; choose others with cluster=... or its settings, or labels "

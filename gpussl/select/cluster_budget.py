@@ -1,4 +1,4 @@
-"""More labels for mixed clusters: what a first round shows of them decides where the second goes."""
+"""Select more points from mixed clusters: labels of a first round decide how to distribute the second."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -10,70 +10,75 @@ from array_api_compat import array_namespace, device
 from gpussl import backend, seeds
 from gpussl.errors import ConfigError
 from gpussl.numeric.arrays import group_bounds, group_sort
-from gpussl.records import Array, Buy, Clustering
+from gpussl.records import Answers, Array, Clustering
 from gpussl.runtime.params import param
 from gpussl.select.checks import Budget, require_clusters
 
 
 @dataclass(frozen=True)
 class ClusterBudget(Budget):
-    """A budget for each cluster by its size and by how mixed it is.
+    """Divide a budget of labels among the clusters by size and by how mixed they are.
 
-    The first round buys one label in each cluster, nearest the centroid, and spreads the rest of its share over the
-    clusters by their size, and over each from the centroid to the rim. It shows how mixed each is; the second round
-    divides what is left by size times spread, as Neyman's allocation does, and draws at random in each cluster.
-    Fewer labels than clusters go to the largest clusters, one each. Points in no cluster are never bought.
+    The first round takes one point of each cluster, the one nearest the centroid. It divides the rest of its share by
+    cluster size, and spaces the points in each cluster evenly from the centroid to the rim. Its labels show how mixed
+    each cluster is. The second round divides the remaining labels by size times spread (Neyman allocation), and draws
+    at random within each cluster. With fewer labels than clusters, the largest clusters get one each. Points in no
+    cluster are never selected.
 
-    The spread of a cluster is the square root of the chance that two labels drawn from it differ, sqrt(p (1 - p)) times
-    the square root of 2 for two classes. So that one label does not make a cluster pure, its shares of the classes are
-    mixed with those of all bought labels, as if it had `prior` more labels that are like all.
+    The spread of a cluster is the square root of the probability that two labels drawn from it differ; for two classes,
+    sqrt(2 p (1 - p)). Class shares are smoothed so that a single label does not make a cluster pure: each cluster gets
+    `prior` additional labels, distributed like all labels of the first round.
 
     Parameters
     ----------
     first_share : float
-        Of the labels, for the first round: at least one for each cluster in any case.
+        Share of the labels in the first round, which has at least one label per cluster in any case.
     prior : float
+        Weight of the smoothing, in labels.
 
     References
     ----------
     Neyman, "On the two different aspects of the representative method", JRSS, 1934.
-    Dasgupta, Hsu, "Hierarchical sampling for active learning", ICML 2008: labels for mixed clusters, which they split.
+    Dasgupta, Hsu, "Hierarchical sampling for active learning", ICML 2008: also labels mixed clusters, and splits them.
     """
 
     first_share: float = param(0.5, gt=0, le=1)
     prior: float = param(1.0, gt=0)
     name: ClassVar[str] = "cluster_budget"
+    needs_clusters: ClassVar[bool] = True
 
-    def select(self, X: Array, clustering: Clustering, seed: int, buy: Buy) -> Array:
-        """Indices (n_labels,) of the points, ascending and different. Some are bought on the way.
+    def select(self, X: Array, clustering: Clustering, answers: Answers, n: int | None, seed: int) -> Array:
+        """Without answers, the first round; with them, the second.
 
         Raises
         ------
         ConfigError
-            There are no clusters, or more labels than points in them.
+            There are no clusters, or they hold fewer points than labels.
         """
         require_clusters(clustering, self.name)
-        xp, labels = array_namespace(clustering.labels), clustering.labels
+        labels = clustering.labels
+        xp, to_numpy = array_namespace(labels), backend.of(labels).to_numpy
         order = group_sort(labels, clustering.distances)
-        bounds = group_bounds(xp.take(labels, order), clustering.centroids.shape[0])
-        start, size = (backend.of(bound).to_numpy(bound) for bound in bounds)
-        self._check_members(int(size.sum()))
-
-        def points(places: np.ndarray) -> Array:
-            return xp.take(order, xp.asarray(places, device=device(order)))
-
-        n_first = first_round(size, self.n_labels, self.first_share)
-        ranks = [spread_out(int(m), int(count)) for m, count in zip(size, n_first, strict=True)]
-        first = points(np.concatenate([begin + rank for begin, rank in zip(start, ranks, strict=True)]))
-        n_left = self.n_labels - int(n_first.sum())
-        if n_left == 0:
-            return xp.sort(first)
-        bought = buy(first)
-        clusters = np.repeat(np.arange(len(size)), n_first)
-        spread = spreads(clusters, backend.of(bought).to_numpy(bought), len(size), self.prior)
-        n_second = apportion(size * spread, size - n_first, n_left)
-        second = points(_draw_others(seeds.generator(seed, self.name), start, size, ranks, n_second))
-        return xp.sort(xp.concat([first, second]))
+        start, size = map(to_numpy, group_bounds(xp.take(labels, order), clustering.centroids.shape[0]))
+        n_left = self.n_next(answers, n)
+        if n is None:
+            self._check_members(int(size.sum()))
+        if len(answers) == 0:
+            counts = first_round(size, min(n_left, int(size.sum())), self.first_share)
+            ranks = [spread_out(int(m), int(count)) for m, count in zip(size, counts, strict=True)]
+            places = np.concatenate([begin + rank for begin, rank in zip(start, ranks, strict=True)])
+        else:
+            place_of = np.empty(len(labels), dtype=np.int64)  # of each point in the order
+            place_of[to_numpy(order)] = np.arange(len(labels))
+            clusters, indices = to_numpy(xp.take(labels, answers.indices)), to_numpy(answers.indices)
+            is_inside = clusters >= 0
+            clusters, asked = clusters[is_inside], place_of[indices[is_inside]]
+            ranks = [asked[clusters == cluster] - begin for cluster, begin in enumerate(start)]
+            spread = spreads(clusters, to_numpy(answers.labels)[is_inside], len(size), self.prior)
+            capacity = size - np.bincount(clusters, minlength=len(size))
+            counts = apportion(size * spread, capacity, min(n_left, int(capacity.sum())))
+            places = _draw_others(seeds.generator(seed, "cluster_budget"), start, size, ranks, counts)
+        return xp.sort(xp.take(order, xp.asarray(places, device=device(order))))
 
     def _check_members(self, n_members: int) -> None:
         if self.n_labels > n_members:
@@ -84,7 +89,20 @@ class ClusterBudget(Budget):
 
 
 def first_round(size: np.ndarray, n_labels: int, share: float) -> np.ndarray:
-    """How many labels each cluster gets at first (k,), of `n_labels`, by the clusters' sizes (k,)."""
+    """Return the number of labels (k,) that each cluster gets in the first round, from the cluster sizes (k,).
+
+    Parameters
+    ----------
+    n_labels : int
+        Labels in both rounds.
+    share : float
+        Share of them in the first round.
+
+    Examples
+    --------
+    >>> first_round(np.array([60, 30, 10]), n_labels=20, share=0.5).tolist()
+    [5, 3, 2]
+    """
     occupied = (size > 0).astype(np.int64)
     n_occupied = int(occupied.sum())
     if n_labels <= n_occupied:
@@ -96,17 +114,28 @@ def first_round(size: np.ndarray, n_labels: int, share: float) -> np.ndarray:
 
 
 def spread_out(n: int, count: int) -> np.ndarray:
-    """`count` different ranks (count,) out of `n`, evenly spaced from 0."""
+    """Return `count` distinct ranks out of `n`, evenly spaced from 0.
+
+    >>> spread_out(10, 4).tolist()
+    [0, 2, 5, 7]
+    """
     return np.arange(count) * n // max(count, 1)
 
 
 def spreads(clusters: np.ndarray, labels: np.ndarray, n_clusters: int, prior: float) -> np.ndarray:
-    """(k,): the root of the chance that two labels of a cluster differ, estimated as in `ClusterBudget`.
+    """Estimate the spread (k,) of each cluster: the square root of the probability that two of its labels differ.
 
     Parameters
     ----------
     clusters, labels : (m,) int array
-        The cluster of each bought label, and the label.
+        The cluster and the label of each labelled point.
+    prior : float
+        Weight of the smoothing, as in `ClusterBudget`.
+
+    Examples
+    --------
+    >>> spreads(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 0]), n_clusters=2, prior=1e-9).round(3).tolist()
+    [0.707, 0.0]
     """
     classes, encoded = np.unique(labels, return_inverse=True)
     counts = np.zeros((n_clusters, len(classes)))
@@ -117,10 +146,13 @@ def spreads(clusters: np.ndarray, labels: np.ndarray, n_clusters: int, prior: fl
 
 
 def apportion(weights: np.ndarray, capacity: np.ndarray, total: int) -> np.ndarray:
-    """Whole numbers (k,) that sum to `total`, by the weights (k,), none above its capacity (k,), by largest remainders.
+    """Divide `total` into integers (k,) in proportion to weights (k,), within capacities (k,), by largest remainders.
 
-    `total` is at most the sum of the capacities. What a full one would get goes to the others, and what those of no
-    weight must get is divided by what they can hold.
+    `total` must not exceed the sum of the capacities. The surplus of a full entry goes to the others; what only entries
+    of weight 0 can take is divided by capacity.
+
+    >>> apportion(np.array([3.0, 1.0, 1.0]), np.array([2, 9, 9]), total=6).tolist()
+    [2, 2, 2]
     """
     quota, is_open = np.zeros(len(weights)), capacity > 0
     while (left := total - quota.sum()) > 0 and is_open.any():
@@ -142,8 +174,8 @@ def apportion(weights: np.ndarray, capacity: np.ndarray, total: int) -> np.ndarr
 def _draw_others(
     rng: np.random.Generator, start: np.ndarray, size: np.ndarray, ranks: list[np.ndarray], counts: np.ndarray
 ) -> np.ndarray:
-    """Places of so many members of each cluster (k,), drawn from those whose rank within it is not among `ranks`."""
-    drawn = []
+    """Draw `counts` (k,) members of each cluster among those with ranks not in `ranks`, and return their places."""
+    drawn = [start[:0]]
     for cluster in np.flatnonzero(counts):
         others = np.setdiff1d(np.arange(size[cluster]), ranks[cluster], assume_unique=True)
         drawn.append(start[cluster] + rng.choice(others, size=counts[cluster], replace=False))

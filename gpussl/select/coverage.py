@@ -1,4 +1,4 @@
-"""Labels whose surroundings cover the data."""
+"""Select points whose neighbourhoods cover the data."""
 
 from bisect import bisect_left
 from dataclasses import dataclass
@@ -11,37 +11,39 @@ from array_api_compat import array_namespace, device
 from gpussl import seeds
 from gpussl.errors import ConfigError
 from gpussl.numeric.arrays import arange_like, centred, itemsize, row_blocks, squared_distances, squared_norms
-from gpussl.records import Array, Buy, Clustering
+from gpussl.records import Answers, Array, Clustering
 from gpussl.runtime.params import param
-from gpussl.select.checks import Budget
+from gpussl.select.checks import Budget, like, unanswered
 
-PROBES = 256  # points whose distances to the others stand for all distances: 2 million for 8,000 candidates
-GRID = 128  # radii that are considered: seven are tried
+PROBES = 256  # points that sample the distances: 2 million for 8,000 candidates
+GRID = 128  # radii considered; bisection tries seven
 
 
 @dataclass(frozen=True)
 class Coverage(Budget):
-    """Points whose balls cover the data: one by one, the point whose ball covers most that no ball covers yet.
+    """Select points whose balls cover the data: each time, the point whose ball holds most points not yet covered.
 
-    Both are of a random sample of the points, between which all distances are kept: four bytes times the square of
-    `max_candidates` in single precision. Ties are broken at random, and so are labels spent once all is covered.
+    Both the points and the covered data come from a random sample. Its distance table takes four times the square of
+    `max_candidates` bytes in single precision. Ties are broken at random, as are labels left once all points are
+    covered.
 
-    The radius, one for all balls, is chosen without labels, as the smallest whose `n_labels` balls cover the share
-    `coverage` of the sample: with fewer labels each must stand for more. It is sought by bisection among `GRID`
-    quantiles of the distances between points, at levels that grow by a constant factor.
+    All balls share one radius, which needs no labels: the smallest radius with which `n_labels` balls cover the share
+    `coverage` of the sample. With fewer labels, each must stand for more points. A bisection finds the radius among
+    `GRID` quantiles of the pairwise distances, at geometrically spaced levels.
 
     Parameters
     ----------
     coverage : float
-        Well below 1, so that neither outliers nor the gaps between dense places set the radius. 0.7 is what did well
-        with 20 to 300 labels on the training images of the digits, MNIST and Fashion-MNIST.
+        Well below 1, so that neither outliers nor gaps between dense regions determine the radius. 0.7 did well with 20
+        to 300 labels on the training images of the digits, MNIST and Fashion-MNIST.
     max_candidates : int
-        Points in the sample.
+        Sample size.
 
     References
     ----------
-    Yehuda, Dekel, Hacohen, Weinshall, "Active learning through a covering lens", NeurIPS 2022: the greedy cover; there
-    the radius comes from the purity of balls by pseudo-classes.
+    Yehuda, Dekel, Hacohen, Weinshall, "Active learning through a covering lens", NeurIPS 2022: the greedy cover. There,
+    the
+    radius comes from the purity of the balls by pseudo-labels.
     """
 
     coverage: float = param(0.7, gt=0, le=1)
@@ -56,26 +58,38 @@ class Coverage(Budget):
                 "times as many"
             )
 
-    def select(self, X: Array, clustering: Clustering, seed: int, buy: Buy) -> Array:
-        """Indices (n_labels,) of some of (n, d) points, ascending and different; clusters play no part.
+    def select(self, X: Array, clustering: Clustering, answers: Answers, n: int | None, seed: int) -> Array:
+        """The points that cover most of what the answered ones do not cover yet; clusters play no part.
 
         Raises
         ------
         ConfigError
-            More labels than points.
+            There are fewer points than labels.
         """
-        n, xp = clustering.labels.shape[0], array_namespace(clustering.labels)
-        self.check_size(n)
-        drawn = seeds.generator(seed, self.name).choice(n, size=min(n, self.max_candidates), replace=False)
-        candidates = xp.asarray(drawn, device=device(clustering.labels))  # in random order
+        n_points, xp = clustering.labels.shape[0], array_namespace(clustering.labels)
+        if n is None:
+            self.check_size(n_points)
+        others = unanswered(n_points, answers)
+        n_next = min(self.n_next(answers, n), len(others))
+        if n_next == 0:
+            return like(others[:0], clustering)
+        sample = seeds.generator(seed, "coverage").choice(
+            len(others), size=min(len(others), max(self.max_candidates, n_next)), replace=False
+        )
+        candidates = xp.concat([answers.indices, like(others[sample], clustering)])  # the others in random order
         table = distance_table(xp.take(X, candidates, axis=0))
-        radius = choose_radius(table, self.n_labels, self.coverage)
-        chosen, _ = cover(table, radius, self.n_labels)
-        return xp.sort(xp.take(candidates, xp.asarray(chosen, dtype=xp.int64, device=device(candidates))))
+        n_balls, n_given = len(answers) + n_next, len(answers)
+        radius = choose_radius(table, n_balls, self.coverage)
+        chosen, _ = cover(table, radius, n_balls, given=n_given)
+        return xp.sort(xp.take(candidates, xp.asarray(chosen[n_given:], dtype=xp.int64, device=device(candidates))))
 
 
 def distance_table(points: Array) -> Array:
-    """(m, d) -> (m, m): the squared distance of each point to each, 0 to itself."""
+    """Compute all squared distances between (m, d) points: (m, m), with an exact 0 on the diagonal.
+
+    >>> distance_table(np.array([[0.0, 0.0], [3.0, 4.0]])).tolist()
+    [[0.0, 25.0], [25.0, 0.0]]
+    """
     xp, m = array_namespace(points), points.shape[0]
     points = centred(points)
     norms, names = squared_norms(points), arange_like(m, points)
@@ -87,15 +101,21 @@ def distance_table(points: Array) -> Array:
 
 
 def choose_radius(table: Array, n_balls: int, share: float) -> float:
-    """The smallest squared radius considered with which `n_balls` greedy balls cover a share of the points.
+    """Find the smallest squared radius considered with which `n_balls` greedy balls cover a share of the points.
 
-    More precisely, one with which they do while with the next smaller one they do not, of points in random order;
-    the largest considered, if they never do.
+    Greedy coverage need not grow with the radius. Strictly, this finds a radius that suffices while the next smaller
+    one does not; the largest one considered if bisection finds none that suffices. The points must be in random order.
 
     Parameters
     ----------
     table : (m, m) array
         Squared distances.
+
+    Examples
+    --------
+    >>> table = distance_table(np.array([[0.0], [10.0], [1.0], [11.0]]))
+    >>> choose_radius(table, n_balls=2, share=1.0)
+    1.0
     """
     enough, radii = ceil(share * table.shape[0]), radii_to_try(table)
 
@@ -106,37 +126,52 @@ def choose_radius(table: Array, n_balls: int, share: float) -> float:
 
 
 def radii_to_try(table: Array) -> list[float]:
-    """Quantiles of the squared distances between points in random order, different and ascending, at most `GRID`."""
+    """List at most `GRID` distinct quantiles of the squared distances, ascending; the points must be in random order.
+
+    >>> radii_to_try(distance_table(np.array([[0.0], [10.0], [1.0], [11.0]])))
+    [1.0, 81.0, 121.0]
+    """
     xp, m = array_namespace(table), table.shape[0]
     n_probes = min(PROBES, m // 2)
     if n_probes == 0:
         return [0.0]
-    distances = xp.sort(xp.reshape(table[:n_probes, n_probes:], (-1,)), stable=False)  # none of a point to itself
+    distances = xp.sort(xp.reshape(table[:n_probes, n_probes:], (-1,)), stable=False)  # no self-distances
     ranks = np.unique(np.geomspace(1, distances.shape[0], GRID).astype(np.int64)) - 1
     return sorted({float(distances[int(rank)]) for rank in ranks})
 
 
-def cover(table: Array, radius: float, n_balls: int, enough: int | None = None) -> tuple[list[int], int]:
-    """Greedy balls: the point that is within the radius of most points not yet covered, `n_balls` times.
+def cover(
+    table: Array, radius: float, n_balls: int, enough: int | None = None, given: int = 0
+) -> tuple[list[int], int]:
+    """Cover points with greedy balls: `n_balls` times, take the point whose ball holds most points not yet covered.
 
     Parameters
     ----------
     table : (m, m) array
-        Squared distances; `radius` is squared too.
+        Squared distances.
+    radius : float
+        Squared radius.
     enough : int, optional
-        Stop when so many points are covered.
+        Stop when this many points are covered.
+    given : int
+        The first `given` points are chosen in any case.
 
     Returns
     -------
     chosen : list of int
-        Different points in the order they were chosen, ties to the first.
+        Distinct points in the order chosen, ties to the first.
     n_covered : int
+
+    Examples
+    --------
+    >>> cover(distance_table(np.array([[0.0], [1.0], [2.0], [9.0]])), radius=1.0, n_balls=2)
+    ([1, 3], 4)
     """
     xp, m = array_namespace(table), table.shape[0]
     names = arange_like(m, table)
     gains, is_covered, chosen, n_covered = _count_within(table, names, radius), names < 0, [], 0
-    for _ in range(n_balls):
-        best = int(xp.argmax(gains))
+    for number in range(n_balls):
+        best = number if number < given else int(xp.argmax(gains))
         new = xp.nonzero((table[best, :] <= radius) & ~is_covered)[0]
         is_covered = is_covered | (table[best, :] <= radius)
         gains = xp.where(names == best, -xp.inf, gains - _count_within(table, new, radius))
@@ -148,7 +183,7 @@ def cover(table: Array, radius: float, n_balls: int, enough: int | None = None) 
 
 
 def _count_within(table: Array, of: Array, radius: float) -> Array:
-    """(m,): how many of the points at `of` (r,) are within the radius of each; as floats, exact up to 2**24."""
+    """Count, for each point (m,), the points at `of` (r,) within the radius; float32, exact up to 2**24."""
     xp, m = array_namespace(table), table.shape[0]
     counts = xp.zeros((m,), dtype=xp.float32, device=device(table))
     for rows in row_blocks(of.shape[0], 2 * m * itemsize(table)):

@@ -3,24 +3,26 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 from array_api_compat import array_namespace
 
-from gpussl.numeric.arrays import smallest_of_each_group
-from gpussl.records import Array, Buy, Clustering
-from gpussl.select.checks import require_clusters
+from gpussl import backend
+from gpussl.numeric.arrays import group_bounds, smallest_of_each_group
+from gpussl.protocols import Selection
+from gpussl.records import Answers, Array, Clustering
+from gpussl.select.checks import has_answer, like, of_largest, require_clusters
 
 
 @dataclass(frozen=True)
-class NearestToCentroid:
+class NearestToCentroid(Selection):
     """Each cluster's representative: its member nearest the centroid, ties to the first. Empty clusters have none."""
 
     name: ClassVar[str] = "nearest_to_centroid"
+    needs_clusters: ClassVar[bool] = True
+    one_per_cluster: ClassVar[bool] = True
 
-    def check_size(self, n: int) -> None:
-        """Any number of points will do."""
-
-    def select(self, X: Array, clustering: Clustering, seed: int, buy: Buy) -> Array:
-        """Indices (m,) of the representatives, ascending and different, m at most k.
+    def select(self, X: Array, clustering: Clustering, answers: Answers, n: int | None, seed: int) -> Array:
+        """The representatives of the clusters without an answer, of the largest if `n` are asked for.
 
         Raises
         ------
@@ -28,6 +30,8 @@ class NearestToCentroid:
             There are no clusters.
         """
         require_clusters(clustering, self.name)
-        k = clustering.centroids.shape[0]
-        nearest, occupied = smallest_of_each_group(clustering.labels, clustering.distances, k)
-        return array_namespace(nearest).sort(nearest[occupied])
+        k, to_numpy = clustering.centroids.shape[0], backend.of(clustering.labels).to_numpy
+        nearest, _ = smallest_of_each_group(clustering.labels, clustering.distances, k)
+        sizes = to_numpy(group_bounds(array_namespace(nearest).sort(clustering.labels), k)[1])
+        open_ones = np.flatnonzero((sizes > 0) & ~has_answer(clustering, answers))
+        return like(np.sort(to_numpy(nearest)[of_largest(open_ones, sizes, n)]), clustering)

@@ -3,29 +3,36 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from array_api_compat import array_namespace, device
+import numpy as np
 
 from gpussl import seeds
-from gpussl.records import Array, Buy, Clustering
-from gpussl.select.checks import Budget
+from gpussl.records import Answers, Array, Clustering
+from gpussl.select.checks import Budget, like, unanswered
 
 
 @dataclass(frozen=True)
 class Random(Budget):
-    """Points drawn at random, all alike."""
+    """Points drawn at random, each as likely as any other.
+
+    Parameters
+    ----------
+    n_labels : int
+        In all.
+    """
 
     name: ClassVar[str] = "random"
 
-    def select(self, X: Array, clustering: Clustering, seed: int, buy: Buy) -> Array:
-        """Indices (n_labels,) of the points, ascending and different.
+    def select(self, X: Array, clustering: Clustering, answers: Answers, n: int | None, seed: int) -> Array:
+        """See `Selection.select`.
 
         Raises
         ------
         ConfigError
             More labels than points.
         """
-        n = clustering.labels.shape[0]
-        self.check_size(n)
-        drawn = seeds.generator(seed, "random").choice(n, size=self.n_labels, replace=False)
-        drawn.sort()
-        return array_namespace(clustering.labels).asarray(drawn, device=device(clustering.labels))
+        if n is None:
+            self.check_size(clustering.labels.shape[0])
+        others = unanswered(clustering.labels.shape[0], answers)
+        rng = seeds.generator(seed, f"random after {len(answers)}" if len(answers) else "random")
+        drawn = rng.choice(len(others), size=min(self.n_next(answers, n), len(others)), replace=False)
+        return like(others[np.sort(drawn)], clustering)

@@ -4,13 +4,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from array_api_compat import array_namespace, device
 
 from gpussl import backend, seeds
 from gpussl.errors import ConfigError
-from gpussl.numeric.arrays import arange_like
-from gpussl.records import Array, Buy, Clustering
-from gpussl.select.checks import Budget
+from gpussl.records import Answers, Array, Clustering
+from gpussl.select.checks import Budget, like
 
 
 @dataclass(frozen=True)
@@ -23,27 +21,26 @@ class Stratified(Budget):
     """
 
     name: ClassVar[str] = "stratified"
-    knows_classes: ClassVar[bool] = True  # `select` takes what tells the classes of all points, and nothing is paid
+    knows_classes: ClassVar[bool] = True
 
-    def select(self, X: Array, clustering: Clustering, seed: int, buy: Buy) -> Array:
-        """Indices (n_labels,) of the points, ascending and different.
+    def select(self, X: Array, clustering: Clustering, answers: Answers, n: int | None, seed: int) -> Array:
+        """Points drawn at random, as many of each class. The answers are the labels of all points.
 
         Raises
         ------
         ConfigError
             More labels than points, not as many of each class, or more of a class than there are.
         """
-        points = arange_like(clustering.labels.shape[0], clustering.labels)
-        self.check_size(points.shape[0])
-        answers = buy(points)
-        _, of_point, sizes = np.unique(backend.of(answers).to_numpy(answers), return_inverse=True, return_counts=True)
+        self.check_size(clustering.labels.shape[0])
+        labels, wanted = backend.of(answers.labels).to_numpy(answers.labels), self.n_labels if n is None else n
+        _, of_point, sizes = np.unique(labels, return_inverse=True, return_counts=True)
         n_classes, rarest = len(sizes), int(sizes.min())
-        n_each, left = divmod(self.n_labels, n_classes)
+        n_each, left = divmod(wanted, n_classes)
         if left or n_each > rarest:
             raise ConfigError(
                 f"select.n_labels: expected a multiple of the number of classes, {n_classes}, and at most {rarest} for "
-                f"each, which the rarest has, found {self.n_labels}"
+                f"each, which the rarest has, found {wanted}"
             )
-        rng = seeds.generator(seed, self.name)
+        rng = seeds.generator(seed, "stratified")
         drawn = [rng.choice(np.flatnonzero(of_point == c), n_each, replace=False) for c in range(n_classes)]
-        return array_namespace(points).asarray(np.sort(np.concatenate(drawn)), device=device(points))
+        return like(np.sort(np.concatenate(drawn)), clustering)

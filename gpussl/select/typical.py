@@ -1,8 +1,9 @@
-"""The label of each cluster's most typical member, where the cluster is densest."""
+"""Select the most typical member of each cluster: the one in its densest region."""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 from array_api_compat import array_namespace, device
 
 from gpussl import backend
@@ -15,39 +16,39 @@ from gpussl.numeric.arrays import (
     squared_distances,
     squared_norms,
 )
-from gpussl.records import Array, Buy, Clustering
+from gpussl.protocols import Selection
+from gpussl.records import Answers, Array, Clustering
 from gpussl.runtime.params import check, param
-from gpussl.select.checks import require_clusters
+from gpussl.select.checks import has_answer, of_largest, require_clusters
 
 
 @dataclass(frozen=True)
-class Typical:
-    """Of each cluster the member whose nearest members are the closest on average, ties to the first.
+class Typical(Selection):
+    """Select from each cluster the member nearest, on average, to its nearest fellow members, ties to the first.
 
-    Unlike the member nearest the centroid it stands where there are many others, also in a cluster that is no ball.
-    Empty clusters have none.
+    Unlike the member nearest the centroid, it lies in a dense region even if the cluster is not convex. Empty clusters
+    have no such member.
 
     Parameters
     ----------
     n_neighbors : int
-        Nearest members that count, all others in a cluster that has no more.
+        Number of nearest members in the mean; in smaller clusters, all others.
 
     References
     ----------
     Hacohen, Dekel, Weinshall, "Active learning on a budget: opposite strategies suit high and low budgets", ICML 2022.
     """
 
-    n_neighbors: int = param(20, ge=1)
     name: ClassVar[str] = "typical"
+    needs_clusters: ClassVar[bool] = True
+    one_per_cluster: ClassVar[bool] = True
+    n_neighbors: int = param(20, ge=1)
 
     def __post_init__(self) -> None:
         check(self)
 
-    def check_size(self, n: int) -> None:
-        """Any number of points will do."""
-
-    def select(self, X: Array, clustering: Clustering, seed: int, buy: Buy) -> Array:
-        """Indices (m,) of the typical of (n, d) points, ascending and different, m at most k.
+    def select(self, X: Array, clustering: Clustering, answers: Answers, n: int | None, seed: int) -> Array:
+        """The most typical members of the clusters without an answer, of the largest if `n` are asked for.
 
         Raises
         ------
@@ -55,20 +56,19 @@ class Typical:
             There are no clusters.
         """
         require_clusters(clustering, self.name)
-        xp = array_namespace(clustering.labels)
+        xp, to_numpy = array_namespace(clustering.labels), backend.of(clustering.labels).to_numpy
         order = xp.argsort(clustering.labels, stable=True)
-        bounds = group_bounds(xp.take(clustering.labels, order), clustering.centroids.shape[0])
-        starts, sizes = (backend.of(bound).to_numpy(bound).tolist() for bound in bounds)
+        starts, sizes = map(to_numpy, group_bounds(xp.take(clustering.labels, order), clustering.centroids.shape[0]))
+        open_ones = of_largest(np.flatnonzero((sizes > 0) & ~has_answer(clustering, answers)), sizes, n)
         chosen = [
             self._most_typical(X, order[start : start + size])
-            for start, size in zip(starts, sizes, strict=True)
-            if size > 0
+            for start, size in zip(starts[open_ones].tolist(), sizes[open_ones].tolist(), strict=True)
         ]
         return xp.sort(xp.concat(chosen)) if chosen else order[:0]
 
     def _most_typical(self, X: Array, members: Array) -> Array:
-        """The most typical (1,) of the points at `members` (m,), ascending."""
-        if members.shape[0] <= 2:  # two are as near to each other
+        """Return the most typical (1,) of the points at ascending `members` (m,)."""
+        if members.shape[0] <= 2:  # two points are equally typical
             return members[:1]
         xp = array_namespace(members)
         points = xp.take(X, members, axis=0)
@@ -77,9 +77,13 @@ class Typical:
 
 
 def mean_distances(points: Array, n_neighbors: int) -> Array:
-    """(n, d) -> (n,): the mean distance of each point to its `n_neighbors` nearest others, or to all if fewer.
+    """Compute each point's mean distance to its `n_neighbors` nearest others, or all if fewer: (n, d) -> (n,).
 
-    All pairs are compared, a block at a time. Typicality is the inverse of it.
+    Typicality is the inverse. All pairs are compared, a block at a time.
+
+    >>> import numpy as np
+    >>> mean_distances(np.array([[0.0], [1.0], [5.0]]), n_neighbors=1).tolist()
+    [1.0, 1.0, 4.0]
     """
     xp, n = array_namespace(points), points.shape[0]
     k = min(n_neighbors, n - 1)

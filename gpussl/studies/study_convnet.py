@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gpussl.classifier.network import NetworkClassifier
-from gpussl.nets.tensors import image_shape_of
+from gpussl.nets.tensors import Images, image_shape_of
 from gpussl.runtime.params import check, param
 
 
@@ -36,7 +36,7 @@ class StudyConvNet(NetworkClassifier):
     validation_fraction : float
         Share of the training labels, the last ones, that is held out.
     image_shape : list of int
-        Height and width; none: images are square.
+        Height, width and, if there are several, channels; none: images are square.
     random_state : int
 
     References
@@ -44,7 +44,9 @@ class StudyConvNet(NetworkClassifier):
     Das, Thada, "Semi-supervised learning on Fashion-MNIST by clustering", 2021.
     """
 
+    kind: ClassVar[str] = "study_convnet"
     learns_from_weights: ClassVar[bool] = False
+    needs_images: ClassVar[bool] = True
 
     channels: list[int] = param([32, 64, 128], ge=1, min_items=1)
     hidden: int = param(64, ge=1)
@@ -61,12 +63,13 @@ class StudyConvNet(NetworkClassifier):
 
     def build(self, n_features: int, n_classes: int) -> nn.Sequential:
         """The untrained layers. ConfigError if `n_features` are no image."""
-        layers: list[nn.Module] = [nn.Unflatten(1, (1, *image_shape_of(n_features, self.image_shape)))]
-        for n_in, n_out in zip([1, *self.channels], self.channels, strict=False):
+        height, width, n_colors = image_shape_of(n_features, self.image_shape)
+        layers: list[nn.Module] = [Images(n_features, self.image_shape)]
+        for n_in, n_out in zip([n_colors, *self.channels], self.channels, strict=False):
             layers += [nn.Conv2d(n_in, n_out, 3, padding=1), nn.ReLU()]
         # no ReLU on the single channel: where it starts below nought everywhere, nothing would ever be learnt
         layers += [nn.Conv2d(self.channels[-1], 1, 1), nn.Flatten()]
-        layers += [nn.Linear(n_features, self.hidden), nn.ReLU(), nn.Linear(self.hidden, n_classes)]
+        layers += [nn.Linear(height * width, self.hidden), nn.ReLU(), nn.Linear(self.hidden, n_classes)]
         network = Bfloat16Sequential(*layers)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return network

@@ -10,24 +10,26 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import ceil
-from typing import Any
+from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
 from gpussl import seeds
-from gpussl.classifier.prepared import prepared
+from gpussl.backend import cpu
 from gpussl.errors import ConfigError
-from gpussl.evaluate import learning_curve as curves
-from gpussl.evaluate.learning_curve import LEVEL, Curve, LabelBudget, Measured
-from gpussl.features.represented import Represented
+from gpussl.evaluate.advice import Findings, advise
+from gpussl.evaluate.learning_curve import LabelBudget, Measured
+from gpussl.label.oracle import Oracle
+from gpussl.label.rounds import ask_in_rounds
 from gpussl.propagate.none import NoPropagation
-from gpussl.protocols import Twin
-from gpussl.records import Array, Buy, Clustering, OnProgress
+from gpussl.protocols import Classifier, Selection, Twin
+from gpussl.records import Array, Clustering, OnProgress
+from gpussl.runtime import store
 from gpussl.runtime.config import Job
-
-AHEAD = (1, 2, 4)  # multiples of the budget that accuracies are told for
-OF_CLUSTERS = ("nearest_to_centroid", "typical")  # selections of one label a cluster
+from gpussl.tasks import advise_parts, prepare
+from gpussl.tasks.outcome import Outcome
+from gpussl.tasks.prepare import Context
 
 # takes the indices (m,) of points, and how many clusters if not as set
 Cluster = Callable[[Array, int | None], Clustering]
@@ -52,10 +54,10 @@ class Purchase:
 class Learner:
     """The classifier, and what it learns from: (n, d) features where `twin` is."""
 
-    model: Any
+    model: Classifier
     X: Array
     twin: Twin
-    image_shape: tuple[int, int]
+    image_shape: tuple[int, ...] | None
     seed: int
 
     def __call__(self, points: np.ndarray, labels: np.ndarray, asked: np.ndarray, name: str) -> np.ndarray:
@@ -63,78 +65,23 @@ class Learner:
         if len(np.unique(labels)) == 1:
             return np.full(len(asked), labels[0])  # there is nothing to tell apart
         twin = self.twin
-        model = prepared(self.model, seeds.derive(self.seed, f"budget/{name}"), self.image_shape, twin.DEVICE)
+        model = self.model.prepared(seeds.derive(self.seed, f"budget/{name}"), self.image_shape, twin.DEVICE)
         rows, queries = (self.X.take(twin.asarray(ids), axis=0) for ids in (points, asked))
-        model.fit(rows, twin.asarray(labels), twin.asarray(points))
+        model.fit(rows, twin.asarray(labels), groups=twin.asarray(points))
         return twin.to_numpy(model.predict(queries))
 
 
-@dataclass(frozen=True)
-class Forecast:
-    """The accuracy to expect with n labels, as a share, and the interval that it lies in with probability `LEVEL`."""
-
-    n_labels: int
-    accuracy: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Advice:
-    """What one selection's curve says.
-
-    Attributes
-    ----------
-    measured : Measured
-    half_widths : (s,) array
-        Half the intervals of the accuracies measured.
-    curve, draws : Curve
-        The one that fits best, and many that are as likely as the points make them.
-    forecasts : list of Forecast
-    needed : tuple of float
-        The labels that reach the target, and their interval: infinite where it is not reached.
-    gain : tuple of float
-        What twice the labels add, and its interval.
-    p_reached, p_small : float
-        The probabilities that the budget reaches the target, and that the gain is below what is worth it.
-    is_enough : bool
-        Stop.
-    more : int
-        Labels to buy else.
-    """
-
-    measured: Measured
-    half_widths: np.ndarray
-    curve: Curve
-    draws: Curve
-    forecasts: list[Forecast]
-    needed: tuple[float, float, float]
-    gain: tuple[float, float, float]
-    p_reached: float
-    p_small: float
-    is_enough: bool
-    more: int
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a budget was spent on and has shown: of the selection asked for first, and beside it of random labels."""
-
-    budget: LabelBudget
-    n_bought: int
-    n_points: int
-    advices: list[Advice]
-
-
-def check_job(job: Job) -> None:
+def check(job: Job) -> None:
     """Raise ConfigError if a job asks for what a budget cannot be spent on."""
     alone, select, names = "the bought labels alone", job.select.name, ", ".join(job.classifier) or "none"
+    if job.budget is None:
+        _refuse("budget", "settings, as +experiment=label_budget has them", "none")
     if len(job.classifier) != 1:
         _refuse("classifier", "one, whose curve it is", names)
     (model,) = job.classifier.values()
-    if getattr(model, "stopping", "") == "test":
+    if model.stops_by_test_labels:
         _refuse("classifier", "one that no test label stops", names)
-    if getattr(model, "learns_from_unlabelled", False):
+    if model.learns_from_unlabelled:
         _refuse("classifier", f"one that learns from {alone}", names)
     if not all(isinstance(stage, NoPropagation) for stage in job.propagate.values()):
         _refuse("propagate", f"none, for classifiers learn from {alone}", ", ".join(job.propagate))
@@ -144,30 +91,63 @@ def check_job(job: Job) -> None:
         _refuse("score_training", "false, for no label is opened that was not bought", "true")
     if job.views > 1:
         _refuse("views", "1", str(job.views))
-    if not isinstance(job.features, Represented):
+    if job.features.needs_clusters:
         _refuse("features", "represented or pixels", "distances to clusters that are others for each size")
-    if select not in OF_CLUSTERS and not hasattr(job.select, "n_labels"):
+    if not job.select.one_per_cluster and job.select.n_labels is None:
         _refuse("select", "one that takes any number of labels", select)
-    if getattr(job.select, "knows_classes", False):
+    if job.select.knows_classes:
         _refuse("select", "one that need not know the classes", select)
-    if select in OF_CLUSTERS and not hasattr(job.cluster, "n_clusters"):
+    if job.select.one_per_cluster and not job.cluster.has_n_clusters:
         _refuse("cluster", f"one with n_clusters, for select={select}", type(job.cluster).__name__)
     try:
-        job.budget.check_plan(is_random=select == "random")
+        _budget(job).check_plan(is_random=select == "random")
     except ConfigError as error:
         raise ConfigError(f"budget.{error}") from error
 
 
-def _refuse(name: str, expected: str, found: str) -> None:
+def _refuse(name: str, expected: str, found: str) -> NoReturn:
     raise ConfigError(f"{name}: expected with a budget {expected}, found {found}; choose another with {name}=...")
 
 
-def choose(job: Job, X: Array, twin: Twin, buy: Buy, cluster: Cluster) -> Purchase:
+def _budget(job: Job) -> LabelBudget:
+    assert job.budget is not None  # noqa: S101 - for the type checker: it was checked
+    return job.budget
+
+
+def work(run_on: Context, folder: Path) -> Outcome:
+    """Spend a budget of labels to find out how many are needed."""
+    job, twin, monitor, budget = run_on.job, run_on.twin, run_on.monitor, _budget(run_on.job)
+    pixels = prepare.load(run_on)
+    n_points = len(pixels.dataset.X_train)
+    budget.check_size(n_points)
+    data, oracle = prepare.represent(run_on, pixels), prepare.oracle_of(pixels.dataset)
+
+    def cluster(points: Array, n_clusters: int | None) -> Clustering:
+        settings = job.cluster
+        if n_clusters is not None:
+            settings = dataclasses.replace(job.cluster, n_clusters=n_clusters)  # type: ignore[type-var]
+        fingerprint = f"{data.fingerprint} {store.digest(points)}"
+        part = dataclasses.replace(data, X_train=data.X_train.take(points, axis=0), fingerprint=fingerprint)
+        return prepare.cluster(dataclasses.replace(run_on, job=dataclasses.replace(job, cluster=settings)), part)
+
+    purchase = choose(job, data.X_train, twin, oracle, cluster)
+    (model,) = job.classifier.values()
+    X = (pixels if job.features.of_pixels else data).X_train
+    learner = Learner(model, X, twin, pixels.dataset.image_shape, job.seed)
+    with monitor.stage("train", twin) as stage:
+        measured = measure(purchase, oracle.buy, job, learner, monitor.advance)
+        stage.note = f"{oracle.n_bought:,} labels bought"
+    with monitor.stage("advise", cpu):
+        advices = [advise(item, budget, n_points, job.seed) for item in measured]
+    return Outcome(pixels.dataset, advise_parts.parts(job.name, Findings(budget, oracle.n_bought, n_points, advices)))
+
+
+def choose(job: Job, X: Array, twin: Twin, oracle: Oracle, cluster: Cluster) -> Purchase:
     """Draw the hold-out from (n, d) points, and let the selection choose from the others for each size."""
-    budget, is_random = job.budget, job.select.name == "random"
+    budget, is_random = _budget(job), job.select.name == "random"
     rng = seeds.generator(job.seed, "budget/hold-out")
     holdout = rng.choice(X.shape[0], budget.n_holdout(is_random), replace=False)
-    buy(twin.asarray(holdout))
+    oracle.buy(twin.asarray(holdout))
     chosen: list[np.ndarray] = []
     if is_random:
         return Purchase(holdout, chosen)
@@ -176,19 +156,21 @@ def choose(job: Job, X: Array, twin: Twin, buy: Buy, cluster: Cluster) -> Purcha
     clusters = functools.cache(lambda n_clusters: cluster(others, n_clusters))  # one for all sizes, or one for each
     for size in budget.sizes(is_random).tolist():
         select, n_clusters = of_size(job.select, size)
-        clustering = clusters(n_clusters)
         seed = seeds.derive(job.seed, f"budget/select {size}")
-        found = others[select.select(rest, clustering, seed, lambda places: buy(others[places]))]
-        buy(found)
-        chosen.append(twin.to_numpy(found))
+
+        def buy(places: Array) -> Array:
+            return oracle.buy(others[places])
+
+        answers = ask_in_rounds(select, rest, clusters(n_clusters), seed, buy, buy)
+        chosen.append(twin.to_numpy(others[answers.indices]))
     return Purchase(holdout, chosen)
 
 
-def of_size(select: Any, size: int) -> tuple[Any, int | None]:
+def of_size(select: Selection, size: int) -> tuple[Selection, int | None]:
     """The selection of so many labels, and the clusters it takes: as many, or None for as many as are set."""
-    if select.name in OF_CLUSTERS:
+    if select.one_per_cluster:
         return select, size
-    return dataclasses.replace(select, n_labels=size), None
+    return dataclasses.replace(select, n_labels=size), None  # type: ignore[type-var]
 
 
 def measure(
@@ -201,7 +183,8 @@ def measure(
     labels_of : callable
         Takes indices (m,) that were bought and answers their labels (m,).
     """
-    budget, sizes = job.budget, job.budget.sizes(not purchase.chosen)
+    budget = _budget(job)
+    sizes = budget.sizes(not purchase.chosen)
     holdout, y = purchase.holdout, labels_of(purchase.holdout)
     if len(np.unique(y)) == 1:
         raise ConfigError(
@@ -226,32 +209,3 @@ def measure(
         lengths = np.array([len(points) for points in purchase.chosen])  # an empty cluster has no label
         measured.insert(0, Measured(job.select.name, lengths, np.array(hits)[None], is_reused=False))
     return measured
-
-
-def advise(measured: Measured, budget: LabelBudget, n_points: int, seed: int) -> Advice:
-    """What follows from accuracies measured, for a budget spent on some of `n_points` training points."""
-    n, rng = budget.n_labels, seeds.generator(seed, f"budget/{measured.select}")
-    cov = curves.covariance(measured, rng)
-    points = measured.sizes, measured.accuracies, cov + curves.drift(measured, n), n
-    curve, draws = curves.fit(*points), curves.draw_curves(*points, rng)
-    gains = draws.at(2 * n) - draws.at(n)
-    needed = float(curve.labels_for(budget.target)[0])
-    p_reached, p_small = float(np.mean(draws.at(n) >= budget.target)), float(np.mean(gains < budget.min_gain))
-    left = n_points - n
-    is_enough = max(p_reached, p_small) >= LEVEL or left == 0
-    wanted = ceil(needed) - n if n < needed <= 2 * n else n
-    return Advice(
-        measured=measured,
-        half_widths=curves.Z * np.sqrt(np.diag(cov)),
-        curve=curve,
-        draws=draws,
-        forecasts=[
-            Forecast(times * n, float(curve.at(times * n)), *curves.interval(draws.at(times * n))) for times in AHEAD
-        ],
-        needed=(needed, *curves.interval(draws.labels_for(budget.target))),
-        gain=(float(curve.at(2 * n) - curve.at(n)), *curves.interval(gains)),
-        p_reached=p_reached,
-        p_small=p_small,
-        is_enough=is_enough,
-        more=0 if is_enough else min(wanted, left),
-    )

@@ -4,15 +4,12 @@ import math
 
 from array_api_compat import array_namespace
 
-from gpussl.cluster.none import NoClustering
 from gpussl.errors import ConfigError
-from gpussl.features.represented import Represented
 from gpussl.numeric.rows import SHARE, in_gigabytes, is_mapped, refuse_beyond
-from gpussl.propagate.graph import GraphPropagation
 from gpussl.records import UNLABELLED, Array, Dataset, TrainingSet
 from gpussl.runtime.config import Job
 
-DEVICE_SHARE = 9  # times the points as float32 that a run takes on a GPU, by what the main job has taken: 8.3
+DEVICE_SHARE = 9  # times the points as float32 that a run takes on a GPU: the main job has taken 8.3
 
 
 def check_device(dataset: Dataset, room: int | None) -> None:
@@ -20,7 +17,7 @@ def check_device(dataset: Dataset, room: int | None) -> None:
 
     None: points that do not fit stay on disk.
     """
-    n, d = len(dataset.X_train) + len(dataset.X_test), math.prod(dataset.X_train.shape[1:])
+    n, d = len(dataset.X_train) + dataset.n_test, math.prod(dataset.X_train.shape[1:])
     needed = DEVICE_SHARE * 4 * n * d
     if room is not None and needed > room:
         raise ConfigError(
@@ -30,9 +27,15 @@ def check_device(dataset: Dataset, room: int | None) -> None:
         )
 
 
-def check_early(job: Job, dataset: Dataset, X_train: Array) -> None:
-    """Raise ConfigError if the data as they were read, or what will surely be learnt from, are beyond the limit."""
-    raw, limit = dataset.X_train, job.memory_limit
+def check_early(job: Job, dataset: Dataset, X_train: Array, limit: int | None) -> None:
+    """Raise ConfigError if the data as they were read, or what will surely be learnt from, are beyond the limit.
+
+    Parameters
+    ----------
+    limit : int or None
+        Bytes beyond which points stay on disk; None: they never do.
+    """
+    raw = dataset.X_train
     if limit is None:
         return
     if raw.nbytes * SHARE > limit and not is_mapped(raw):
@@ -41,32 +44,32 @@ def check_early(job: Job, dataset: Dataset, X_train: Array) -> None:
             f"found {limit / 1e9:g}GB; raise it, or give large IDX files that are not gzipped"
         )
     for name, stage in job.propagate.items():
-        if isinstance(stage, GraphPropagation):
+        if stage.needs_all_points:
             refuse_beyond(limit, X_train.shape, f"propagate={name}", "choose propagate=[cluster]")
     seen = raw.shape if job.features.of_pixels else X_train.shape  # by classifiers
     for name, model in job.classifier.items():
-        if getattr(model, "learns_from_unlabelled", False):
+        if model.learns_from_unlabelled:
             refuse_beyond(limit, seen, f"training on all points with {name}", "choose another classifier")
     if job.score_training and job.classifier:
         refuse_beyond(limit, seen, "score_training=true", "leave it out")
-    if not job.classifier or job.features != Represented():
+    if not job.classifier or job.features.needs_clusters:
         return
-    if job.cluster != NoClustering():
+    if job.cluster.makes_clusters:
         for name, stage in job.propagate.items():
             if stage.percentile is not None:
-                _check_training(job, int(len(raw) * stage.percentile / 100), X_train, name)
+                _check_training(limit, int(len(raw) * stage.percentile / 100), seen[1], name)
     if job.baselines == "all":
-        _check_training(job, len(raw), X_train, "all")
+        _check_training(limit, len(raw), seen[1], "all")
 
 
-def check_training(job: Job, X_train: Array, training_sets: list[TrainingSet]) -> None:
+def check_training(job: Job, X_train: Array, training_sets: list[TrainingSet], limit: int | None) -> None:
     """Raise ConfigError if a classifier would need more training points at once than the limit allows."""
     for training_set in training_sets if job.classifier else []:
         labels = training_set.pseudo_labels.labels
         n_labelled = int(array_namespace(labels).count_nonzero(labels != UNLABELLED))
-        _check_training(job, n_labelled, X_train, training_set.name)
+        _check_training(limit, n_labelled, X_train.shape[1], training_set.name)
 
 
-def _check_training(job: Job, n: int, X_train: Array, name: str) -> None:
+def _check_training(limit: int | None, n: int, n_features: int, name: str) -> None:
     cure = "train on fewer (as with propagate=[none] baselines=none)"
-    refuse_beyond(job.memory_limit, (n, X_train.shape[1]), f"training on {name}", cure)
+    refuse_beyond(limit, (n, n_features), f"training on {name}", cure)

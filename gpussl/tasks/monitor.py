@@ -10,33 +10,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from gpussl.backend import cpu
 from gpussl.protocols import Twin
+from gpussl.records import Stage
 from gpussl.runtime import console
 
 SAMPLE_SECONDS = 0.01
-
-
-@dataclass
-class Stage:
-    """One stage of a run, filled in as it goes.
-
-    Attributes
-    ----------
-    seconds : float
-        Wall-clock time, after the device has finished.
-    peak_memory_bytes : int
-        The most device memory in use, of samples taken every 10 ms.
-    cached : bool
-        Whether its result came from an earlier run.
-    note : str
-        For people: what came out.
-    """
-
-    name: str
-    device: str
-    seconds: float = 0.0
-    peak_memory_bytes: int = 0
-    cached: bool = False
-    note: str = ""
 
 
 @dataclass
@@ -64,10 +41,10 @@ class Monitor:
         return max(self._peak_memory(), *(stage.peak_memory_bytes for stage in self.stages))
 
     @contextlib.contextmanager
-    def stage(self, name: str, twin: Twin) -> Iterator[Stage]:
-        """Measure the block as one stage that runs on a backend twin."""
-        stage = Stage(name, twin.device_name())
-        self._task = self._progress.add_task(name, total=None, note="")
+    def stage(self, group: str, twin: Twin, name: str = "") -> Iterator[Stage]:
+        """Measure the block as one stage that runs on a backend twin; `name` is shown where it is not the group's."""
+        stage = Stage(group, name or group, twin.device_name())
+        self._task = self._progress.add_task(stage.name, total=None, note="")
         twin.release()  # what the stage before has left free, so that the peak is this one's
         start = time.perf_counter()
         with _peak_memory(twin.memory) as peak:
@@ -77,7 +54,7 @@ class Monitor:
         self.stages.append(stage)
         self._progress.remove_task(self._task)
         seconds = "from cache" if stage.cached else f"{stage.seconds:.1f} s"
-        console.say(f"{name:<32} {seconds:>10}   {stage.note}")
+        console.say(f"{stage.name:<32} {seconds:>10}   {stage.note}")
 
     def advance(self, completed: int, total: int, note: str) -> None:
         """Say how far the stage at work has come."""
@@ -85,8 +62,8 @@ class Monitor:
 
 
 def _stage_progress() -> Progress:
-    note = TextColumn("{task.fields[note]}")
-    return console.progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), note)
+    name, note = (TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[note]}"))
+    return console.progress(SpinnerColumn(), name, BarColumn(), TimeElapsedColumn(), note)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """Prepare: load, represent, cluster. What needs no label."""
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from array_api_compat import array_namespace
@@ -9,27 +9,52 @@ from array_api_compat import array_namespace
 from gpussl import seeds
 from gpussl.backend import cpu
 from gpussl.cluster.consensus import consensus
-from gpussl.errors import ConfigError
-from gpussl.protocols import Twin
-from gpussl.records import Array, Clustering, Dataset, Representation
+from gpussl.errors import DataError
+from gpussl.label.oracle import Oracle
+from gpussl.numeric.rows import refuse_beyond
+from gpussl.protocols import Representation, Transform, Twin
+from gpussl.records import Array, Clustering, Dataset
 from gpussl.represent.pixels import scale
 from gpussl.runtime import environment, store
 from gpussl.runtime.config import Job
 from gpussl.tasks import limits
+from gpussl.tasks.check import check_data
 from gpussl.tasks.monitor import Monitor
 
 
 @dataclass(frozen=True)
 class Data:
-    """The data on the device: features of the training points (n, d) and of the test points (n_test, d).
+    """The data on the device.
 
-    `fingerprint` names what the training features were made of.
+    Attributes
+    ----------
+    dataset : Dataset
+    X_train, X_test : (n, d) and (n_test, d) array
+        `X_test` is None where there is no test set.
+    fingerprint : str
+        Names what the training points were made of.
+    steps : tuple of Transform
+        What made them of the scaled raw values.
+    on_disk_beyond : int or None
+        The memory limit in bytes beyond which points stay on disk; None: they never do.
     """
 
     dataset: Dataset
     X_train: Array
-    X_test: Array
+    X_test: Array | None
     fingerprint: str
+    steps: tuple[Transform, ...] = ()
+    on_disk_beyond: int | None = None
+
+    def transformed(self, fitted: Transform, fingerprint: str) -> "Data":
+        """The same after one more step, which was fitted to the training points."""
+        return dataclasses.replace(
+            self,
+            X_train=fitted.transform_fitted(self.X_train),
+            X_test=None if self.X_test is None else fitted.transform(self.X_test),
+            fingerprint=fingerprint,
+            steps=(*self.steps, fitted),
+        )
 
 
 class Loader:
@@ -39,21 +64,18 @@ class Loader:
         self._last: tuple[tuple[str, ...], Data] | None = None
 
     def load(self, job: Job, twin: Twin) -> tuple[Data, bool]:
-        """The data as pixels from 0 to 1, and whether they were there. ConfigError if they are too few for the job."""
+        """The data, scaled, and whether they were there. ConfigError if they do not suit the job."""
         key = repr(job.data), repr(job.memory_limit), twin.DEVICE
         if self._last is not None and self._last[0] == key:
-            _check_sizes(job, self._last[1].dataset)
+            check_data(job, self._last[1].dataset)
             return self._last[1], True
         self._last = None  # before there are others: the device may have no room for both
         dataset = job.data.load()
         twin.release()
         room = twin.room(job.memory_limit)
-        _check_sizes(job, dataset)
+        check_data(job, dataset)
         limits.check_device(dataset, room)
-        fingerprint = f"{store.digest(dataset.X_train)} {dataset.max_value}"
-        X_train, X_test = twin.asarray(dataset.X_train), twin.asarray(dataset.X_test)
-        on_disk_beyond = job.memory_limit if room is None else None
-        data = Data(dataset, *scale(X_train, X_test, dataset.max_value, on_disk_beyond), fingerprint)
+        data = _scaled(dataset, twin, job.memory_limit if room is None else None)
         twin.synchronize()
         self._last = key, data
         return data, False
@@ -64,16 +86,29 @@ of_the_sweep = Loader()  # one for all jobs of a sweep, which are run one after 
 
 @dataclass(frozen=True)
 class Context:
-    """What every stage runs in."""
+    """What every stage runs in.
+
+    Attributes
+    ----------
+    seeds : dict of str to int
+        Those used so far, by use.
+    """
 
     job: Job
     twin: Twin
     monitor: Monitor
     cache: store.Cache
     loader: Loader
+    seeds: dict[str, int] = field(default_factory=dict)
+
+    def seed(self, use: str) -> int:
+        """The seed of one use of the run's seed. What a stage is called on the screen plays no part."""
+        self.seeds[use] = seeds.derive(self.job.seed, use)
+        return self.seeds[use]
 
 
 def open_cache(job: Job, twin: Twin) -> store.Cache:
+    """The cache of stages for a job on a device."""
     return store.Cache(
         job.cache,
         {"versions": environment.versions(), "code": environment.source_digest(), "device": twin.device_name()},
@@ -84,30 +119,36 @@ def load(run_on: Context) -> Data:
     """The data on the device."""
     with run_on.monitor.stage("load", cpu) as stage:
         data, was_there = run_on.loader.load(run_on.job, run_on.twin)
-        n, n_test = len(data.dataset.X_train), len(data.dataset.X_test)
-        stage.note = f"{data.dataset.name}: {n:,} training and {n_test:,} test images"
+        kind = "points" if data.dataset.image_shape is None else "images"
+        stage.note = (
+            f"{data.dataset.name}: {len(data.dataset.X_train):,} training and {data.dataset.n_test:,} test {kind}"
+        )
         stage.note += ", of the job before" if was_there else ""
     return data
 
 
-def _check_sizes(job: Job, dataset: Dataset) -> None:
-    """Raise ConfigError if there are fewer points than the job needs."""
-    for sized in (job.cluster, job.select):
-        sized.check_size(len(dataset.X_train))
+def oracle_of(dataset: Dataset) -> Oracle:
+    """Sells the training labels. DataError if they are not known."""
+    if dataset.y_train is None:
+        raise DataError(f"data={dataset.name}: expected training labels to buy, found none; choose another data set")
+    return Oracle(dataset.y_train)
+
+
+def _scaled(dataset: Dataset, twin: Twin, on_disk_beyond: int | None) -> Data:
+    """The data on the device as float32. ConfigError if the test points are too many for the memory limit."""
+    X_train = scale(twin.asarray(dataset.X_train), dataset.max_value, on_disk_beyond)
+    X_test = None
+    if dataset.X_test is not None:
+        refuse_beyond(on_disk_beyond, dataset.X_test.shape, "the test points", "take fewer")
+        X_test = scale(twin.asarray(dataset.X_test), dataset.max_value)
+    fingerprint = f"{store.digest(dataset.X_train)} {dataset.max_value}"
+    return Data(dataset, X_train, X_test, fingerprint, on_disk_beyond=on_disk_beyond)
 
 
 def represent_and_cluster(run_on: Context, pixels: Data) -> tuple[Data, Clustering]:
-    """The data as they are represented, and their clusters; of several views the first, and what all agree on.
-
-    Raises
-    ------
-    ConfigError
-        There are several views, and no clusters to agree on.
-    """
+    """The data as they are represented, and their clusters; of several views the first, and what all agree on."""
     data = represent(run_on, pixels)
     clusterings = [cluster(run_on, data)]
-    if run_on.job.views > 1 and clusterings[0].centroids.shape[0] == 0:
-        raise ConfigError("views: expected clusters to agree on, found none; choose some with cluster=..., or views=1")
     for view in range(1, run_on.job.views):
         clusterings.append(cluster(run_on, represent(run_on, pixels, view), view))
     if len(clusterings) == 1:
@@ -120,44 +161,39 @@ def represent_and_cluster(run_on: Context, pixels: Data) -> tuple[Data, Clusteri
 
 
 def represent(run_on: Context, data: Data, view: int = 0) -> Data:
-    """Take the data through the chain of representations; what is costly is taken from an earlier run if it can be.
+    """Take the data through the chain of representations; what is costly comes from an earlier run where it can.
 
     Each view of the data but the first has seeds of its own.
     """
     for choice, step in run_on.job.represent.items():
-        name, seed = _of_view(run_on, f"represent {choice}", view)
-        with run_on.monitor.stage(name, run_on.twin) as stage:
+        seed = run_on.seed(f"represent/{choice}" + (f"/{view}" if view else ""))
+        name = f"represent {choice}" + (f" {view}" if view else "")
+        with run_on.monitor.stage("represent", run_on.twin, name) as stage:
             data, stage.cached = _represent_once(run_on, data, step, seed)
             stage.note = f"{data.X_train.shape[1]} features"
-    if run_on.twin.READS_IN_BLOCKS:
-        limits.check_early(run_on.job, data.dataset, data.X_train)
+    limits.check_early(run_on.job, data.dataset, data.X_train, data.on_disk_beyond)
     return data
 
 
-def _represent_once(run_on: Context, data: Data, step: Any, seed: int) -> tuple[Data, bool]:
-    """The data after one step, and whether an earlier run had made it."""
-    if hasattr(step, "image_shape"):
-        step = dataclasses.replace(step, image_shape=list(data.dataset.image_shape))
+def _represent_once(run_on: Context, data: Data, step: Representation, seed: int) -> tuple[Data, bool]:
+    """The data after one step, and whether an earlier run had fitted it."""
+    if step.needs_images and data.dataset.image_shape is not None:
+        step = dataclasses.replace(step, image_shape=list(data.dataset.image_shape))  # type: ignore[type-var]
 
-    def compute() -> Representation:
-        return Representation(*step.fit_transform(data.X_train, data.X_test, seed, run_on.monitor.advance))
+    def fit() -> Transform:
+        return step.fit(data.X_train, seed, run_on.monitor.advance)
 
-    fingerprint = f"{data.fingerprint} {step}"
     if not step.is_costly:
-        made, cached = compute(), False
-    else:
-        fingerprint = f"{fingerprint} {seed}"
-        test = store.digest(data.dataset.X_test)  # as read, on the host: the chain up to here is in the fingerprint
-        depends_on = {"data": data.fingerprint, "test": test, "params": repr(step), "seed": seed}
-        fetched = run_on.cache.fetch("represent", depends_on, compute)
-        made, cached = _to_device(fetched.value, run_on.twin), fetched.cached
-    return dataclasses.replace(data, X_train=made.train, X_test=made.test, fingerprint=fingerprint), cached
+        return data.transformed(fit(), f"{data.fingerprint} {step}"), False
+    depends_on = {"data": data.fingerprint, "params": repr(step), "seed": seed}
+    fetched = run_on.cache.fetch("represent", depends_on, fit)
+    return data.transformed(fetched.value, f"{data.fingerprint} {step} {seed}"), fetched.cached
 
 
 def cluster(run_on: Context, data: Data, view: int = 0) -> Clustering:
     """Cluster the training points, or take the clustering that an earlier run made of the same."""
-    job, (name, seed) = run_on.job, _of_view(run_on, "cluster", view)
-    with run_on.monitor.stage(name, run_on.twin) as stage:
+    job, seed = run_on.job, run_on.seed(f"cluster/{view}" if view else "cluster")
+    with run_on.monitor.stage("cluster", run_on.twin, f"cluster {view}" if view else "") as stage:
         fetched = run_on.cache.fetch(
             "cluster",
             {"data": data.fingerprint, "params": repr(job.cluster), "seed": seed},
@@ -174,13 +210,7 @@ def cluster(run_on: Context, data: Data, view: int = 0) -> Clustering:
     return clustering
 
 
-def _of_view(run_on: Context, stage: str, view: int) -> tuple[str, int]:
-    """The name of a stage for a view, the first without a number, and the seed that goes by it."""
-    name = f"{stage} {view}" if view else stage
-    return name, seeds.derive(run_on.job.seed, name.replace(" ", "/"))
-
-
-def _to_device(record: Any, twin: Twin) -> Any:
-    """The same record with its arrays on the twin's device."""
-    fields = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
-    return type(record)(**{k: twin.asarray(v) if hasattr(v, "shape") else v for k, v in fields.items()})
+def _to_device(clustering: Clustering, twin: Twin) -> Clustering:
+    """The same clustering with its arrays on the twin's device."""
+    fields: dict[str, Any] = {item.name: getattr(clustering, item.name) for item in dataclasses.fields(clustering)}
+    return Clustering(**{name: twin.asarray(v) if hasattr(v, "shape") else v for name, v in fields.items()})

@@ -5,18 +5,21 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
-from rich.table import Table
+import numpy as np
 
 from gpussl.evaluate import learning_curve as curves
+from gpussl.evaluate.advice import Advice, Findings
 from gpussl.evaluate.learning_curve import LEVEL, LabelBudget
-from gpussl.tasks.advise import Advice, Outcome
+from gpussl.report.parts import File, Part, Picture, Table, Words
+from gpussl.report.results import to_csv
+from gpussl.report.titles import SELECTED
 
 HEADER = ("labels by", "learnt from", "accuracy", "90 % interval")
 
 
-def in_words(outcome: Outcome) -> list[str]:
+def in_words(findings: Findings) -> list[str]:
     """The answer in sentences, that of the selection asked for first."""
-    advices, budget, n_points = outcome.advices, outcome.budget, outcome.n_points
+    advices, budget, n_points = findings.advices, findings.budget, findings.n_points
     advice = advices[0]
     n, now, double = budget.n_labels, advice.forecasts[0], advice.forecasts[1]
     by = "random labels" if advice.measured.select == "random" else f"labels chosen by {advice.measured.select}"
@@ -72,19 +75,19 @@ def _rounded(labels: float, n_points: int) -> str:
     return f"{float(f'{labels:.2g}'):,.0f}"
 
 
-def to_json(outcome: Outcome) -> str:
+def to_json(findings: Findings) -> str:
     """All that was found, for programs; what is infinite is null."""
-    advices, budget = outcome.advices, outcome.budget
+    advices, budget = findings.advices, findings.budget
     described = {
-        "answer": in_words(outcome),
+        "answer": in_words(findings),
         "level": LEVEL,
         "target": budget.target,
         "min_gain": budget.min_gain,
         "labels": {
             "budget": budget.n_labels,
-            "bought": outcome.n_bought,
+            "bought": findings.n_bought,
             "hold-out": advices[0].measured.correct.shape[2],
-            "training points": outcome.n_points,
+            "training points": findings.n_points,
         },
         "selections": [_described(advice) for advice in advices],
     }
@@ -147,14 +150,45 @@ def cells(advices: Sequence[Advice]) -> list[tuple[str, ...]]:
     ]
 
 
-def table(outcome: Outcome, name: str) -> Table:
-    """The same for the terminal."""
-    shown = Table(
-        title=f"{name}: from {outcome.n_bought:,} bought labels alone",
-        caption=f"hold-out: {outcome.advices[0].measured.correct.shape[2]:,} of them, drawn at random",
-    )
-    for index, column in enumerate(HEADER):
-        shown.add_column(column, justify="left" if index < 1 else "right")
-    for row in cells(outcome.advices):
-        shown.add_row(*row)
-    return shown
+def parts(name: str, findings: Findings) -> list[Part]:
+    """What the task shows and writes: the answer in words, the curve, the table, and files for programs."""
+    holdout = findings.advices[0].measured.correct.shape[2]
+    return [
+        *(Words(sentence, is_answer=True) for sentence in in_words(findings)),
+        Picture("budget", "Accuracy by labels, and the curve fitted", lambda: _picture(findings)),
+        Words(
+            "Every number here comes from the labels bought: no test label was opened, and no other training label. "
+            "Accuracies are those of the hold-out, a random sample of the data that is counted among the labels bought."
+        ),
+        Table(
+            f"{name}: from {findings.n_bought:,} bought labels alone", HEADER, cells(findings.advices),
+            f"hold-out: {holdout:,} of them, drawn at random", n_left=1,
+        ),
+        File("budget.json", to_json(findings)),
+        File("budget.csv", to_csv(rows(findings.advices))),
+    ]  # fmt: skip
+
+
+def _picture(findings: Findings) -> Any:
+    from gpussl.report import figures  # late: matplotlib takes a second
+
+    lines = []
+    for item in findings.advices:
+        measured, last = item.measured, item.forecasts[-1].n_labels
+        x = np.geomspace(measured.sizes[0], last, 200)
+        low, high = np.array([curves.interval(item.draws.at(size)) for size in x]).T
+        lines.append(
+            figures.LearningCurve(
+                name=SELECTED.get(measured.select, measured.select),
+                sizes=measured.sizes,
+                accuracies=measured.accuracies,
+                half_widths=item.half_widths,
+                x=x,
+                fitted=item.curve.at(x),
+                low=low,
+                high=high,
+                forecasts=[forecast.n_labels for forecast in item.forecasts],
+            )
+        )
+    title, budget = f"Told from {findings.n_bought:,} bought labels", findings.budget
+    return figures.learning_curves(title, lines, budget.n_labels, budget.target, findings.advices[0].needed)

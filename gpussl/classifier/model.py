@@ -1,0 +1,143 @@
+"""The model: a fitted classifier with all that leads to it, from raw values to class names."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from array_api_compat import array_namespace, is_array_api_obj
+
+from gpussl import backend
+from gpussl.errors import InputError
+from gpussl.protocols import Classifier, Transform
+from gpussl.records import Array
+from gpussl.runtime import store
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """What a run saves and `gpussl.load` reads: it predicts from what the data source gives.
+
+    Attributes
+    ----------
+    steps : tuple of Transform
+        The fitted representations, and the features that the classifier learns from.
+    classifier : Classifier
+    class_names : tuple of str
+        Of class 0, 1, ...
+    n_features : int
+        Raw values of a point.
+    image_shape : tuple of int or None
+        (height, width) or (height, width, channels), where the points are images.
+    max_value : float or None
+        Raw values are divided by it: they run from 0 to there.
+
+    Examples
+    --------
+    >>> from gpussl.classifier.knn import KNeighborsClassifier
+    >>> knn = KNeighborsClassifier(n_neighbors=1).fit([[0.0], [1.0]], [0, 1])
+    >>> Model((), knn, ("dark", "bright"), n_features=1, max_value=255.0).predict([[250], [3]]).tolist()
+    ['bright', 'dark']
+    """
+
+    kind: ClassVar[str] = "model"
+    steps: tuple[Transform, ...]
+    classifier: Classifier
+    class_names: tuple[str, ...]
+    n_features: int
+    image_shape: tuple[int, ...] | None = None
+    max_value: float | None = None
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The class names (n_classes,), the columns of `predict_proba`."""
+        return np.array(self.class_names)
+
+    def predict(self, raw: Array) -> np.ndarray:
+        """The class name (n,) of each point, on the host.
+
+        Parameters
+        ----------
+        raw : (n, d) array, or images (n, height, width) or (n, height, width, channels)
+            Raw values as the data source gives them.
+
+        Raises
+        ------
+        InputError
+            Another shape, or values beyond the range of the training data.
+        """
+        X = self.transform(raw)
+        numbers = backend.of(X).to_numpy(self.classifier.predict(X))
+        return self.classes_[numbers]
+
+    def predict_proba(self, raw: Array) -> Array:
+        """The probability (n, n_classes) of each class, 0 for classes without training labels. Raises as `predict`."""
+        X = self.transform(raw)
+        xp, found = array_namespace(X), self.classifier.predict_proba(X)
+        columns = dict(zip(self.classifier.classes_.tolist(), range(found.shape[1]), strict=True))
+        none = xp.zeros_like(found[:, 0])
+        return xp.stack(
+            [found[:, columns[number]] if number in columns else none for number in range(len(self.class_names))],
+            axis=1,
+        )
+
+    def transform(self, raw: Array) -> Array:
+        """Raw values -> what the classifier learnt from: (n, k), where `raw` is. Raises as `predict`."""
+        X = self._points(raw)
+        for step in self.steps:
+            X = step.transform(X)
+        return X
+
+    def _points(self, raw: Array) -> Array:
+        """(n, d) float32 points from 0 to 1, or as they are where the values have no range."""
+        raw = raw if is_array_api_obj(raw) else np.asarray(raw)
+        shape = tuple(raw.shape)
+        if self.image_shape is not None and shape[1:] == tuple(self.image_shape):
+            raw = array_namespace(raw).reshape(raw, (shape[0], math.prod(shape[1:])))
+        if raw.ndim != 2 or raw.shape[1] != self.n_features:
+            images = f" or {('n', *self.image_shape)}".replace("'", "") if self.image_shape is not None else ""
+            raise InputError(f"X: expected shape (n, {self.n_features}){images}, found {shape}")
+        xp = array_namespace(raw)
+        X = xp.astype(raw, xp.float32)
+        if self.max_value is not None:
+            if X.shape[0] and not (float(xp.min(X)) >= 0 and float(xp.max(X)) <= self.max_value):
+                raise InputError(
+                    f"X: expected raw values from 0 to {self.max_value:g}, found {float(xp.min(X)):g} to "
+                    f"{float(xp.max(X)):g}"
+                )
+            X /= self.max_value
+        return X
+
+    def pack(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The arrays and the other values that `unpack` makes the model of."""
+        arrays: dict[str, Any] = {}
+        parts = []
+        for place, part in enumerate((*self.steps, self.classifier)):
+            kind, of_part, values = store.pack(part)
+            arrays |= {f"{place}.{name}": array for name, array in of_part.items()}
+            parts.append({"kind": kind, "values": values})
+        return arrays, {
+            "parts": parts,
+            "class_names": list(self.class_names),
+            "n_features": self.n_features,
+            "image_shape": None if self.image_shape is None else list(self.image_shape),
+            "max_value": self.max_value,
+        }
+
+    @classmethod
+    def unpack(cls, arrays: dict[str, Any], values: dict[str, Any]) -> "Model":
+        """The inverse of `pack`."""
+        parts: list[Any] = []
+        for place, part in enumerate(values["parts"]):
+            prefix = f"{place}."
+            own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+            parts.append(store.unpack(part["kind"], own, part["values"]))
+        shape = values["image_shape"]
+        return cls(
+            tuple(parts[:-1]),
+            parts[-1],
+            tuple(values["class_names"]),
+            values["n_features"],
+            None if shape is None else tuple(shape),
+            values["max_value"],
+        )

@@ -1,0 +1,120 @@
+"""Results as parts of a report, and as files for programs."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+
+from gpussl.numeric.intervals import accuracy_interval
+from gpussl.records import Allocations, Calibration, Result, Stage
+from gpussl.report.parts import Table
+from gpussl.report.titles import result_title
+
+DECIMALS = {"label_accuracy": 6, "train_accuracy": 6, "test_accuracy": 6, "fit_seconds": 3, "predict_seconds": 3}
+HEADER = ("training labels", "classifier", "bought", "used", "right", "test accuracy", "published", "fit")
+PublishedOf = Callable[[Result], float | None]  # the published accuracy of a result's row, in percent
+
+
+def to_csv(rows: Sequence[Mapping[str, object]]) -> str:
+    """Rows of the same names as CSV with a header; None is empty."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: _rounded(name, value) for name, value in row.items()})
+    return out.getvalue()
+
+
+def result_table(title: str, results: Sequence[Result], published_of: PublishedOf, sources: str, n_test: int) -> Table:
+    """Each row ours beside the published figure.
+
+    Parameters
+    ----------
+    sources : str
+        Where the published figures come from.
+    n_test : int
+        Test points.
+    """
+    low, high = accuracy_interval(results[0].test_accuracy, n_test)
+    interval = f"95 % interval of one accuracy: about ±{50 * (high - low):.1f} points"
+    return Table(title, HEADER, [_cells(result, published_of(result)) for result in results],
+                 f"{interval}; published: {sources}")  # fmt: skip
+
+
+def _cells(result: Result, published: float | None) -> tuple[str, ...]:
+    """A result for people, under `HEADER`."""
+    return (
+        result_title(result),
+        result.classifier,
+        f"{result.n_labels:,}",
+        f"{result.n_train:,}",
+        f"{100 * result.label_accuracy:.1f} %",
+        f"{100 * result.test_accuracy:.2f} %",
+        "" if published is None else f"{published:.2f} %",
+        f"{result.fit_seconds:.1f} s",
+    )
+
+
+def stage_table(stages: Sequence[Stage], reason: str) -> Table:
+    """What each group of stages cost and where it ran; for the terminal alone.
+
+    Parameters
+    ----------
+    reason : str
+        Why the device was chosen.
+    """
+    grouped: dict[str, list[Stage]] = {}
+    for stage in stages:
+        grouped.setdefault(stage.group, []).append(stage)
+    rows = []
+    for group, parts in grouped.items():
+        cached = sum(part.cached for part in parts)
+        rows.append((
+            group,
+            parts[0].device,
+            f"{sum(part.seconds for part in parts):.1f}",
+            f"{max(part.peak_memory_bytes for part in parts) / 2**20:,.0f} MiB",
+            f"{cached} of {len(parts)}" if cached else "",
+        ))  # fmt: skip
+    header = ("stage", "device", "seconds", "peak memory", "from cache")
+    return Table("Stages", header, rows, reason, on_page=False)
+
+
+def allocations_json(allocations: Allocations, class_names: Sequence[str]) -> str:
+    """The best allocations of clusters to classes, for programs: "" for a cluster that has none."""
+
+    def names(classes: Sequence[int]) -> list[str]:
+        return [class_names[number] if number >= 0 else "" for number in classes]
+
+    described = {
+        "judged_by": "the test labels they are scored on: an upper bound for names given one to one",
+        "method": allocations.method,
+        "accuracy": allocations.accuracy,
+        "ranking": [
+            {"accuracy": score / allocations.n_points, "class_of_cluster": names(classes)}
+            for score, classes in allocations.ranking
+        ],
+    }
+    return json.dumps(described, indent=1) + "\n"
+
+
+def calibration_json(calibrations: Sequence[Calibration]) -> str:
+    """How right the propagated labels are by their weight, for programs."""
+    described = {}
+    for item in calibrations:
+        edges = [number / len(item.counts) for number in range(len(item.counts) + 1)]
+        described[item.name] = {
+            "expected_calibration_error": item.error,
+            "bins": [
+                {"from": edges[i], "to": edges[i + 1], "labels": int(item.counts[i]),
+                 "mean_weight": float(item.weights[i]), "right": float(item.accuracies[i])}
+                for i in range(len(item.counts)) if item.counts[i]
+            ],
+        }  # fmt: skip
+    return json.dumps(described, indent=1) + "\n"
+
+
+def _rounded(name: str, value: object) -> object:
+    if isinstance(value, float) and name in DECIMALS:
+        return f"{value:.{DECIMALS[name]}f}"
+    return "" if value is None else value

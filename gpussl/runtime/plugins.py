@@ -1,0 +1,68 @@
+"""Plugins: modules of the user's own that gpussl may import. Each is named by the user; nothing else is imported."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from gpussl.errors import ConfigError
+
+_allowed: set[str] = set()
+
+
+def allow(names: Sequence[str]) -> None:
+    """Import modules, and allow their classes in configurations and in saved files until the process ends.
+
+    Importing a module runs its code, so name only modules that you trust.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Dotted names, as in an `import` statement. gpussl does not change `sys.path`.
+
+    Raises
+    ------
+    ConfigError
+        A module cannot be imported.
+
+    Examples
+    --------
+    >>> allow(["colorsys"])
+    >>> is_allowed("colorsys"), is_allowed("subprocess")
+    (True, False)
+    """
+    if isinstance(names, str):
+        raise ConfigError(f"plugins: expected a list of modules, found {names!r}; write [{names}]")
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # the module's own code may raise anything
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise ConfigError(
+                f"plugins: expected a module that can be imported, found {name!r} ({reason}); "
+                "make it importable, for example by adding its folder to PYTHONPATH"
+            ) from error
+        _allowed.add(name)
+
+
+def files() -> list[Path]:
+    """The source files of the allowed modules, of packages with all that they hold."""
+    found: set[Path] = set()
+    for name in _allowed:
+        origin = getattr(sys.modules[name], "__file__", None)
+        if origin is not None:
+            path = Path(origin)
+            found |= set(path.parent.rglob("*.py")) if path.name == "__init__.py" else {path}
+    return sorted(found)
+
+
+def is_allowed(module: str) -> bool:
+    """Whether `allow` has imported the module of this name. A submodule must be allowed by its own name.
+
+    Examples
+    --------
+    >>> allow(["xml.dom"])
+    >>> is_allowed("xml.dom"), is_allowed("xml.dom.minidom")
+    (True, False)
+    """
+    return module in _allowed

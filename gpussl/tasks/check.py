@@ -1,0 +1,62 @@
+"""Combinations of stages that cannot work are refused before any work."""
+
+from gpussl.errors import ConfigError
+from gpussl.records import Dataset
+from gpussl.runtime import store
+from gpussl.runtime.config import Job
+
+
+def check_job(job: Job) -> None:
+    """Raise ConfigError if the stages of a job do not fit together, or if a classifier could not be saved."""
+    _check_images(job)
+    for model in job.classifier.values():
+        store.check_savable(type(model))
+    if job.cluster.makes_clusters:
+        return
+    cure = "found none; choose some with cluster=..."
+    if job.select.needs_clusters:
+        raise ConfigError(f"select={job.select.name}: expected clusters, {cure}, or labels without them: select=random")
+    for name, propagation in job.propagate.items():
+        if propagation.needs_clusters:
+            raise ConfigError(
+                f"propagate={name}: expected clusters to propagate labels in, {cure}, or propagate=[none]"
+            )
+    if job.features.needs_clusters:
+        raise ConfigError(f"features: expected clusters, {cure}, or features=represented")
+    if job.allocate:
+        raise ConfigError(f"allocate=true: expected clusters, {cure}")
+    if job.views > 1:
+        raise ConfigError(f"views: expected clusters to agree on, {cure}, or views=1")
+
+
+def check_data(job: Job, dataset: Dataset) -> None:
+    """Raise ConfigError if a data set has fewer points than a job needs, or no images for stages that need them."""
+    for sized in (job.cluster, job.select):
+        sized.check_size(len(dataset.X_train))
+    if dataset.image_shape is None:
+        for group in (job.represent, job.classifier):
+            for name, stage in group.items():
+                if stage.needs_images:
+                    raise ConfigError(f"{name}: expected images, found data={dataset.name}, which has none")
+
+
+def _check_images(job: Job) -> None:
+    """Stages that need images come before those that make something else of them."""
+    made_of = ""
+    for name, step in job.represent.items():
+        if step.needs_images and made_of:
+            raise ConfigError(
+                f"represent={name}: expected images, found what {made_of} makes of them; put {name} before {made_of}"
+            )
+        made_of = made_of if step.keeps_images else made_of or name
+    if job.features.of_pixels:
+        return
+    what = made_of and f"represent={made_of}"
+    if job.features.needs_clusters:
+        what = "distances to centroids"
+    for name, model in job.classifier.items():
+        if model.needs_images and what:
+            raise ConfigError(
+                f"classifier={name}: expected images to learn from, found {what}; choose features=pixels, or another "
+                "classifier"
+            )
