@@ -6,6 +6,7 @@ same arguments resumes them.
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -154,10 +155,15 @@ FIGURES = {
 
 def main(arguments):
     options = {"seeds": "0,1,2,3,4", "full": "false", "device": "auto"}
+    forms = {"seeds": r"\d+(,\d+)*", "full": "true|false", "device": "auto|cuda|cpu"}
     for argument in arguments:
+        if argument in ("-h", "--help"):
+            print(__doc__.strip())
+            sys.exit(0)
         name, _, value = argument.partition("=")
-        if name not in options or (name == "full" and value not in ("true", "false")):
-            print(f"gpussl: error: expected seeds=..., full=true or device=..., found {argument!r}", file=sys.stderr)
+        if name not in forms or not re.fullmatch(forms[name], value):
+            expected = "seeds=0,1,..., full=true or device=auto, cuda or cpu"
+            print(f"gpussl: error: expected {expected}, found {argument!r}; see --help", file=sys.stderr)
             sys.exit(2)
         options[name] = value
     chosen = [sweep for sweep in SWEEPS if options["full"] == "true" or not sweep.full]

@@ -1,66 +1,66 @@
 """The command: python -m gpussl, or gpussl."""
 
 import sys
-import traceback
-from pathlib import Path
+from typing import Any
 
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import DictConfig
-
-from gpussl.errors import DeviceError, GpusslError
-from gpussl.report.manifest import FAILED
-from gpussl.runtime import config, console, store
+# Nothing else is imported here: Ctrl-C is answered during imports too, and --help need not wait for them.
 
 INTERRUPTED = 130  # the exit code of a shell's program that Ctrl-C ended
 
-config.register()
+
+def main() -> None:
+    """Run the command, and exit with its code."""
+    try:
+        from gpussl.runtime import command
+
+        command.start(run)
+    except KeyboardInterrupt:
+        sys.stderr.write("gpussl: interrupted\n")
+        sys.exit(INTERRUPTED)
 
 
-@hydra.main(version_base="1.3", config_path=str(config.folder()), config_name="config")
-def main(cfg: DictConfig) -> None:
-    """Run the job that the configuration describes."""
+def run(cfg: Any) -> None:
+    """Run the job that a composed configuration describes, in the folder that Hydra made for it."""
+    import traceback
+    from pathlib import Path
+
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from gpussl.errors import GpusslError
+    from gpussl.runtime import command, config, console
+
     hydra_cfg = HydraConfig.get()
     folder = Path(hydra_cfg.runtime.output_dir)
     in_sweep = hydra_cfg.mode is RunMode.MULTIRUN
-    (folder / FAILED).unlink(missing_ok=True)  # of an earlier try
     try:
         job = config.build(cfg)
-        from gpussl.tasks import prepare, run, run_folder  # late, so that --help and refusals need not wait for them
+        from gpussl.report.manifest import FAILED  # after the checks, which need not wait for it
+        from gpussl.tasks import prepare, run_folder
+        from gpussl.tasks import run as tasks
 
+        (folder / FAILED).unlink(missing_ok=True)  # of an earlier try
         if in_sweep and run_folder.is_finished(folder, job):
             console.say(f"{folder}: finished before")
             return
-        run.run(job, folder, replace=in_sweep, loader=prepare.of_the_sweep if in_sweep else None)
+        tasks.run(job, folder, replace=in_sweep, loader=prepare.of_the_sweep if in_sweep else None)
     except KeyboardInterrupt:
         console.say(f"gpussl: interrupted; {folder} is not complete")
         sys.exit(INTERRUPTED)
     except Exception as error:
-        error = _told(error)
-        if not in_sweep and not isinstance(error, (GpusslError, OSError)):
-            raise
-        console.say(f"gpussl: error: {error}")
-        if not in_sweep:
-            sys.exit(2)
-        if not isinstance(error, (GpusslError, OSError)):
+        told = command.told(error)
+        if not isinstance(told, GpusslError):
             traceback.print_exception(error)
-        # the other jobs go on; what failed is named when they are gathered
-        store.write_text(folder / FAILED, f"{type(error).__name__}: {error}\n")
+        if not in_sweep:
+            if isinstance(told, GpusslError):
+                command.refuse(str(told))
+            sys.exit(1)
+        console.say(f"gpussl: error: {told}")
+        with command.refusing():  # the other jobs go on; what failed is named when they are gathered
+            from gpussl.report.manifest import FAILED
+            from gpussl.runtime import store
 
-
-def _told(error: Exception) -> Exception:
-    """The error itself; if it comes of an allocator that found no memory, one that says what to do."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, MemoryError) or type(cause).__name__ == "OutOfMemoryError":  # CuPy's, PyTorch's
-            said = str(cause).strip().splitlines() or ["out of memory"]
-            return DeviceError(
-                f"memory: expected enough for this run, found no more ({said[0]}); take fewer points or clusters, "
-                "close what else needs memory, or take device=cpu and a memory_limit, which leaves large data on disk"
-            )
-        cause = cause.__cause__ or cause.__context__
-    return error
+            store.write_text(folder / FAILED, f"{type(told).__name__}: {told}\n")
 
 
 if __name__ == "__main__":

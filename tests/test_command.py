@@ -1,18 +1,27 @@
 """The command as a user has it: exit codes, messages, sweeps."""
 
 import csv
+import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import open_dict
+from rich.table import Table
 
-from gpussl.__main__ import _told
-from gpussl.errors import DeviceError
+import gpussl
+from gpussl import __main__
+from gpussl.errors import ConfigError, DeviceError, GpusslError
+from gpussl.runtime import command, config, console
+from gpussl.runtime.names import check_file_name
 from tests.conftest import FAST
 from tests.test_config import EXPERIMENTS
 
@@ -44,11 +53,55 @@ def gpussl_command(start_gpussl):
     return run
 
 
-def test_help_names_groups_and_examples(gpussl_command):
-    shown = gpussl_command("--help")
-    assert shown.returncode == 0
-    for text in ("fashion_propagation", "data: digits, fashion_mnist, mnist", "gpussl -m", "n_clusters: 50"):
-        assert text in shown.stdout
+@pytest.fixture
+def refusal(monkeypatch, capsys, tmp_path):
+    """A function (arguments) -> the one line in which the command refuses them, in an empty folder."""
+
+    def refuse(*arguments):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["gpussl", *arguments])
+        monkeypatch.setenv(command.FULL_ERROR, "0")
+        with pytest.raises(SystemExit) as ended:
+            __main__.main()
+        said = capsys.readouterr()
+        assert (ended.value.code, said.out, said.err.count("\n")) == (2, "", 1)
+        return said.err.rstrip("\n").removeprefix("gpussl: error: ")
+
+    return refuse
+
+
+def test_help_is_read_at_80_columns_and_names_every_choice(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["gpussl", "--help"])
+    monkeypatch.setenv(command.FULL_ERROR, "0")
+    __main__.main()
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 80
+    for group in ("data", "represent", "cluster", "features", "select", "propagate", "classifier", "experiment"):
+        assert f"\n{group}: gpussl " in shown
+        for name in config.choices(group):
+            assert f"\n  {name} " in shown
+    for text in ("k nearest neighbours", "gpussl 'classifier=[knn]' --help", "n_clusters: 50"):
+        assert text in shown
+
+
+def test_help_version_and_refusals_need_none_of_the_stages(tmp_path):
+    script = """
+import sys
+from gpussl.__main__ import main
+for argument in ("--version", "cluster.n_cluster=5", "classifier=[logistik]", "+dataset=mnist", "--help"):
+    sys.argv = ["gpussl", argument]
+    try:
+        main()
+        print(0)
+    except SystemExit as ended:
+        print(ended.code)
+print(sorted({"scipy", "sklearn", "matplotlib", "torch"} & set(sys.modules)))
+"""
+    shown = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    first, *codes, last = [line for line in shown.stdout.splitlines() if line[:1] in "g[0123456789"]
+    assert first == f"gpussl {gpussl.__version__}"
+    assert [code for code in codes if code.isdigit()] == ["0", "2", "2", "2", "0"]
+    assert last == "[]"
 
 
 def test_the_configuration_can_be_shown_without_running(gpussl_command, tmp_path):
@@ -82,11 +135,188 @@ def test_a_mistake_is_one_line_and_exit_code_2(gpussl_command, tmp_path, argumen
     assert not list(tmp_path.rglob("results.csv"))
 
 
-@pytest.mark.parametrize("argument", ["cluster.n_cluster=5", "seed=x", "device=tpu", "data=nothing"])
-def test_what_hydra_refuses_shows_no_traceback(gpussl_command, argument):
-    failed = gpussl_command(argument)
-    assert failed.returncode == 1
-    assert "Traceback" not in failed.stderr + failed.stdout
+SETTING = "found a setting of another name"
+REFUSED = [
+    ("classifier=[logistik]", "classifier: expected one of convnet, ", "found logistik; did you mean logistic?"),
+    ("data=digit", "data: expected one of digits, ", "found digit; did you mean digits?"),
+    ("data=nothing", "data: expected one of digits, fashion_mnist, mnist, mnist_csv, found nothing", ""),
+    ("+experiment=mnist_kn", "experiment: expected one of fashion_baseline, ", "did you mean mnist_knn?"),
+    ("experiment=mnist_knn", "experiment: expected +experiment=mnist_knn, found no + before it", ""),
+    ("+data=mnist", "data: expected data=mnist, found a + before it", ""),
+    ("classifier=5", "classifier: expected one of convnet, ", "found 5"),
+    ("~classifier", "classifier: expected a choice, found ~classifier", ""),
+    ("hydra/launcher=nothing", "hydra/launcher: expected one of basic, found nothing", ""),
+    ("--config-name=x", "--config-name: expected a configuration file of that name, found no x", ""),
+    ("cluster.n_cluster=5", "cluster.n_cluster: expected one of init, ", "did you mean cluster.n_clusters=5?"),
+    ("n_clusters=10", "n_clusters: expected one of allocate, ", "did you mean cluster.n_clusters=10?"),
+    ("dataset=mnist", "dataset: expected one of allocate, ", "did you mean data=mnist?"),
+    ("+dataset=mnist", "dataset: expected one of allocate, ", f"{SETTING}; did you mean data?"),
+    ("~nothing", "nothing: expected one of allocate, ", SETTING),
+    ("budget.n_labels=9", "budget.n_labels: expected no settings in budget", ""),
+    ("classifier.knn.n_neighbors=5", "classifier.knn: expected a choice of classifier", "add classifier=[knn]"),
+    ("hydra.run.dirr=x", "hydra.run.dirr: expected one of dir", "did you mean hydra.run.dir=x?"),
+    ("seed=x", "seed: expected a whole number of at least 0, found x", ""),
+    ("device=tpu", "device: expected one of auto, cuda, cpu, found tpu", ""),
+    ("seed=1,2", "seed: expected one value, found 1,2; add -m to run each", ""),
+    ("data=digits,mnist", "data: expected one value, found digits,mnist; add -m to run each", ""),
+    ("+seed=1", "seed: expected a new setting after +, found one that exists; leave out the +", ""),
+    ("data.path=a=b", "data.path=a=b: expected a value, found one that needs quotes", "write 'data.path=\"a=b\"'"),
+    ('data.name="abc', 'data.name="abc: expected a value, found brackets or quotes that do not match', ""),
+    ("digits", "digits: expected key=value, found no =", ""),
+    ("--nonsense", "unrecognized arguments: --nonsense; see gpussl --help", ""),
+    ("--experimental-rerun=x", "--experimental-rerun: expected no pickled configuration", ""),
+    ("name=../../x", "name: expected a file name of at most 100 bytes without /, found '../../x'", ""),
+    ("hydra.run.dir=/proc/x", "/proc/x: expected a file or folder that can be used, found: No such file or ", ""),
+    (f"hydra.run.dir={'x' * 300}", "x" * 300 + ": expected a file or folder that can be used, found: File name ", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("argument", "start", "end"), REFUSED)
+def test_what_hydra_refuses_is_one_line_that_names_the_nearest(refusal, argument, start, end):
+    line = refusal(argument)
+    assert line.startswith(start)
+    assert end in line
+
+
+def test_a_misspelt_sweep_is_refused_before_any_job(refusal, tmp_path):
+    assert refusal("-m", "classifier=knn,logistik").endswith("found logistik; did you mean logistic?")
+    assert refusal("-m", "seed=1,2", "cluster.n_cluster=5,6").endswith("did you mean cluster.n_clusters=5,6?")
+    assert not list(tmp_path.rglob(".hydra"))
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\nb", "\x1b[1m", "\udcff", "x" * 101, "ü" * 51])
+def test_names_that_are_no_file_names_are_refused(name):
+    with pytest.raises(ConfigError, match=r"^name: expected a file name of at most 100 bytes without /, found "):
+        check_file_name(name, "name")
+
+
+@pytest.mark.parametrize("path", ["name", "represent", "propagate", "classifier"])
+def test_the_names_of_a_run_and_of_its_stages_are_file_names(composed, path):
+    cfg = composed()
+    if path == "name":
+        cfg.name = "../x"
+    else:
+        with open_dict(cfg):
+            cfg[path]["../x"] = cfg.propagate.none
+    with pytest.raises(ConfigError, match=f"^{path}: expected a file name .* found '../x'"):
+        config.build(cfg)
+
+
+def test_a_run_has_a_folder_of_its_own_even_in_the_same_second(composed, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    one, other = (composed("name=x", return_hydra_config=True) for _ in range(2))
+    time = str(one.hydra.sweep.dir).removesuffix("_sweep")
+    assert one.hydra.sweep.dir == f"{time}_sweep"  # asked again, it is the same
+    folders = [config.fresh_folder("x", "now") for _ in range(3)]
+    assert folders == ["outputs/x/now", "outputs/x/now-1", "outputs/x/now-2"]
+    assert Path(one.hydra.run.dir).is_dir()
+    assert one.hydra.run.dir != other.hydra.run.dir
+    named = composed("name=x", "hydra.run.dir=outputs/x/now", return_hydra_config=True)
+    assert named.hydra.run.dir == "outputs/x/now"
+
+
+@pytest.mark.parametrize(
+    ("value", "cache"), [("", "~/.cache"), ("some/where", "~/.cache"), ("/some/where", "/some/where")]
+)
+def test_an_empty_or_relative_xdg_cache_home_is_none(composed, monkeypatch, value, cache):
+    monkeypatch.setenv("XDG_CACHE_HOME", value)
+    cfg = composed("data=mnist")
+    assert (cfg.cache, cfg.data.cache) == (f"{cache}/gpussl/stages", f"{cache}/gpussl/mnist")
+
+
+def test_ctrl_c_during_imports_is_one_line(tmp_path):
+    script = """
+import sys
+class Interrupting:
+    def find_spec(self, name, *others):
+        if name == "hydra":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupting())
+from gpussl.__main__ import main
+main()
+"""
+    ended = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (130, "gpussl: interrupted\n")
+
+
+def test_the_script_for_both_studies_explains_itself_without_setting_up(tmp_path):
+    root = Path(__file__).parent.parent
+    shutil.copytree(root / "scripts", tmp_path / "scripts")
+    run = [tmp_path / "scripts" / "reproduce"]
+    shown = subprocess.run([*run, "--help"], capture_output=True, text=True, timeout=20)
+    assert shown.returncode == 0
+    assert "five seeds" in shown.stdout
+    refused = subprocess.run([*run, "seed=1"], capture_output=True, text=True, timeout=20)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("gpussl: error: seed=1: expected seeds=0,1,...")
+    assert [path.name for path in tmp_path.iterdir()] == ["scripts"]
+
+
+class TestStreams:
+    def test_a_name_with_markup_is_printed_as_it_is(self, capsys):
+        console.stdout.print("[/] [red] :smile:")
+        assert capsys.readouterr().out == "[/] [red] :smile:\n"
+
+    def test_what_a_terminal_cannot_show_is_replaced(self, monkeypatch):
+        shown = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="ascii"))
+        with console.streams():
+            table = Table("größe")
+            table.add_row("±1")
+            console.stdout.print(table)
+        text = shown.getvalue().decode("ascii")
+        assert "gr??e" in text
+        assert "?1" in text
+
+    def test_a_closed_stream_discards(self, monkeypatch):
+        monkeypatch.setattr(sys, "stdout", None)
+        with console.streams():
+            console.stdout.print("nobody reads this")
+            print("nor this")
+        sys.stdout.close()
+
+    def test_a_reader_that_has_gone_ends_nothing(self, monkeypatch):
+        reader, writer = os.pipe()
+        os.close(reader)
+        with open(writer, "w") as stream:  # noqa: PTH123 - a descriptor
+            monkeypatch.setattr(sys, "stdout", stream)
+            monkeypatch.setattr(console.stdout, "quiet", False)
+            with console.streams():
+                console.stdout.print("nobody reads this")
+                print("nor this")
+            assert console.stdout.quiet
+
+    def test_a_finished_run_is_one_though_nobody_reads_its_tables(self, start_gpussl, tmp_path):
+        with start_gpussl(*SMALL, "hydra.run.dir=run", stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            process.stdout.close()
+            said = process.stderr.read()
+            process.wait(timeout=60)
+        assert process.returncode == 0, said
+        assert "Traceback" not in said
+        assert (tmp_path / "run" / "manifest.json").is_file()
+
+
+def test_a_mistake_of_ours_shows_where_it_is(monkeypatch, capsys):
+    monkeypatch.setattr(HydraConfig, "get", lambda: SimpleNamespace(runtime=SimpleNamespace(output_dir=""), mode=None))
+    monkeypatch.setattr(config, "build", lambda cfg: 1 / 0)
+    with pytest.raises(SystemExit) as ended:
+        __main__.run(None)
+    assert ended.value.code == 1
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "start"),
+    [
+        (OSError(28, "No space left on device", "/x"), "/x: expected room on the disk, found none (No space left on"),
+        (PermissionError(13, "Permission denied", "/x"), "/x: expected a file or folder that can be used, found: Perm"),
+        (OSError("broken"), "expected a file or folder that can be used, found: broken"),
+    ],
+)
+def test_the_disk_is_told_in_one_line(error, start):
+    told = command.told(error)
+    assert isinstance(told, GpusslError)
+    assert str(told).startswith(start)
 
 
 def test_a_sweep_is_gathered_over_its_jobs(gpussl_command, tmp_path):
@@ -296,7 +526,7 @@ def test_out_of_memory_is_told_wherever_it_happened(error):
         finally:
             raise RuntimeError("capture failed")  # as PyTorch does while it clears away
     except RuntimeError as last:
-        told = _told(last)
+        told = command.told(last)
     if isinstance(error, ValueError):
         assert str(told) == "capture failed"
     else:

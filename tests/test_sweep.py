@@ -1,11 +1,18 @@
 """What a sweep's rows are made into."""
 
+import io
 import itertools
+from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
-from gpussl.report import figures
+from gpussl.errors import GpusslError, StoreError
+from gpussl.report import figures, sweep
+from gpussl.report.results import to_csv
 from gpussl.report.sweep import curve_lines, half_width, summarize, summary_table
+from gpussl.runtime import store
+from gpussl.runtime.command import Gather
 
 
 def row(**changed):
@@ -70,3 +77,92 @@ def test_the_numbers_under_a_curve_are_apart(values):
     places = axes.transAxes.inverted().transform(axes.transData.transform([(x, 0.5) for x in axes.get_xticks()]))[:, 0]
     assert all(b - a > 0.05 for a, b in itertools.pairwise(places))
     assert axes.get_xticks()[0] == values[0]
+
+
+def shown(summary):
+    """The header, the rows and the caption of the table on a terminal of 80 columns, in words."""
+    terminal = Console(file=io.StringIO(), width=80, markup=False)
+    terminal.print(summary_table(summary))
+    lines = [line.split() for line in terminal.file.getvalue().splitlines() if line.strip()]
+    above = next(number for number, line in enumerate(lines) if set("".join(line)) == {"─"})
+    caption = next(number for number, line in enumerate(lines) if line[:2] == ["all", "rows:"])
+    return lines[above - 1], lines[above + 1 : caption], " ".join(itertools.chain(*lines[caption:]))
+
+
+def test_the_table_has_a_line_a_row_at_80_columns():
+    kinds = [{"propagation": "cluster"}, {"propagation": "none"}, {"propagation": "nearest", "percentile": "25.0"}]
+    rows = [
+        row(seed=str(seed), n_clusters=str(n), overrides=f"cluster.n_clusters={n}", test_accuracy=f"0.9{seed}", **kind)
+        for n in (500, 2000)
+        for kind in kinds
+        for seed in range(3)
+    ]
+    header, lines, caption = shown(summarize(rows))
+    assert header == ["n_clusters", "training", "labels", "test", "accuracy", "%"]
+    assert lines[0] == ["500", "whole", "cluster", "91.00", "[88.5,", "93.5]"]
+    assert len(lines) == 6
+    assert caption == "all rows: classifier logistic, bought 20, right % 90.0, seeds 3, fit s 1.0"
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "interval"),
+    [(("0.97", "0.99", "1"), "98.67 [94.9, 100.0]"), (("0.03", "0.01", "0"), "1.33 [0.0, 5.1]")],
+)
+def test_intervals_end_at_0_and_100(accuracies, interval):
+    rows = [row(seed=str(seed), test_accuracy=value) for seed, value in enumerate(accuracies)]
+    assert shown(summarize(rows))[1] == [["whole", "cluster", *interval.split()]]
+
+
+def test_settings_of_one_name_are_told_apart():
+    overrides = [f"cluster.n_init={a} classifier.x.n_init={b}" for a, b in ((1, 2), (2, 1))]
+    header, _, _ = shown(summarize([row(overrides=text) for text in overrides]))
+    assert header[:2] == ["cluster.n_init=", "classifier.x.n_init="]
+
+
+class TestGathering:
+    @pytest.fixture
+    def jobs(self, tmp_path):
+        """A function (rows of each job) -> the folder of a sweep with these jobs."""
+
+        def make(*jobs):
+            for number, rows in enumerate(jobs):
+                folder = tmp_path / str(number)
+                (folder / ".hydra").mkdir(parents=True)
+                (folder / ".hydra" / "overrides.yaml").write_text(f"- seed={number}\n")
+                (folder / ".hydra" / "config.yaml").write_text("name: x\n")
+                (folder / "config.yaml").write_text("data: {name: digits}\npublished: []\n")
+                (folder / "results.csv").write_text(to_csv(rows))
+            return tmp_path
+
+        return make
+
+    def end(self, folder):
+        """The exit code of Hydra's callback at the end of a sweep."""
+        callback = Gather()
+        callback.started = 0.0
+        with pytest.raises(SystemExit) as ended:
+            callback.on_multirun_end(SimpleNamespace(hydra=SimpleNamespace(sweep=SimpleNamespace(dir=str(folder)))))
+        return ended.value.code
+
+    def test_a_table_without_a_column_is_an_error(self, jobs, capsys):
+        short = {name: value for name, value in row().items() if name not in ("overrides", "test_accuracy")}
+        folder = jobs([short])
+        with pytest.raises(StoreError, match=r"expected results of all jobs .* \(KeyError: 'test_accuracy'\)"):
+            sweep.finish(folder, 0.0)
+        assert self.end(folder) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+
+    def test_a_full_disk_is_an_error(self, jobs, capsys, monkeypatch):
+        def full(path, text):
+            raise OSError(28, "No space left on device", str(path))
+
+        monkeypatch.setattr(store, "write_text", full)
+        assert self.end(jobs([{name: value for name, value in row().items() if name != "overrides"}])) == 2
+        assert "expected room on the disk, found none" in capsys.readouterr().err
+
+    def test_a_failed_job_is_an_error(self, jobs, capsys):
+        folder = jobs([row()])
+        (folder / "0" / "failed.txt").write_text("DataError: [/] is broken\n")
+        with pytest.raises(GpusslError, match=r"^1 of the sweep's jobs failed: 0 in "):
+            sweep.finish(folder, 0.0)
+        assert "  seed=0: DataError: [/] is broken\n" in capsys.readouterr().err

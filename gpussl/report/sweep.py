@@ -2,18 +2,17 @@
 
 import csv
 import statistics
-import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
-from rich.markup import escape
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from rich import box
 from rich.table import Table
 from scipy import stats
 
+from gpussl.errors import ConfigError, GpusslError, StoreError
 from gpussl.report import figures, page
 from gpussl.report.manifest import CONFIG, FAILED, MANIFEST
 from gpussl.report.results import to_csv
@@ -26,48 +25,46 @@ GROUP_BY = ("overrides", "select", "propagation", "classifier", "n_clusters", "p
 # what a curve may be drawn against: the first of these that takes several values
 CURVES = {"n_labels": "labels bought", "percentile": "percentile", "n_clusters": "clusters"}
 SETTINGS = {"n_labels": ("n_labels", "n_clusters"), "percentile": ("percentile",), "n_clusters": ("n_clusters",)}
-HEADER = (
-    "overrides", "training labels", "classifier", "clusters", "bought", "right", "test accuracy", "published", "seeds",
-    "fit",
-)  # fmt: skip
+ALWAYS = ("training labels", "test accuracy %")  # columns that stay where all their cells are the same
 Row = Mapping[str, str]
 
 
-class Gather(Callback):
-    """After a multirun: writes `results.csv` (all rows of all jobs), `summary.csv` (means over the seeds) and a page.
+def check_folder(folder: Path) -> None:
+    """Refuse the folder of a run: ConfigError."""
+    if (folder / MANIFEST).exists():
+        raise ConfigError(
+            f"hydra.sweep.dir: expected a folder without a run in it, found a finished one in {folder}; name another"
+        )
 
-    Names the jobs that failed, and makes the exit code 2 then.
+
+def finish(folder: Path, started: float) -> None:
+    """Gather the jobs of the sweep that began at `started`, and print their table.
+
+    Raises
+    ------
+    GpusslError
+        Jobs failed, which the message names, or what they left makes no table.
     """
-
-    def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
-        """Remember when: what is older in the sweep's folder is another sweep's. Refuse the folder of a run."""
-        folder = Path(config.hydra.sweep.dir)
-        if (folder / MANIFEST).exists():
-            console.say(
-                f"gpussl: error: hydra.sweep.dir: expected a folder without a run in it, found a finished one in "
-                f"{folder}; name another folder"
-            )
-            sys.exit(2)
-        self.started = time.time()
-
-    def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
-        """Gather what the jobs have left in the sweep's folder."""
-        folder = Path(config.hydra.sweep.dir)
-        jobs = _jobs(folder, self.started)
+    jobs = _jobs(folder, started)
+    try:
         summary = gather(folder, jobs)
-        if summary:
-            console.stdout.print(summary_table(summary))
-        elif any((job / MANIFEST).exists() for job in jobs):
-            console.say("the jobs have no results to put into one table; each has a report of its own")
-        if jobs:
-            console.stdout.print(f"Sweep folder: {folder.resolve()}", markup=False, soft_wrap=True)
-        failed = [job for job in jobs if (job / FAILED).exists()]
-        if failed:
-            names = ", ".join(job.name for job in failed)
-            console.say(f"gpussl: error: {len(failed)} of the sweep's jobs failed: {names} in {folder}")
-            for job in failed:
-                console.say(f"  {' '.join(_overrides(job))}: {(job / FAILED).read_text().strip()}")
-            sys.exit(2)
+    except (LookupError, ValueError, TypeError, AttributeError, csv.Error, OmegaConfBaseException) as error:
+        raise StoreError(
+            f"{folder}: expected results of all jobs that make one table, found some that do not "
+            f"({type(error).__name__}: {' '.join(str(error).split())}); run the sweep in another folder"
+        ) from error
+    if summary:
+        console.stdout.print(summary_table(summary))
+    elif any((job / MANIFEST).exists() for job in jobs):
+        console.say("the jobs have no results to put into one table; each has a report of its own")
+    if jobs:
+        console.stdout.print(f"Sweep folder: {folder.resolve()}", soft_wrap=True)
+    failed = [job for job in jobs if (job / FAILED).exists()]
+    for job in failed:
+        console.say(f"  {' '.join(_overrides(job))}: {(job / FAILED).read_text(encoding='utf-8').strip()}")
+    if failed:
+        names = ", ".join(job.name for job in failed)
+        raise GpusslError(f"{len(failed)} of the sweep's jobs failed: {names} in {folder}")
 
 
 def gather(folder: Path, jobs: Sequence[Path]) -> list[dict[str, str]]:
@@ -143,14 +140,28 @@ def half_width(values: Sequence[float]) -> float | None:
 
 
 def summary_table(summary: Sequence[Row]) -> Table:
-    """The summary for the terminal."""
-    table = Table(title=f"Sweep: test accuracy{_of_seeds(summary)}")
-    header, rows = _shown(summary)
-    for column in header:
-        left = column in ("overrides", "training labels", "classifier")
-        table.add_column(column, justify="left" if left else "right")
-    for row in rows:
-        table.add_row(*map(escape, row))
+    """The summary for the terminal: a column for each setting that varies; what is the same in all rows is said once.
+
+    >>> from gpussl.report import sweep
+    >>> row = {"select": "random", "propagation": "none", "classifier": "knn", "n_clusters": "", "percentile": ""}
+    >>> row |= {"n_labels": "50", "label_accuracy": "1", "test_accuracy": "0.9", "half_width": "", "published": ""}
+    >>> row |= {"n_seeds": "1", "fit_seconds": "0.1", "overrides": "classifier.knn.n_neighbors=1"}
+    >>> other = row | {"overrides": "classifier.knn.n_neighbors=3", "test_accuracy": "0.8"}
+    >>> table = sweep.summary_table([row, other])
+    >>> [str(column.header) for column in table.columns]
+    ['n_neighbors', 'training labels', 'test accuracy %']
+    >>> table.caption
+    'all rows: classifier knn, bought 50, right % 100.0, seeds 1, fit s 0.1'
+    """
+    columns, constant = _shown(summary)
+    table = Table(
+        title=f"Sweep: test accuracy{_of_seeds(summary)}", caption=constant, box=box.SIMPLE, padding=0, pad_edge=False
+    )
+    for name, cells in columns.items():
+        is_text = any(cell and not cell[0].isdigit() for cell in cells)
+        table.add_column(name, justify="left" if is_text else "right")
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*row)
     return table
 
 
@@ -204,31 +215,73 @@ def _write_page(folder: Path, name: str, summary: Sequence[Row], jobs: Sequence[
     if found is not None:
         figures.save(figures.curve(found[1], found[0]), folder / "figures" / "curve.png")
     status = [(job.name, (job / FAILED).read_text() if (job / FAILED).exists() else "finished") for job in jobs]
-    words = f"Test accuracy{_of_seeds(summary)}."
-    shown = page.render_sweep(name, words, *_shown(summary), status, has_curve=found is not None)
+    columns, constant = _shown(summary)
+    words = f"Test accuracy{_of_seeds(summary)}{constant and '; '}{constant}."
+    rows = list(zip(*columns.values(), strict=True))
+    shown = page.render_sweep(name, words, list(columns), rows, status, has_curve=found is not None)
     store.write_text(folder / "report.html", shown)
 
 
-def _shown(summary: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
-    """The summary for people: its header, without the columns that are empty throughout, and its rows."""
-    rows = []
-    for row in summary:
-        interval = f" ± {100 * float(row['half_width']):.2f}" if row["half_width"] else ""
-        cells = (
-            row["overrides"],
-            title(row["select"], row["propagation"], _float(row["percentile"])),
-            row["classifier"],
-            row["n_clusters"],
-            f"{int(row['n_labels']):,}",
-            f"{100 * float(row['label_accuracy']):.1f} %",
-            f"{100 * float(row['test_accuracy']):.2f}{interval} %",
-            f"{row['published']} %" if row["published"] else "",
-            row["n_seeds"],
-            f"{float(row['fit_seconds']):.1f} s",
-        )
-        rows.append(cells)
-    used = [index for index in range(len(HEADER)) if any(row[index] for row in rows)]
-    return [HEADER[index] for index in used], [[row[index] for index in used] for row in rows]
+def _shown(summary: Sequence[Row]) -> tuple[dict[str, list[str]], str]:
+    """The summary for people: its columns, and in words those that are the same in all rows."""
+    columns = _varied([_settings(row["overrides"]) for row in summary])
+    clusters = [row["n_clusters"] for row in summary]
+    if not any(_repeats(clusters, cells) for cells in columns.values()):
+        columns["clusters"] = clusters
+    columns |= {
+        "training labels": [title(row["select"], row["propagation"], _float(row["percentile"])) for row in summary],
+        "classifier": [row["classifier"] for row in summary],
+        "bought": [f"{int(row['n_labels']):,}" for row in summary],
+        "right %": [f"{100 * float(row['label_accuracy']):.1f}" for row in summary],
+        "test accuracy %": [_with_interval(float(row["test_accuracy"]), _float(row["half_width"])) for row in summary],
+        "published %": [row["published"] for row in summary],
+        "seeds": [row["n_seeds"] for row in summary],
+        "fit s": [f"{float(row['fit_seconds']):.1f}" for row in summary],
+    }
+    columns = {name: cells for name, cells in columns.items() if any(cells)}
+    same = {name for name, cells in columns.items() if len(set(cells)) == 1} - set(ALWAYS)
+    constant = ", ".join(f"{name} {cells[0]}" for name, cells in columns.items() if name in same)
+    return {name: cells for name, cells in columns.items() if name not in same}, constant and f"all rows: {constant}"
+
+
+def _settings(overrides: str) -> dict[str, str]:
+    """The overrides of a row, by name; a value may have blanks."""
+    found: dict[str, str] = {}
+    for item in overrides.split():
+        name, equals, value = item.partition("=")
+        if equals:
+            found[name] = value
+        elif found:
+            found[next(reversed(found))] += f" {item}"
+    return found
+
+
+def _varied(settings: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
+    """A column for each setting, under the last part of its name where nothing else is called that."""
+    names = list(dict.fromkeys(name for row in settings for name in row))
+    short = [name.rpartition(".")[2] for name in names]
+    shown = [
+        last if short.count(last) == 1 and last != "classifier" else f"{name}="
+        for name, last in zip(names, short, strict=True)
+    ]
+    return {word: [row.get(name, "") for row in settings] for word, name in zip(shown, names, strict=True)}
+
+
+def _repeats(cells: Sequence[str], others: Sequence[str]) -> bool:
+    """Do cells say nothing that others beside them do not say?"""
+    return all(cell in ("", other) for cell, other in zip(cells, others, strict=True))
+
+
+def _with_interval(accuracy: float, half: float | None) -> str:
+    """An accuracy in percent and its interval, which ends at 0 and 100.
+
+    >>> _with_interval(0.99, 0.025)
+    '99.00 [96.5, 100.0]'
+    """
+    if half is None:
+        return f"{100 * accuracy:.2f}"
+    low, high = max(accuracy - half, 0.0), min(accuracy + half, 1.0)
+    return f"{100 * accuracy:.2f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def _published(cfg: Any, row: Row) -> dict[str, str]:

@@ -3,10 +3,14 @@
 A stage's settings are the fields of its class, so the class is its schema.
 """
 
+import contextlib
 import dataclasses
 import enum
 import importlib
+import itertools
+import os
 import re
+import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gpussl.errors import ConfigError
 from gpussl.protocols import Classifier, Clusterer, Features, Propagation, Representation, Selection, Source
 from gpussl.runtime import plugins
+from gpussl.runtime.names import check_file_name, did_you_mean, nearest, unknown_setting
 from gpussl.runtime.params import check, describe, param
 from gpussl.studies.published import Published
 
@@ -113,8 +118,105 @@ def folder() -> Path:
 
 
 def register() -> None:
-    """Tell Hydra the schema that `conf/config.yaml` builds on."""
+    """Tell Hydra the schema that `conf/config.yaml` builds on, and OmegaConf the functions that the files call.
+
+    >>> register()
+    >>> OmegaConf.create({"cache": "${cache_home:}/gpussl"}).cache.endswith("/gpussl")
+    True
+    """
     ConfigStore.instance().store(name="schema", node=Config)
+    for resolver in (cache_home, help_on_choices):
+        OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
+    # its answer is kept, as Hydra keeps that of `now`: all jobs of a sweep have one folder
+    OmegaConf.register_new_resolver("fresh_folder", fresh_folder, replace=True, use_cache=True)
+
+
+def cache_home() -> str:
+    """Return the folder for caches: `XDG_CACHE_HOME`, which counts if it is absolute, or `~/.cache`.
+
+    References
+    ----------
+    XDG Base Directory Specification, version 0.8.
+    """
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    return given if os.path.isabs(given) else "~/.cache"  # noqa: PTH117 - the text is kept as it is
+
+
+def fresh_folder(name: str, time: str) -> str:
+    """Make a folder that no other process has: `outputs/NAME/TIME`, or the first of TIME-1, TIME-2, ... not taken.
+
+    Raises
+    ------
+    ConfigError
+        The name cannot be a folder's.
+    OSError
+        The folder cannot be made.
+    """
+    folder = Path("outputs", check_file_name(name, "name"))
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count():
+        path = folder / (f"{time}-{number}" if number else time)
+        with contextlib.suppress(FileExistsError):
+            path.mkdir()  # fails for all processes but one
+            return str(path)
+    raise AssertionError
+
+
+def choices(group: str) -> dict[str, str]:
+    """Return the choices of a group and what each is, from the first sentence of its file; none if there is no group.
+
+    >>> choices("cluster")["kmeans"]
+    'k-means'
+    """
+    described = {}
+    for path in sorted((folder() / group).glob("*.yaml")) if group else []:
+        lines = itertools.takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
+        text = " ".join(line.lstrip("# ") for line in lines if not line.startswith("# @package"))
+        described[path.stem] = re.split(r"(?<=[.?]) ", text)[0]
+    return described
+
+
+def help_on_choices() -> str:
+    """Return the choices of all groups for `--help`, in lines of at most 80 characters.
+
+    >>> print(help_on_choices().split("\\n\\n")[-2].splitlines()[0])
+    classifier: gpussl 'classifier=[convnet,knn]'
+    """
+    blocks = [_help_on(item.name, f"{item.name}=", item.type == dict[str, Any]) for item in dataclasses.fields(Config)]
+    blocks.append(_help_on("experiment", "+experiment=", has_several=False))
+    return "\n\n".join(filter(None, blocks)).replace("$", "$$")  # for Hydra's template
+
+
+def _help_on(group: str, prefix: str, has_several: bool) -> str:
+    known = choices(group)
+    if not known:
+        return ""
+    first, *others = known
+    example = f"'{prefix}[{first},{others[0]}]'" if has_several else f"{prefix}{first}"
+    indent = 4 + max(map(len, known))
+    lines = [f"{group}: gpussl {example}"]
+    for name, text in known.items():
+        named = f"  {name}".ljust(indent)
+        lines += textwrap.wrap(text, 80, initial_indent=named, subsequent_indent=" " * indent)
+    return "\n".join(lines)
+
+
+def wrong_value(key: str, found: str) -> str | None:
+    """Return the complaint about a value that a setting at the top cannot have; None if there is no such setting.
+
+    >>> wrong_value("device", "gpu")
+    'device: expected one of auto, cuda, cpu, found gpu; did you mean cpu?'
+    >>> wrong_value("seed", "x")
+    'seed: expected a whole number of at least 0, found x'
+    """
+    settings = {item.name: item for item in dataclasses.fields(Config)}
+    if key not in settings:
+        return None
+    kind = settings[key].type
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        names = [member.name for member in kind]
+        return f"{key}: expected one of {', '.join(names)}, found {found}{did_you_mean(nearest(found, names))}"
+    return f"{key}: expected {describe(settings[key])}, found {found}"
 
 
 def build(cfg: DictConfig) -> Job:
@@ -200,12 +302,21 @@ def _plain(node: Any) -> Any:
 
 
 def _check_top(cfg: DictConfig) -> None:
+    settings: dict[str, Any] = {item.name: None for item in dataclasses.fields(Config)}
+    for key in map(str, cfg):
+        complaint = unknown_setting(settings, key)
+        if complaint:
+            raise ConfigError(complaint)
     try:
         missing = sorted(str(key) for key in OmegaConf.missing_keys(cfg))
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
     if missing:
         raise ConfigError(f"{', '.join(missing)}: expected a value, found none")
+    check_file_name(cfg.name, "name")
+    for group in ("represent", "propagate", "classifier"):
+        for key in map(str, cfg[group]):
+            check_file_name(key, group)
     for name in ("propagate", "classifier"):
         if not cfg[name] and not cfg.allocate:
             raise ConfigError(f"{name}: expected at least one choice, found none; choose with {name}=[...]")
@@ -252,6 +363,7 @@ def _explain(error: OmegaConfBaseException, cls: type, settings: dict[str, Any],
     fields = {item.name: item for item in dataclasses.fields(cls)}
     if name not in fields:
         expected = f"one of {', '.join(fields)}" if fields else "no settings"
-        cure = f"leave it out, or '~{path}.{key}' deletes it"
+        meant = nearest(name, fields)
+        cure = did_you_mean(meant)[2:] if meant else f"leave it out, or '~{path}.{key}' deletes it"
         return f"{path}.{key}: expected {expected}, found a setting of another name; {cure}"
     return f"{path}.{key}: expected {describe(fields[name])}, found {settings[name]!r}"

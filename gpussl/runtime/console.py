@@ -1,6 +1,13 @@
-"""The two streams: results on stdout, progress and messages on stderr."""
+"""The two streams: results on stdout, progress and messages on stderr.
 
+Text is printed as it is: no markup, no emoji codes, no highlighting.
+"""
+
+import contextlib
+import logging
+import os
 import sys
+from collections.abc import Iterator
 
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn
@@ -8,9 +15,17 @@ from rich.progress import Progress, ProgressColumn
 PIPE_WIDTH = 140  # columns where there is no terminal to ask: wide enough for the widest table
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Go quiet when the reader has gone, as `head` does: the work goes on, and its exit code stays its own."""
+        self.quiet = True
+        _discard(self.file.fileno())
+
+
 def _console(stderr: bool) -> Console:
-    is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    return Console(stderr=stderr, width=None if is_terminal else PIPE_WIDTH, highlight=False)
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream is not None and stream.isatty() else PIPE_WIDTH
+    return _Console(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
 
 
 stdout = _console(stderr=False)
@@ -18,10 +33,56 @@ stderr = _console(stderr=True)
 
 
 def progress(*columns: ProgressColumn) -> Progress:
-    """A progress bar on stderr that leaves nothing behind; where there is no terminal it writes nothing."""
+    """Return a progress bar on stderr that leaves nothing behind; where there is no terminal it writes nothing.
+
+    >>> bar = progress()
+    >>> bar.live.transient
+    True
+    """
     return Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal)
 
 
 def say(text: str) -> None:
-    """A message on stderr, as it is."""
-    stderr.print(text, markup=False, soft_wrap=True)
+    """Print a message on stderr, unwrapped.
+
+    >>> with contextlib.redirect_stderr(sys.stdout):
+    ...     say("3 of [4] jobs: done")
+    3 of [4] jobs: done
+    """
+    stderr.print(text, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def streams() -> Iterator[None]:
+    """Let no output stream end the block, or fail the process after it.
+
+    Characters that a stream cannot encode are replaced, a closed stream discards, and a reader that has gone is no
+    error.
+
+    >>> with streams():
+    ...     print("done")
+    done
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the shell's >&-; opening it keeps data files from getting its descriptor
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123 - open until the process ends
+        elif hasattr(stream, "reconfigure"):  # the stand-ins of tests and notebooks may lack it
+            stream.reconfigure(errors="replace")
+    raises, logging.raiseExceptions = logging.raiseExceptions, False  # else a log's broken pipe shows a traceback
+    try:
+        yield
+    finally:
+        logging.raiseExceptions = raises
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except OSError:  # or Python would flush again at its exit, and fail
+                _discard(stream.fileno())
+
+
+def _discard(descriptor: int) -> None:
+    """Send all further output of a file descriptor to nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)

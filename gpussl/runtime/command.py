@@ -1,0 +1,290 @@
+"""The command line: Hydra's, with each refusal in one line of ours and exit code 2."""
+
+import argparse
+import contextlib
+import dataclasses
+import errno
+import os
+import re
+import string
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException, ValidationError
+
+from gpussl import __version__
+from gpussl.errors import DeviceError, GpusslError
+from gpussl.runtime import config, console
+from gpussl.runtime.names import did_you_mean, nearest, unknown_setting
+
+REFUSED = 2  # the exit code after a mistake the user can mend
+FULL_ERROR = "HYDRA_FULL_ERROR"  # Hydra's own variable: 1 shows tracebacks
+SHOWS_TRACEBACKS = os.environ.get(FULL_ERROR) == "1"
+
+
+def start(task: Callable[[DictConfig], None]) -> None:
+    """Compose the configuration that the command line asks for, and call `task` with it, or once for each job."""
+    with console.streams():
+        if "--version" in sys.argv[1:]:
+            console.stdout.print(f"gpussl {__version__}")
+            return
+        arguments = _arguments()
+        is_sweep = arguments.multirun or "hydra.mode=MULTIRUN" in arguments.overrides
+        # Hydra prints its errors itself and exits with 1, unless this documented variable asks it to raise them
+        os.environ[FULL_ERROR] = "1"
+        config.register()
+        with refusing(arguments.overrides, is_sweep=is_sweep):
+            if arguments.help:
+                console.stdout.print(_help(arguments), soft_wrap=True)
+                return
+            hydra.main(version_base="1.3", config_path=str(config.folder()), config_name="config")(task)()
+
+
+@contextlib.contextmanager
+def refusing(overrides: Sequence[str] = (), *, is_sweep: bool = False) -> Iterator[None]:
+    """Turn an exception of the block into one line on stderr and exit code 2.
+
+    Parameters
+    ----------
+    overrides : sequence of str
+        The overrides that the block composes a configuration from, if it does.
+    is_sweep : bool
+        Whether several values of one setting are meant to be tried one after the other.
+
+    >>> import sys
+    >>> with contextlib.redirect_stderr(sys.stdout), contextlib.suppress(SystemExit), refusing():
+    ...     raise GpusslError("seed: expected a whole number, found x")
+    gpussl: error: seed: expected a whole number, found x
+    """
+    try:
+        yield
+    except BrokenPipeError:  # the reader has seen enough, as `head` has
+        sys.exit(0)
+    except Exception as error:
+        if SHOWS_TRACEBACKS:
+            traceback.print_exc()
+        refuse(explain(error, overrides, is_sweep=is_sweep))
+
+
+def refuse(message: str) -> NoReturn:
+    """Say in one line what is wrong, and exit with code 2."""
+    console.say(f"gpussl: error: {message}")
+    sys.exit(REFUSED)
+
+
+def told(error: Exception) -> Exception:
+    """Return the error itself or, if its cause lies outside gpussl, one that says what to do.
+
+    Such causes are an allocator that found no memory, and a disk or folder that cannot be written.
+
+    >>> told(MemoryError("no 5 GB"))
+    DeviceError('memory: expected enough for this run, found no more (no 5 GB); take fewer points or clusters, ...)
+    """
+    # a library that clears away after its allocator failed raises errors of its own: the first in the chain counts
+    for cause in _causes(error):
+        if isinstance(cause, MemoryError) or type(cause).__name__ == "OutOfMemoryError":  # CuPy's, PyTorch's
+            said = str(cause).strip().splitlines() or ["out of memory"]
+            return DeviceError(
+                f"memory: expected enough for this run, found no more ({said[0]}); take fewer points or clusters, "
+                "close what else needs memory, or take device=cpu and a memory_limit, which leaves large data on disk"
+            )
+    # ours, when OmegaConf or Hydra called us and wrapped it
+    is_wrapped = isinstance(error, (OmegaConfBaseException, HydraException))
+    for cause in _causes(error) if is_wrapped else [error]:
+        if isinstance(cause, GpusslError):
+            return cause
+        if isinstance(cause, OSError) and not isinstance(cause, HydraException):
+            return GpusslError(_of_the_system(cause))
+    return error
+
+
+def explain(error: Exception, overrides: Sequence[str] = (), *, is_sweep: bool = False) -> str:
+    """Return what is wrong, in one line.
+
+    Hydra's exceptions are written for people, so the overrides are checked again here, one by one. This does not depend
+    on the wording of Hydra's messages, and where it finds nothing, their first line is shown.
+
+    >>> explain(HydraException("Nothing fits.\\nSearch path: ..."))
+    'Nothing fits.'
+    """
+    known = told(error)
+    if isinstance(known, GpusslError):
+        return str(known)
+    if isinstance(error, OverrideParseException):
+        return _syntax(error.override)
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        return _missing(error.missing_cfg_file, error.options or ())
+    # an error of the check itself is no news
+    with contextlib.suppress(HydraException, OmegaConfBaseException):
+        complaint = _complaint(overrides, is_sweep)
+        if complaint:
+            return complaint
+    for cause in _causes(error):
+        if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+            return f"{cause.full_key}: {_first_line(cause)}"
+    if isinstance(error, (HydraException, ValueError)):
+        return _first_line(error)
+    return f"{type(error).__name__}: {_first_line(error)}; {FULL_ERROR}=1 shows where"
+
+
+class Gather(Callback):
+    """Hydra's callback of a multirun: refuses a folder that is a run's, and gathers the jobs when they are done.
+
+    Hydra turns exceptions of a callback into warnings, so here they end the process.
+    """
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
+        """Remember when: what is older in the sweep's folder is another sweep's."""
+        self.started = time.time()
+        with refusing():
+            from gpussl.report import sweep  # late: --help and refusals need not wait for it
+
+            sweep.check_folder(Path(config.hydra.sweep.dir))
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
+        """Gather what the jobs have left in the sweep's folder."""
+        with refusing():
+            from gpussl.report import sweep
+
+            sweep.finish(Path(config.hydra.sweep.dir), self.started)
+
+
+def _arguments() -> argparse.Namespace:
+    """The command line, as Hydra will read it, with its refusals in one line."""
+    parser = get_args_parser()
+
+    def refuse_arguments(message: str) -> NoReturn:
+        refuse(f"{message}; see gpussl --help, and gpussl --hydra-help for Hydra's own options")
+
+    parser.error = refuse_arguments  # type: ignore[method-assign]
+    arguments = parser.parse_args()
+    if arguments.experimental_rerun is not None:
+        refuse("--experimental-rerun: expected no pickled configuration, found one; gpussl loads no pickles")
+    return arguments
+
+
+def _help(arguments: argparse.Namespace) -> str:
+    """What Hydra would say to --help, in half the time: it would list all groups in its own way too."""
+    with hydra.initialize_config_dir(str(config.folder()), version_base="1.3"):
+        cfg = hydra.compose("config", arguments.overrides, return_hydra_config=True)
+    settings = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    shown = OmegaConf.to_yaml(settings, resolve=arguments.resolve)
+    return string.Template(cfg.hydra.help.template).substitute(CONFIG=shown)
+
+
+def _complaint(overrides: Sequence[str], is_sweep: bool) -> str | None:
+    """What is wrong with the first wrong override."""
+    parser = OverridesParser.create()
+    parsed = [parser.parse_override(text) for text in overrides]
+    for item in parsed:
+        if item.is_sweep_override() and not is_sweep:
+            key, _, value = str(item.input_line).partition("=")
+            return f"{key}: expected one value, found {value}; add -m to run each, or make them a list: {key}=[{value}]"
+    choices = [item for item in parsed if config.choices(item.key_or_group)]
+    settings = [item for item in parsed if item not in choices]
+    for item in choices:
+        complaint = _wrong_choice(item)
+        if complaint:
+            return complaint
+    with hydra.initialize_config_dir(str(config.folder()), version_base="1.3"):
+        chosen = [str(item.input_line) for item in choices if not item.is_sweep_override()]
+        cfg = hydra.compose("config", chosen, return_hydra_config=True)
+    return next(filter(None, (_wrong_setting(item, cfg) for item in settings)), None)
+
+
+def _missing(path: str, options: Sequence[str]) -> str:
+    """What is wrong with a choice that has no file, such as data/nothing."""
+    group, _, name = path.rpartition("/")
+    offered = options or list(config.choices(group))
+    if not offered:
+        return f"{group or '--config-name'}: expected a configuration file of that name, found no {name}"
+    return f"{group}: expected one of {', '.join(offered)}, found {name}{did_you_mean(nearest(name, offered))}"
+
+
+def _wrong_choice(item: Override) -> str | None:
+    """What is wrong with the way an override such as data=mnist is written."""
+    group, line = item.key_or_group, str(item.input_line).lstrip("+~")
+    has_choice = group in {field.name for field in dataclasses.fields(config.Config)}
+    if item.is_delete():
+        return f"{group}: expected a choice, found {item.input_line}; choose one with {group}=..."
+    if not isinstance(item.value(), (str, list)) and not item.is_sweep_override():
+        return f"{group}: expected one of {', '.join(config.choices(group))}, found {item.value()}"
+    if has_choice and item.is_add():
+        return f"{group}: expected {line}, found a + before it; leave it out, there is a choice already"
+    if not has_choice and not item.is_add():
+        return f"{group}: expected +{line}, found no + before it; there is no choice yet"
+    return None
+
+
+def _wrong_setting(item: Override, cfg: DictConfig) -> str | None:
+    """What is wrong with an override such as cluster.n_clusters=10."""
+    key, line = item.key_or_group, str(item.input_line).lstrip("+~")
+    _, equals, value = line.partition("=")
+    settings: Any = OmegaConf.to_container(cfg)
+    if not item.is_hydra_override():
+        del settings["hydra"]
+    complaint = unknown_setting(settings, key, equals + value)
+    adds = item.is_add() or item.is_force_add()
+    if complaint and adds and "." in key:
+        return None  # it is new, as the + says
+    if complaint:
+        group, _, name = key.partition(".")
+        name = name.partition(".")[0]
+        if name in config.choices(group):
+            return f"{group}.{name}: expected a choice of {group}, found none of that name; add {group}=[{name}]"
+        return complaint
+    if item.is_delete() or item.is_sweep_override():
+        return None
+    if item.is_add() and not isinstance(item.value(), (dict, list)):
+        return f"{key}: expected a new setting after +, found one that exists; leave out the +"
+    try:
+        OmegaConf.update(cfg, key, item.value())
+    except ValidationError:
+        return config.wrong_value(key, value)
+    return None
+
+
+def _syntax(override: str) -> str:
+    """What is wrong with an override that Hydra cannot read."""
+    key, equals, value = override.partition("=")
+    if not equals:
+        return f"{override}: expected key=value, found no =; see gpussl --help"
+    if re.search(r"""["'\[\]{}()]""", value):
+        return f"{override}: expected a value, found brackets or quotes that do not match; close or quote them"
+    return f"""{override}: expected a value, found one that needs quotes; write '{key}="{value}"'"""
+
+
+def _of_the_system(error: OSError) -> str:
+    """What is wrong with a file, a folder or the disk."""
+    where = "" if error.filename is None else f"{error.filename}: "
+    found = error.strerror or _first_line(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (
+            f"{where}expected room on the disk, found none ({found}); free some, or write to another: hydra.run.dir=..."
+        )
+    cure = "runs are written to hydra.run.dir=..., stages to cache=..."
+    return f"{where}expected a file or folder that can be used, found: {found}; {cure}"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, and what it came of."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
