@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.markup import escape
 from rich.table import Table as RichTable
 
 from gpussl.report import page
@@ -33,7 +32,7 @@ def show(parts: Sequence[Part]) -> None:
             console.stdout.print(_rich(part))
     for part in parts:
         if isinstance(part, Words) and part.is_answer:
-            console.stdout.print(part.text, markup=False, soft_wrap=True)
+            console.stdout.print(part.text, soft_wrap=True)
 
 
 def _draw(folder: Path, picture: Picture) -> bool:
@@ -50,9 +49,9 @@ def _draw(folder: Path, picture: Picture) -> bool:
 
 def _rich(table: Table) -> RichTable:
     """The table for the terminal."""
-    shown = RichTable(title=escape(table.title), caption=escape(table.caption))
+    shown = RichTable(title=table.title, caption=table.caption)
     for index, column in enumerate(table.header):
-        shown.add_column(escape(column), justify="left" if index < table.n_left else "right")
+        shown.add_column(column, justify="left" if index < table.n_left else "right")
     for row in table.rows:
-        shown.add_row(*map(escape, row))
+        shown.add_row(*row)
     return shown

@@ -252,7 +252,10 @@ def curve(lines: Mapping[str, Sequence[CurvePoint]], x_name: str) -> Figure:
         color = COLORS[index % len(COLORS)]
         x, y = [point.x for point in points], [100 * point.mean for point in points]
         halves = [100 * point.half_width for point in points if point.half_width is not None]
-        axes.errorbar(x, y, yerr=halves if len(halves) == len(points) else None, color=color, marker="o", markersize=4,
+        bars = None
+        if len(halves) == len(points):  # an accuracy is from 0 to 100 %
+            bars = [np.minimum(halves, y), np.minimum(halves, 100 - np.asarray(y))]
+        axes.errorbar(x, y, yerr=bars, color=color, marker="o", markersize=4,
                       capsize=3, label=_plain(name))  # fmt: skip
         known = [(point.x, point.published) for point in points if point.published is not None]
         if known:

@@ -55,7 +55,7 @@ def run(job: Job, folder: Path, *, replace: bool = False, loader: prepare.Loader
             report.write_files(folder, outcome.parts)
         _finish(run_on, folder, outcome, reason)
     report.show([*outcome.parts, stage_table(monitor.stages, reason)])
-    console.stdout.print(f"Run folder: {folder}", markup=False, soft_wrap=True)
+    console.stdout.print(f"Run folder: {folder}", soft_wrap=True)
     return outcome.results
 
 
