@@ -1,7 +1,7 @@
 """The contracts of the stages: their methods, and the capabilities that they declare.
 
-A stage is a dataclass that inherits from its contract. Its fields are its settings; its capabilities are class attributes
-with defaults here. Tasks read these attributes and nothing else.
+A stage is a dataclass that inherits from its contract. Its fields are its settings; its capabilities are class
+attributes with defaults here. Tasks read these attributes and nothing else.
 """
 
 from collections.abc import Sequence

@@ -227,8 +227,8 @@ class Diagnostics:
     Examples
     --------
     >>> import numpy as np
-    >>> bought, label, size = np.array([4]), np.array([1]), np.array([3])  # point 4, in a cluster of three
-    >>> found = Diagnostics(bought, label, size, nearness=np.array([0.5, 1.0]), correct=np.array([True, False]), shown=[])
+    >>> bought, classes, sizes = np.array([4]), np.array([1]), np.array([3])  # point 4, in a cluster of three
+    >>> found = Diagnostics(bought, classes, sizes, np.array([0.3, 0.6]), np.array([True, False]), shown=[])
     >>> float(found.correct.mean())
     0.5
     """
