@@ -45,7 +45,7 @@ class SelfTrainingMLPClassifier(MLPClassifier):
     --------
     >>> X = np.linspace(-1, 1, 12)[:, None]
     >>> y = np.array([0, 0, 0, 0, -1, -1, -1, -1, 1, 1, 1, 1])
-    >>> model = SelfTrainingMLPClassifier(hidden_layer_sizes=[4], learning_rate=0.5, min_epoch_steps=5, max_epochs=1)
+    >>> model = SelfTrainingMLPClassifier(hidden_layer_sizes=[8], learning_rate=0.2, min_epoch_steps=5, max_epochs=1)
     >>> model.fit(X, y).predict([[-0.9], [0.9]]).tolist()
     [0, 1]
     >>> model.n_iter_  # one epoch of the teacher and one of the student
