@@ -1,6 +1,6 @@
 """Learning curve: how accuracy grows with the number of labels, estimated from the bought labels alone.
 
-All arrays are small and on the host. In shapes, s is the number of training sizes, h of hold-out images, r of repeats.
+All arrays are small and on the host. In shapes, s is the number of training sizes, h of hold-out points, r of repeats.
 """
 
 from dataclasses import dataclass
