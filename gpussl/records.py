@@ -29,7 +29,7 @@ class Dataset:
     ----------
     name : str
     X_train : (n, d) uint8 or float array
-        Raw values: pixels, 0 to `max_value`, or any numbers where `max_value` is None.
+        Raw values: pixels, 0 to `max_value`, or any numbers if `max_value` is None.
     y_train : (n,) int64 array or None
         Class numbers from 0, or -1 for an unknown label; None if no label is known.
     X_test, y_test : (n_test, d) and (n_test,) array or None

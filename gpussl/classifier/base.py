@@ -215,7 +215,7 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, Classifier):
 
 def _is_labelled(labels: np.ndarray) -> np.ndarray:
     """(n,) bool: whether each label is a class. A string always is, even "-1"."""
-    if labels.dtype.kind == "O":  # numbers and texts mixed
+    if labels.dtype.kind == "O":  # numbers and strings mixed
         return np.array([isinstance(label, str) or label != UNLABELLED for label in labels], dtype=bool)
     if labels.dtype.kind in "iuf":
         return labels != UNLABELLED
@@ -228,5 +228,5 @@ def _weights(weights: Array, n: int) -> np.ndarray:
     if found.shape != (n,):
         raise InputError(f"sample_weight: expected shape ({n},), found {tuple(found.shape)}")
     if not bool(np.all(found >= 0)):
-        raise InputError("sample_weight: expected numbers of at least 0, found others")
+        raise InputError("sample_weight: expected numbers of at least 0, found a negative number or NaN")
     return found

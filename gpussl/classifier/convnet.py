@@ -180,7 +180,7 @@ class ConvNetClassifier(NetworkClassifier):
                 chosen = torch.argsort(~is_sure, stable=True)[:n_changed]  # the others would have weight 0
                 much, targets = rows[chosen], torch.cat([targets, seen[chosen]])
                 weights = torch.cat([weights, is_sure[chosen] / len(rows)])
-                note = f"sure of {n_sure / len(rows):.0%}"
+                note = f"confident in {n_sure / len(rows):.0%}"
             learn_from(hardly_changed, much, targets, weights)
             optimizer.step()
             schedule.step()

@@ -103,9 +103,9 @@ class NetworkClassifier(BaseClassifier):
         label_weights: Tensor | None,
         on_progress: OnProgress | None,
     ) -> None:
-        """Train `network_` on the labelled ones of (n, d) points, epoch by epoch until there is no more gain.
+        """Train `network_` on the labelled points among (n, d) until the held-out accuracy no longer improves.
 
-        `label_weights` (n,), where they differ, have a mean of 1 over the labelled points.
+        `label_weights` (n,) have a mean of 1 over the labelled points; None if they are equal.
         """
         labelled = torch.nonzero(labels != UNLABELLED)[:, 0]
         places = labelled.cpu().numpy()

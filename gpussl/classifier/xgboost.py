@@ -123,7 +123,7 @@ class XGBClassifier(BaseClassifier):
         """Print a warning if no tree has a split."""
         if not self.booster_.get_score():
             console.say(
-                f"xgboost: no tree has a split, so every point gets one class: {n_labels} labels are too few for "
+                f"xgboost: no tree has a split, so all points get the same class: {n_labels} labels are too few for "
                 f"reg_alpha={self.reg_alpha:g}; lower it"
             )
 
@@ -209,6 +209,6 @@ class _Progress(xgboost.callback.TrainingCallback):
     @staticmethod
     def _note(evals_log: Any) -> str:
         if not evals_log:
-            return "once more, with all labels"
+            return "final training on all labels"
         ((metric, scores),) = evals_log["watched"].items()
         return f"accuracy {scores[-1]:.1%}" if metric == "accuracy" else f"held-out log-loss {scores[-1]:.4f}"

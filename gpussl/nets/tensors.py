@@ -305,10 +305,10 @@ def image_shape_of(n_features: int, image_shape: list[int]) -> tuple[int, int, i
     side = math.isqrt(n_features)
     height, width, channels = [*image_shape, 1][:3] if image_shape else (side, side, 1)
     if height * width * channels != n_features:
-        found = f"{' x '.join(map(str, image_shape))} pixels" if image_shape else "no square"
+        found = f"{' x '.join(map(str, image_shape))} pixels" if image_shape else "a square number"
         raise ConfigError(
-            f"expected images, whose pixels are the features, found {n_features} features and {found}; choose "
-            "represent=[pixels] or features=pixels, put what needs images first in represent, or choose what needs none"
+            f"expected the pixels of images as features, found {n_features} features, not {found}; choose "
+            "represent=[pixels] or features=pixels, put steps that need images first in represent, or use none of them"
         )
     return height, width, channels
 

@@ -108,6 +108,6 @@ def require_clusters(clustering: Clustering, name: str) -> None:
     """
     if clustering.centroids.shape[0] == 0:
         raise ConfigError(
-            f"select={name}: expected clusters, found none; choose others with cluster=... or its settings, or labels "
-            "without clusters with select=random"
+            f"select={name}: expected clusters, found none; choose another cluster=... or other settings, or "
+            "select=random, which needs none"
         )

@@ -161,8 +161,8 @@ def spreads(clusters: np.ndarray, labels: np.ndarray, n_clusters: int, prior: fl
 def apportion(weights: np.ndarray, capacity: np.ndarray, total: int) -> np.ndarray:
     """Divide `total` into integers (k,) in proportion to weights (k,), within capacities (k,), by largest remainders.
 
-    `total` must not exceed the sum of the capacities. The surplus of a full entry goes to the others; what only entries
-    of weight 0 can take is divided by capacity.
+    `total` must not exceed the sum of the capacities. The surplus of a full entry goes to the others. Entries of
+    weight 0 get only what remains after that, in proportion to capacity.
 
     >>> apportion(np.array([3.0, 1.0, 1.0]), np.array([2, 9, 9]), total=6).tolist()
     [2, 2, 2]

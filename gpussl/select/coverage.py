@@ -62,8 +62,8 @@ class Coverage(Budget):
         super().__post_init__()
         if self.max_candidates < self.n_labels:
             raise ConfigError(
-                f"max_candidates: expected at least n_labels, {self.n_labels}, found {self.max_candidates}; better ten "
-                "times as many"
+                f"max_candidates: expected at least n_labels, {self.n_labels}, found {self.max_candidates}; ten "
+                "times as many are better"
             )
 
     def select(self, X: Array, clustering: Clustering, answers: Answers, n: int | None, seed: int) -> Array:

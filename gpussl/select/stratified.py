@@ -54,7 +54,7 @@ class Stratified(Budget):
         if left or n_each > rarest:
             raise ConfigError(
                 f"select.n_labels: expected a multiple of the number of classes, {n_classes}, and at most {rarest} for "
-                f"each, which the rarest has, found {wanted}"
+                f"each, the size of the rarest class, found {wanted}"
             )
         rng = seeds.generator(seed, "stratified")
         drawn = [rng.choice(np.flatnonzero(of_point == c), n_each, replace=False) for c in range(n_classes)]
