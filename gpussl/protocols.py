@@ -1,7 +1,7 @@
-"""The contracts of the stages: what each must have, and what it may say of itself.
+"""The contracts of the stages: their methods, and the capabilities that they declare.
 
-A stage is a dataclass that names its contract as a base class. Its fields are its settings; what it can do is a class
-attribute with a default here. Tasks ask these attributes and nothing else.
+A stage is a dataclass that inherits from its contract. Its fields are its settings; its capabilities are class
+attributes with defaults here. Tasks read these attributes and nothing else.
 """
 
 from collections.abc import Sequence
@@ -18,47 +18,47 @@ class Source(Protocol):
     Attributes
     ----------
     name : str
-        The data set's, for people and for published figures.
+        Name of the data set, for people and for the lookup of published figures.
     """
 
     name: str
 
     def load(self) -> Dataset:
-        """Read the data set. DataError if it is missing or broken."""
+        """Read the data set. Raise DataError if it is missing or corrupt."""
         ...
 
 
 class Transform(Protocol):
-    """A fitted step: points in, points out. A frozen dataclass of arrays and numbers, so that it can be saved.
+    """A fitted step that maps points to points: a frozen dataclass of arrays and numbers, so that it can be saved.
 
     Attributes
     ----------
     kind : str
-        Its name in saved files, and that of its module.
+        Name in saved files, and of the module.
     """
 
     kind: ClassVar[str] = ""
 
     def transform(self, X: Array) -> Array:
-        """(n, d) points -> (n, k), where `X` is."""
+        """Map (n, d) points to (n, k), on the device of `X`."""
         ...
 
     def transform_fitted(self, X: Array) -> Array:
-        """The same for the points it was fitted to, where they are known already."""
+        """The same for the points of the fit, without computing anything that is known already."""
         return self.transform(X)
 
 
 class Representation(Protocol):
-    """A step of the chain from raw values to the features that clustering works on.
+    """A step in the chain from raw values to the features used for clustering.
 
     Attributes
     ----------
     is_costly : bool
         Whether the fitted step is worth caching.
     needs_images : bool
-        Whether the points must be images; `image_shape` is one of the settings then.
+        Whether the points must be images. If so, `image_shape` is a setting.
     keeps_images : bool
-        Whether images stay images.
+        Whether the output of images is images.
     """
 
     is_costly: ClassVar[bool] = False
@@ -66,7 +66,7 @@ class Representation(Protocol):
     keeps_images: ClassVar[bool] = False
 
     def fit(self, X: Array, seed: int, on_progress: OnProgress | None = None) -> Transform:
-        """Fit to (n, d) points. ConfigError if they do not suit the settings."""
+        """Fit to (n, d) points. Raise ConfigError if they do not suit the settings."""
         ...
 
 
@@ -76,6 +76,7 @@ class Clusterer(Protocol):
     Attributes
     ----------
     makes_clusters : bool
+        Whether the partition has any clusters.
     has_n_clusters : bool
         Whether the number of clusters is a setting, `n_clusters`.
     """
@@ -93,13 +94,14 @@ class Clusterer(Protocol):
 
 
 class Features(Protocol):
-    """What classifiers learn from.
+    """The features that classifiers learn from.
 
     Attributes
     ----------
     of_pixels : bool
-        Whether it starts from the raw values, scaled, rather than from the represented points.
+        Whether the input is the scaled raw values rather than the represented points.
     needs_clusters : bool
+        Whether the fit needs clusters.
     """
 
     of_pixels: ClassVar[bool] = False
@@ -116,13 +118,13 @@ class Selection(Protocol):
     Attributes
     ----------
     name : str
-        As in the configuration and in tables.
+        Name in the configuration and in tables.
     needs_clusters, one_per_cluster : bool
-        Whether it works on clusters at all, and whether it asks for one label in each.
+        Whether it needs clusters, and whether it asks for one label in each.
     knows_classes : bool
-        Whether it is given the labels of all points as answers, unpaid: it stands for someone who knows the classes.
+        Whether it receives the labels of all points as answers, without paying: it simulates someone who knows them.
     n_labels : int or None
-        Labels it asks for in all, where that is a setting.
+        Total number of labels requested, if that is a setting.
     """
 
     name: ClassVar[str]
@@ -140,35 +142,36 @@ class Selection(Protocol):
         return
 
     def select(self, X: Array, clustering: Clustering, answers: Answers, n: int | None, seed: int) -> Array:
-        """The points to ask for next.
+        """Return the points to ask for next.
 
         Parameters
         ----------
         X : (n_points, d) array
         clustering : Clustering
-            Of the points.
+            The clusters of the points.
         answers : Answers
-            The labels known so far. None of these points is asked for again.
+            The labels known so far. These points are not asked for again.
         n : int or None
-            Ask for at most so many. None: for as many as the settings and this round say.
+            Upper limit of the number of points; None leaves it to the settings and the round.
         seed : int
 
         Returns
         -------
         (m,) int array
-            Indices, ascending and different; empty where there is nothing left to ask.
+            Indices, distinct and ascending; empty if there is nothing left to ask.
         """
         ...
 
 
 class Propagation(Protocol):
-    """From the labels that are known to labels for other points.
+    """Extends known labels to other points.
 
     Attributes
     ----------
     percentile : float or None
-        The nearest share of each cluster that is reached, where there is a cut.
+        Share of each cluster that is labelled, nearest to the centroid first; None without a cut.
     needs_clusters : bool
+        Whether it needs clusters.
     needs_all_points : bool
         Whether all points must be in memory at once.
     """
@@ -182,32 +185,36 @@ class Propagation(Protocol):
         return None
 
     def propagate(self, X: Array, clustering: Clustering, indices: Array, labels: Array) -> PseudoLabels:
-        """Label what the labels (m,) of the points at `indices` (m,), ascending and different, reach.
+        """Propagate labels to other points.
 
         Parameters
         ----------
         X : (n, d) array
         clustering : Clustering
-            Of the points.
+            The clusters of the points.
+        indices : (m,) int array
+            The labelled points, distinct and ascending.
+        labels : (m,) int array
+            Their labels.
         """
         ...
 
 
 class Classifier(Protocol):
-    """A classifier with scikit-learn's methods that works where its data are.
+    """A classifier with scikit-learn's methods that works on the device of its data.
 
     Attributes
     ----------
     kind : str
-        Its name in saved files, and that of its module.
+        Name in saved files, and of the module.
     learns_from_unlabelled : bool
-        Whether it makes use of points whose label is -1; others leave them out.
+        Whether it learns from points with the label -1; other classifiers leave them out.
     learns_from_weights : bool
-        Whether sample weights change anything.
+        Whether it uses sample weights.
     needs_images : bool
-        Whether the points must be images; `image_shape` is one of the settings then.
+        Whether the points must be images. If so, `image_shape` is a setting.
     stops_by_test_labels : bool
-        Whether test labels say when to stop: not honest, and called so in every row.
+        Whether test labels decide when training stops. That is not a fair evaluation, and every row says so.
     classes_ : (n_classes,) array
         On the host.
     n_features_in_ : int
@@ -242,7 +249,7 @@ class Classifier(Protocol):
         ...
 
     def prepared(self, seed: int, image_shape: Sequence[int] | None, device: str) -> Self:
-        """A copy that knows what its configuration cannot: the seed, the images' shape, the kind of device."""
+        """Return a copy with the settings that the configuration cannot know: seed, image shape and kind of device."""
         ...
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -251,7 +258,7 @@ class Classifier(Protocol):
 
 
 class Twin(Protocol):
-    """One side of the seam between CPU and GPU: the modules `backend.cpu` and `backend.gpu`."""
+    """The common interface of the modules `backend.cpu` and `backend.gpu`."""
 
     DEVICE: str
     HDBSCAN_COUNTS_ITSELF: bool
@@ -260,33 +267,33 @@ class Twin(Protocol):
     sparse: Any
 
     def asarray(self, X: Array) -> Array:
-        """`X` as an array of this device."""
+        """`X` as an array on this device."""
         ...
 
     def to_numpy(self, X: Array) -> np.ndarray:
-        """`X` as an array of the host."""
+        """`X` as a NumPy array on the host."""
         ...
 
     def bincount(self, x: Array, n: int) -> Array:
-        """How often each whole number from 0 to n - 1 occurs in (m,) numbers: (n,) int64."""
+        """Count the occurrences of each integer from 0 to n - 1 in x (m,): (n,) int64."""
         ...
 
     def greedy_kmeans_plusplus(self, points: Array, weights: Array, draws: Array) -> Array:
-        """Indices (k,) of weighted points (m, d) chosen by greedy k-means++ with random numbers (k, t)."""
+        """Choose k of (m, d) weighted points by greedy k-means++ with random numbers (k, t): their indices (k,)."""
         ...
 
     def kmeans(
         self, X: Array, starts: Array, max_iter: int, tol: float, on_progress: OnProgress | None = None
     ) -> tuple[Array, Array, int]:
-        """Lloyd's algorithm from (m, k, d) starts: the best centroids (k, d), labels (n,), iterations."""
+        """Run Lloyd's algorithm from (m, k, d) starts: the best centroids (k, d), labels (n,) and iterations."""
         ...
 
     def nearest_neighbors(self, X: Array, queries: Array, k: int, ties_by_index: bool = False) -> tuple[Array, Array]:
-        """Indices and distances (m, k) of the nearest of (n, d) points to (m, d) queries."""
+        """Find the k of (n, d) points nearest to each of (m, d) queries: indices and distances, (m, k) each."""
         ...
 
     def umap(self, X: Array, n_components: int, n_neighbors: int, min_dist: float, seed: int) -> Array:
-        """UMAP's coordinates (n, n_components) of (n, d) points."""
+        """Embed (n, d) points with UMAP: (n, n_components)."""
         ...
 
     def synchronize(self) -> None:
@@ -294,11 +301,11 @@ class Twin(Protocol):
         ...
 
     def release(self) -> None:
-        """Give back memory kept for arrays to come."""
+        """Free the memory that is pooled for future arrays."""
         ...
 
     def room(self, memory_limit: int | None) -> int | None:
-        """Bytes that arrays may take on the device; None where what does not fit stays on disk."""
+        """Bytes available to arrays on the device; None if arrays that do not fit stay on disk."""
         ...
 
     def memory(self) -> int:
@@ -306,28 +313,28 @@ class Twin(Protocol):
         ...
 
     def device_name(self) -> str:
-        """The device, for people."""
+        """Name of the device, for people."""
         ...
 
     def __hash__(self) -> int: ...
 
 
 class Judge(Protocol):
-    """Knows all true training labels, and says for reports how right others are: never for training."""
+    """Knows all true training labels and measures accuracies for reports, never for training."""
 
     @property
     def n_bought(self) -> int:
-        """Different labels sold so far."""
+        """Number of distinct labels sold so far."""
         ...
 
     def accuracy(self, classes: Array) -> float:
-        """Share of all training points whose class (n,) is the true one."""
+        """Share of correct classes (n,) among all training points."""
         ...
 
     def correct(self, pseudo_labels: PseudoLabels) -> np.ndarray:
-        """For each labelled point, in order, whether its label is the true one."""
+        """Whether the label of each labelled point is correct, in order."""
         ...
 
     def best_allocation(self, clusters: Array, n_clusters: int, n_classes: int) -> Allocations:
-        """The best way to name clusters (n,) by classes, each by another one."""
+        """The best one-to-one allocation of classes to clusters (n,)."""
         ...

@@ -9,40 +9,41 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-Array = Any  # a NumPy, CuPy or any other array-API array; what it is decides where the work is done
+Array = Any  # a NumPy, CuPy or other array-API array; its type decides where the work is done
 
 Ranked = tuple[int, tuple[int, ...]]  # a score and its allocation
 UNLABELLED = -1  # as in scikit-learn's semi-supervised estimators
-# takes the indices (m,) of points and answers their labels (m,), which are paid for
+# takes the indices (m,) of points and returns their labels (m,), which are paid for
 Buy = Callable[[Array], Array]
-OnProgress = Callable[[int, int, str], None]  # takes steps done, steps there are at most, and a note
+OnProgress = Callable[[int, int, str], None]  # takes the steps done, the most there can be, and a note
 
 
 @dataclass(frozen=True)
 class Dataset:
     """A data set as it was read, on the host.
 
-    `label.oracle` alone reads `y_train`, and `evaluate` alone reads `y_test`: no other stage can learn from a label
+    Only `label.oracle` reads `y_train`, and only `evaluate` reads `y_test`, so no other stage can learn from a label
     that was not paid for.
 
     Attributes
     ----------
     name : str
     X_train : (n, d) uint8 or float array
-        Raw values: pixels, 0 to `max_value`, or any numbers where `max_value` is None.
+        Raw values: pixels, 0 to `max_value`, or any numbers if `max_value` is None.
     y_train : (n,) int64 array or None
-        Class numbers from 0, or -1 where a label is not known; None: no label is known.
+        Class numbers from 0, or -1 for an unknown label; None if no label is known.
     X_test, y_test : (n_test, d) and (n_test,) array or None
-        None: there is no test set.
+        None without a test set.
     class_names : tuple of str
-        Of class 0, 1, ...
+        Names of classes 0, 1, ...
     image_shape : (height, width) or (height, width, channels), or None
-        None: the points are no images.
+        None if the points are not images.
     max_value : float or None
+        Upper end of the range of the raw values; None if they have no range.
     train_ids, test_ids : sequence of str or None
-        The user's names of the points; None: their row numbers.
+        The user's names for the points; None stands for row numbers.
     checksums : dict of str to str
-        What was read, by name: sha256 of its decompressed bytes.
+        sha256 of the decompressed bytes of each part that was read, by name.
 
     Examples
     --------
@@ -70,7 +71,7 @@ class Dataset:
         return 0 if self.X_test is None else len(self.X_test)
 
     def id_of(self, index: int) -> str:
-        """The user's name of a training point."""
+        """The user's name for a training point."""
         return str(index) if self.train_ids is None else self.train_ids[index]
 
 
@@ -81,9 +82,15 @@ class Answers:
     Attributes
     ----------
     indices : (m,) int array
-        The points, ascending and different.
+        The points, distinct and ascending.
     labels : (m,) int array
         Their class numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> len(Answers(indices=np.array([3, 7]), labels=np.array([1, 0])))
+    2
     """
 
     indices: Array
@@ -95,7 +102,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class Clustering:
-    """A partition of n points into k clusters, some of which may be empty.
+    """A partition of n points into k clusters; clusters may be empty.
 
     Attributes
     ----------
@@ -107,9 +114,17 @@ class Clustering:
     inertia : float
         Sum of the squared distances.
     n_iter : int
-        Iterations that were run.
+        Iterations run.
     weights, covariances : (k,) and (k, d, d) float array, or None
-        Of a mixture of Gaussians.
+        Parameters of a Gaussian mixture; None for any other clustering.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> centroids, labels, distances = np.array([[1.0], [9.0]]), np.array([0, 0, 1]), np.array([1.0, 1.0, 0.0])
+    >>> clustering = Clustering(centroids, labels, distances, inertia=2.0, n_iter=1)  # of the points 0, 2 and 9
+    >>> clustering.centroids[clustering.labels].tolist()
+    [[1.0], [1.0], [9.0]]
     """
 
     centroids: Array
@@ -123,16 +138,23 @@ class Clustering:
 
 @dataclass(frozen=True)
 class PseudoLabels:
-    """What is known, or guessed, of n points after labels were bought and propagated.
+    """The labels of n points after some were bought and propagated to others.
 
     Attributes
     ----------
     labels : (n,) int array
-        A class number, or -1 where propagation did not reach.
+        The class number of each point, or -1 if propagation did not reach it.
     sources : (n,) int array
-        The index of the point whose bought label this is, or -1. A bought point is its own source.
+        The index of the bought point that each label comes from, or -1. A bought point is its own source.
     weights : (n,) float32 array
-        How sure each label is, 0 to 1: 1 if it was bought, 0 if there is none. Left out, 1 wherever there is one.
+        Confidence in each label, from 0 to 1: 1 for a bought label, 0 for none. Defaults to 1 for every label.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> known = PseudoLabels(np.array([1, 1, -1]), np.array([0, 0, -1]))  # point 0 was bought, point 1 takes its label
+    >>> known.weights.tolist()
+    [1.0, 1.0, 0.0]
     """
 
     labels: Array
@@ -147,21 +169,29 @@ class PseudoLabels:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """One way of getting training labels, with what it cost and what is known of it.
+    """Training labels obtained in one way, with their cost and their accuracy.
 
     Attributes
     ----------
     name : str
-        Within the run: the propagation, or the baseline.
+        The propagation or the baseline; unique within the run.
     select, propagation : str
         How the labels were chosen, and how they were propagated.
     pseudo_labels : PseudoLabels
     n_bought : int
-        Labels bought from the oracle for it.
+        Number of labels bought from the oracle.
     label_accuracy : float
-        Share of its labels that are right: for reports, never for training.
+        Share of correct labels: for reports, never for training.
     n_clusters, percentile : int, float or None
-        None where clusters play no part, or no cut is made.
+        None if there are no clusters, or no cut.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> known = PseudoLabels(np.array([1, 1, -1]), np.array([0, 0, -1]))
+    >>> training_set = TrainingSet("propagated", "random", "cluster", known, n_bought=1, label_accuracy=0.5)
+    >>> training_set.n_bought, int((training_set.pseudo_labels.labels != UNLABELLED).sum())
+    (1, 2)
     """
 
     name: str
@@ -176,7 +206,7 @@ class TrainingSet:
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """What the report shows of the labels bought and of the clusters, on the host.
+    """What the report shows about the bought labels and the clusters, on the host.
 
     Attributes
     ----------
@@ -185,14 +215,22 @@ class Diagnostics:
     bought_labels : (m,) int array
         Their classes.
     cluster_sizes : (m,) int array
-        How many points each one's cluster has; 0 if it is in none.
+        The size of each bought point's cluster; 0 if it is in none.
     nearness : (r,) float array
-        Of each point that propagation to whole clusters reaches, the bought ones apart: the share of its cluster that
+        For each point labelled by propagation to whole clusters, bought points excluded: the share of its cluster that
         is nearer to the centroid, 0 to 1.
     correct : (r,) bool array
-        Whether the label that reaches it is right.
+        Whether its propagated label is correct.
     shown : list of ClusterExamples
         The largest clusters, largest first.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> bought, classes, sizes = np.array([4]), np.array([1]), np.array([3])  # point 4, in a cluster of three
+    >>> found = Diagnostics(bought, classes, sizes, np.array([0.3, 0.6]), np.array([True, False]), shown=[])
+    >>> float(found.correct.mean())
+    0.5
     """
 
     bought: Array
@@ -205,20 +243,30 @@ class Diagnostics:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How right the propagated labels of a training set are by their weight, the bought ones apart, on the host.
+    """The accuracy of a training set's propagated labels as a function of their weight, on the host.
+
+    Bought labels are excluded.
 
     Attributes
     ----------
     name : str
-        Of the training set.
+        Name of the training set.
     counts : (b,) int array
-        Labels in each of b equal bins of weights from 0 to 1.
+        Number of labels in each of b equal bins of the weight, from 0 to 1.
     weights, accuracies : (b,) float64 array
-        The mean weight of each bin's labels, and the share of them that are right; 0 where there are none.
+        Mean weight and share of correct labels in each bin; 0 in an empty bin.
     error : float
-        The expected calibration error: the mean difference of those two, each bin counting as it has labels.
+        Expected calibration error: the mean absolute difference between the two, each bin weighted by its count.
     is_weighted : bool
-        Whether any weight is not 1.
+        Whether any weight differs from 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> counts, weights, accuracies = np.array([10, 30]), np.array([0.3, 0.9]), np.array([0.4, 0.7])
+    >>> found = Calibration("graph", counts, weights, accuracies, error=0.175, is_weighted=True)
+    >>> float(np.average(abs(found.weights - found.accuracies), weights=found.counts).round(3)) == found.error
+    True
     """
 
     name: str
@@ -231,16 +279,23 @@ class Calibration:
 
 @dataclass(frozen=True)
 class ClusterExamples:
-    """What one cluster looks like, on the host.
+    """One cluster and a few of its members, on the host.
 
     Attributes
     ----------
     number : int
     size : int
     mean : (d,) float array
-        The mean of its members' raw values: of k-means on pixels, the centroid.
+        Mean of the members' raw values; for k-means on pixels, this is the centroid.
     members : (m,) int array
         Indices of a few members, drawn at random.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> examples = ClusterExamples(number=0, size=120, mean=np.array([0.5, 2.0]), members=np.array([3, 8, 21]))
+    >>> examples.size, len(examples.members)
+    (120, 3)
     """
 
     number: int
@@ -251,21 +306,27 @@ class ClusterExamples:
 
 @dataclass(frozen=True)
 class Allocations:
-    """What is known of the ways to name K clusters by K classes.
+    """The scores of one-to-one allocations of classes to clusters.
 
     Attributes
     ----------
     best : tuple of int
-        The class of each cluster under the best allocation, or -1 if it gets none: one of the best where several are.
+        The class of each cluster in the best allocation, or -1 for no class; any of the best if several tie.
     score : int
-        How many points the best one names rightly.
+        Number of points to which the best allocation gives their true class.
     n_points : int
     method : {"enumeration", "assignment"}
-        Whether every allocation was scored, or only the best one found, by the assignment algorithm.
+        Whether every allocation was scored, or the assignment algorithm found only the best one.
     ranking : list of (int, tuple of int)
         Scores and allocations of the best few, best first.
     counts : (score_max + 1,) int64 array or None
-        How many allocations have each score, on the host; None if they were not enumerated.
+        Number of allocations with each score, on the host; None without enumeration.
+
+    Examples
+    --------
+    >>> found = Allocations(best=(1, 0), score=8, n_points=10, method="assignment")  # cluster 0 is class 1
+    >>> found.accuracy
+    0.8
     """
 
     best: tuple[int, ...]
@@ -277,17 +338,27 @@ class Allocations:
 
     @property
     def accuracy(self) -> float:
-        """Share of the points that the best allocation names rightly."""
+        """Share of the points to which the best allocation gives their true class."""
         return self.score / self.n_points
 
 
 @dataclass(frozen=True)
 class Result:
-    """One trained model and how good it is: a row of `results.csv`.
+    """One trained model and its accuracy: a row of `results.csv`.
 
-    Accuracies are shares from 0 to 1. `label_accuracy` is that of the labels it was trained on; `train_accuracy` that
-    of what it says itself of all training points, where that was asked for. `fit_seconds` are those of the fit when it
-    was computed, also where it came from the cache.
+    Accuracies are shares from 0 to 1. `label_accuracy` is the accuracy of the labels that the model was trained on,
+    `train_accuracy` that of its own predictions for all training points; None if those were not requested.
+    `fit_seconds` is the time of the original fit, even if the model came from the cache.
+
+    Examples
+    --------
+    >>> result = Result(
+    ...     select="random", propagation="none", classifier="knn", n_clusters=None, n_labels=100, n_train=100,
+    ...     percentile=None, seed=0, label_accuracy=1.0, test_accuracy=0.9, fit_seconds=0.1, predict_seconds=0.2,
+    ...     device="cpu",
+    ... )
+    >>> f"{result.classifier} on {result.n_labels} labels: {result.test_accuracy:.0%}"
+    'knn on 100 labels: 90%'
     """
 
     select: str
@@ -308,23 +379,30 @@ class Result:
 
 @dataclass
 class Stage:
-    """What one stage of a run cost, filled in as it goes.
+    """The cost of one stage of a run, filled in as the stage proceeds.
 
     Attributes
     ----------
     group : str
-        The part of the run that it belongs to in tables.
+        Part of the run, for tables.
     name : str
-        For people.
+        Display name.
     device : str
     seconds : float
-        Wall-clock time, after the device has finished.
+        Wall-clock time until the device has finished.
     peak_memory_bytes : int
-        The most device memory in use, of samples taken every 10 ms.
+        Peak device memory in use, sampled every 10 ms.
     cached : bool
-        Whether its result came from an earlier run.
+        Whether the result came from an earlier run.
     note : str
-        For people: what came out.
+        Summary of the result, for people.
+
+    Examples
+    --------
+    >>> stage = Stage(group="cluster", name="k-means", device="cpu")
+    >>> stage.seconds = 1.5
+    >>> stage
+    Stage(group='cluster', name='k-means', device='cpu', seconds=1.5, peak_memory_bytes=0, cached=False, note='')
     """
 
     group: str

@@ -103,7 +103,7 @@ def test_steps_without_one_sure_image_do_no_harm():
 
 
 def test_features_that_are_no_image_are_refused():
-    with pytest.raises(ConfigError, match="found 63 features and no square"):
+    with pytest.raises(ConfigError, match="found 63 features, not a square number"):
         ConvNetClassifier(n_steps=1).fit(TRAIN[:, :63], some_labels(20))
     assert ConvNetClassifier(n_steps=1, image_shape=[9, 7]).fit(TRAIN[:, :63], some_labels(20)).n_features_in_ == 63
 

@@ -296,7 +296,7 @@ def test_the_hold_out_is_not_learnt_from(asked):
             ["budget.n_labels=20"],
             "budget.n_labels: expected a hold-out of at least 30 labels, found 20 of 20; raise it",
         ),
-        (["budget.n_labels=40"], "budget.n_labels: expected enough to train on 40 of them, found 40, of which 32"),
+        (["budget.n_labels=40"], "budget.n_labels: expected a training set of at least 40 labels, found 32 of 40"),
         (["budget.holdout=0"], "budget.holdout: expected a number greater than 0 and less than 1, found 0.0"),
         (["+budget.n_label=9"], "budget.n_label: expected one of n_labels, holdout,"),
     ],
@@ -315,7 +315,7 @@ def test_a_wrong_budget_is_refused_when_it_is_read(composed, overrides, message)
             ["select=coverage", "budget.holdout=0.1"],
             "budget.holdout: expected a hold-out of at least 30 labels, found 9",
         ),
-        (["select=coverage"], "budget.n_labels: expected enough to train on 40 of them, found 90, of which 28 can be"),
+        (["select=coverage"], "budget.n_labels: expected a training set of at least 40 labels, found 28 of 90"),
         (
             ["classifier=[logistic,knn]"],
             "classifier: expected with a budget one, whose curve it is, found logistic, knn",

@@ -200,8 +200,8 @@ def test_classifiers_may_see_pixels_however_the_rest_sees_the_points(job, tmp_pa
             r"represent\.umap\.n_neighbors: expected at most 14 for 15 training points, found 15",
         ),
         (UMAP(n_components=10, n_neighbors=5), 11, r"represent\.umap\.n_components: expected at most 9"),
-        (Deskew(image_shape=[7, 9]), 20, "expected images, whose pixels are the features, found 64 features"),
-        (HOG(image_shape=[7, 9]), 20, "expected images, whose pixels are the features, found 64 features"),
+        (Deskew(image_shape=[7, 9]), 20, "expected the pixels of images as features, found 64 features, not 7 x 9"),
+        (HOG(image_shape=[7, 9]), 20, "expected the pixels of images as features, found 64 features, not 7 x 9"),
     ],
 )
 def test_what_cannot_be_is_said(step, n, message):

@@ -32,5 +32,5 @@ class TestStudyConvNet:
         assert [len(side) for side in StudyConvNet().split(np.zeros(3))] == [2, 1]
 
     def test_images_must_be_square(self):
-        with pytest.raises(ConfigError, match="expected images, whose pixels are the features, found 50 features"):
+        with pytest.raises(ConfigError, match="expected the pixels of images as features, found 50 features"):
             StudyConvNet().build(50, 10)

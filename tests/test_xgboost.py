@@ -25,7 +25,7 @@ class TestTrees:
         assert model.validation_score_ == pytest.approx(min(losses), abs=1e-3)
         assert losses[model.best_iteration_ - 1] == pytest.approx(min(losses), abs=1e-3)
         rounds = model.best_iteration_
-        assert again == [(done, rounds, "once more, with all labels") for done in range(1, rounds + 1)]
+        assert again == [(done, rounds, "final training on all labels") for done in range(1, rounds + 1)]
         anew = xgboost.train(
             model._settings("cpu"),
             xgboost.QuantileDMatrix(DIGITS[:600], label=NAMES[:600], max_bin=model.max_bin),
@@ -66,7 +66,9 @@ class TestTrees:
         XGBClassifier(n_estimators=3).fit(DIGITS[:200], NAMES[:200])
         assert not said
         XGBClassifier(n_estimators=3).fit(DIGITS[:30], NAMES[:30])
-        assert said[0].startswith("xgboost: no tree has a split, so every point gets one class: 30 labels are too few")
+        assert said[0].startswith(
+            "xgboost: no tree has a split, so all points get the same class: 30 labels are too few"
+        )
 
     def test_the_old_name_of_the_gpus_method_is_accepted(self):
         old, new = (XGBClassifier(n_estimators=3, tree_method=name) for name in ("gpu_hist", "hist"))

@@ -1,1 +1,1 @@
-"""Classifiers with scikit-learn's API that train where their data are and save without pickles."""
+"""Classifiers with scikit-learn's API that train on the device of their data and are saved without pickles."""

@@ -1,4 +1,4 @@
-"""The public edge of all classifiers: what `fit`, `predict` and `predict_proba` take, check and answer."""
+"""The public interface of all classifiers: `fit`, `predict` and `predict_proba` check inputs and convert labels."""
 
 from collections.abc import Sequence
 from typing import Any, Self
@@ -17,16 +17,29 @@ from gpussl.runtime.params import check
 
 
 class BaseClassifier(ClassifierMixin, BaseEstimator, Classifier):
-    """A classifier with scikit-learn's API. A subclass is a dataclass of its settings with four private methods.
+    """A classifier with scikit-learn's API. A subclass is a dataclass of its settings with a few private methods.
 
-    `_fit` gets points and weights that are checked, and classes as numbers from 0; `_predict` and `_predict_proba`
-    get points that are checked. `_pack` and `_unpack` take a fitted model apart and put it together again.
+    `_fit` receives checked points, checked weights, and classes as numbers from 0; `_predict` and `_predict_proba`
+    receive checked points. `_pack` and `_unpack` convert a fitted model to arrays and back.
 
     Attributes
     ----------
     classes_ : (n_classes,) array
-        On the host: numbers or texts, as `y` had them.
+        The classes, numbers or strings as in `y`, on the host.
     n_features_in_ : int
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> @dataclass(eq=False)
+    ... class MostFrequent(BaseClassifier):
+    ...     def _fit(self, X, y, weights, groups, on_progress):
+    ...         self.shares_ = np.bincount(y) / len(y)
+    ...
+    ...     def _predict_proba(self, X):
+    ...         return np.tile(self.shares_, (len(X), 1))
+    >>> MostFrequent().fit([[0.0], [1.0], [2.0]], ["cat", "dog", "dog"]).predict([[3.0]]).tolist()
+    ['dog']
     """
 
     allows_nan = False
@@ -44,24 +57,24 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, Classifier):
 
         Parameters
         ----------
-        X : (n, d) array, or what NumPy makes one of
-            NumPy's or CuPy's: training runs where it is.
-        y : (n,) array
-            Numbers or texts. The number -1 means unlabelled: such points are left out, or learnt from without a label
-            where the classifier can.
-        sample_weight : (n,) array, optional
-            A point of weight 2 counts as two, and one of weight 0 as if it had no label.
-        groups : (n,) array, optional
-            Points of one group are held out together: copies of one label must not stand on both sides of the split.
+        X : (n, d) array-like
+            Training runs on the device of a CuPy array, otherwise on the CPU.
+        y : (n,) array-like
+            Numbers or strings. The number -1 means unlabelled: the classifier learns from such points without a label
+            if it can, and leaves them out otherwise.
+        sample_weight : (n,) array-like, optional
+            A point of weight 2 counts as two, a point of weight 0 as unlabelled.
+        groups : (n,) array-like, optional
+            Points of one group are held out together, so that copies of one label are never on both sides of the split.
         on_progress : callable, optional
-            Called with the steps done, the steps there are at most, and a note.
+            Called with the steps done, the most there can be, and a note.
 
         Raises
         ------
         InputError
-            Shapes that do not fit together, values that are not finite, fewer than two classes, negative weights.
+            Shapes do not match, a value is not finite, there are fewer than two classes, or a weight is negative.
         ConfigError
-            A setting is out of its range.
+            A setting is out of range.
         """
         check(self)
         X = self._points(X)
@@ -83,7 +96,7 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, Classifier):
         encoded = np.full(len(labels), UNLABELLED, dtype=np.int64)
         encoded[is_labelled] = inverse
         if weights is not None and bool(np.all(weights[is_labelled] == 1)):
-            weights = None  # so that weights that say nothing change nothing, not even the last digit
+            weights = None  # equal weights must change nothing, not even the last digit
         names = None if groups is None else backend.of(groups).to_numpy(groups)
         if not self.learns_from_unlabelled and not is_labelled.all():
             kept = np.flatnonzero(is_labelled)
@@ -95,28 +108,28 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, Classifier):
         return self
 
     def predict(self, X: Array) -> Array:
-        """(n, d) -> (n,) classes, where `X` is; texts are on the host.
+        """Predict the classes (n,) of points (n, d), on the device of `X`; strings are on the host.
 
         Raises
         ------
         NotFittedError
             The model has not been fitted.
         InputError
-            The points have another number of features than those it was fitted to, or values that are not finite.
+            The number of features differs from that in the fit, or a value is not finite.
         """
         check_is_fitted(self, "n_features_in_")
         X = self._points(X, self.n_features_in_)
         return self._named(self._predict(X), X)
 
     def predict_proba(self, X: Array) -> Array:
-        """(n, d) -> (n, n_classes) probabilities of `classes_`, where `X` is; rows sum to 1. Raises as `predict`."""
+        """Predict the probabilities (n, n_classes) of `classes_`, on the device of `X`. Raises as `predict` does."""
         check_is_fitted(self, "n_features_in_")
         return self._predict_proba(self._points(X, self.n_features_in_))
 
     def prepared(self, seed: int, image_shape: Sequence[int] | None, device: str) -> Self:
-        """A copy that knows what its configuration cannot: the seed, the images' shape, the kind of device.
+        """Return a copy with the settings that the configuration cannot know: seed, image shape and kind of device.
 
-        They become settings, so that what is saved and cached says what they were.
+        As settings, they are part of every saved model and cache key.
         """
         model = clone(self)
         if "random_state" in self.get_params():
@@ -126,7 +139,7 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, Classifier):
         return model
 
     def pack(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The arrays and the other values that `unpack` makes the fitted model of."""
+        """Return the arrays and the other values from which `unpack` restores the fitted model."""
         check_is_fitted(self, "n_features_in_")
         arrays, fitted = self._pack()
         values = {"params": self.get_params(), "fitted": {**fitted, "n_features_in_": self.n_features_in_}}
@@ -153,7 +166,7 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, Classifier):
         groups: np.ndarray | None,
         on_progress: OnProgress | None,
     ) -> None:
-        """Fit to (n, d) points and class numbers (n,), -1 where there is none and the classifier learns from that."""
+        """Fit to (n, d) points and class numbers (n,); -1 only if the classifier learns from unlabelled points."""
         raise NotImplementedError
 
     def _predict(self, X: Array) -> Array:
@@ -166,16 +179,16 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, Classifier):
         raise NotImplementedError
 
     def _pack(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What was fitted besides `classes_` and `n_features_in_`: arrays, and other values."""
+        """The fitted arrays and other values, apart from `classes_` and `n_features_in_`."""
         raise NotImplementedError
 
     def _unpack(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take what `_pack` gave: the arrays; the other values are attributes already."""
+        """Restore the arrays from `_pack`; its other values are attributes already."""
         for name, array in arrays.items():
             setattr(self, name, array)
 
     def _points(self, X: Array, n_features: int | None = None) -> Array:
-        """(n, d) points as an array of floating-point numbers, checked."""
+        """Check (n, d) points, and convert them to an array of floating-point numbers."""
         if not array_api_compat.is_array_api_obj(X):
             X = np.asarray(X, dtype=np.float32)
         if X.ndim != 2 or (n_features is not None and X.shape[1] != n_features):
@@ -184,7 +197,7 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, Classifier):
         xp = array_namespace(X)
         if not xp.isdtype(X.dtype, "real floating"):
             X = xp.astype(X, xp.float32)
-        # a sum is finite if all are; else, as sums may overflow, they are looked at one by one
+        # a finite sum proves that all values are finite; an infinite one may have overflowed, so the values are checked
         if not self.allows_nan and X.shape[0] and not bool(xp.isfinite(xp.sum(X))) and not bool(xp.all(xp.isfinite(X))):
             row = int(xp.argmax(xp.astype(xp.any(~xp.isfinite(X), axis=1), xp.int64)))
             raise InputError(
@@ -193,7 +206,7 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, Classifier):
         return X
 
     def _named(self, numbers: Array, X: Array) -> Array:
-        """The classes (n,) of class numbers (n,), where `X` is."""
+        """Map class numbers (n,) to classes (n,), on the device of `X`; strings are on the host."""
         twin = backend.of(X)
         if self.classes_.dtype.kind in "OSUT":
             return self.classes_[twin.to_numpy(numbers)]
@@ -201,8 +214,8 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, Classifier):
 
 
 def _is_labelled(labels: np.ndarray) -> np.ndarray:
-    """(n,) bool: a text is a class in any case, also "-1"."""
-    if labels.dtype.kind == "O":  # numbers and texts mixed
+    """(n,) bool: whether each label is a class. A string always is, even "-1"."""
+    if labels.dtype.kind == "O":  # numbers and strings mixed
         return np.array([isinstance(label, str) or label != UNLABELLED for label in labels], dtype=bool)
     if labels.dtype.kind in "iuf":
         return labels != UNLABELLED
@@ -210,10 +223,10 @@ def _is_labelled(labels: np.ndarray) -> np.ndarray:
 
 
 def _weights(weights: Array, n: int) -> np.ndarray:
-    """Weights (n,) on the host. InputError if there is not one for each point, or one is negative or no number."""
+    """Check weights (n,), and copy them to the host. Raise InputError for a wrong shape, a negative weight or NaN."""
     found = backend.of(weights).to_numpy(weights) if hasattr(weights, "shape") else np.asarray(weights)
     if found.shape != (n,):
         raise InputError(f"sample_weight: expected shape ({n},), found {tuple(found.shape)}")
     if not bool(np.all(found >= 0)):
-        raise InputError("sample_weight: expected numbers of at least 0, found others")
+        raise InputError("sample_weight: expected numbers of at least 0, found a negative number or NaN")
     return found

@@ -1,4 +1,4 @@
-"""A small convolutional network for images, which learns from a few labels and from all images: FixMatch."""
+"""A small convolutional network that learns from a few labels and from all images, after FixMatch."""
 
 import copy
 from collections.abc import Iterator
@@ -25,56 +25,65 @@ from gpussl.nets.tensors import (
 from gpussl.records import UNLABELLED, OnProgress
 from gpussl.runtime.params import check, param
 
-REPORT_STEPS = 25  # between two words to the progress bar
-N_ORIENTATIONS, BLUR = 8, 0.375  # of the gradients
-MEMORY = 0.99  # of what the thresholds are made of, from step to step
+REPORT_STEPS = 25  # between two updates of the progress bar
+N_ORIENTATIONS, BLUR = 8, 0.375  # of the gradient histograms
+MEMORY = 0.99  # decay, for each step, of the running averages in the thresholds
 
 
 @dataclass(eq=False)
 class ConvNetClassifier(NetworkClassifier):
-    """Convolutions over the oriented gradients of an image, trained to say the same of it however it is changed.
+    """A convolutional network over the oriented gradients of an image, trained by consistency regularisation.
 
-    The gradients' histograms come first, which nothing has to be learnt for: with few labels that is worth more than
-    filters that are learnt, and over so few parts convolutions are cheap. 3x3 convolutions follow, of which the second
-    takes every other place, and a dense layer that sees all places, with batch normalisation and ReLU each.
+    The first layer computes histograms of gradients, which need no training: with few labels they do better than
+    learnt filters, and convolutions over so few cells are cheap. 3x3 convolutions follow, the second with stride 2,
+    then a dense layer over all cells, each with batch normalisation and ReLU.
 
-    A step takes some images whose labels were bought, fewer whose labels were propagated, and some of all images twice:
-    hardly changed, for which the network says what it sees, and much changed, of which it is to learn to say the same
-    where it was sure. How sure it must be goes by how sure it is on the average, and is less for classes that it sees
-    less of. SGD with Nesterov's momentum under a learning rate that falls like a cosine; averaged weights are kept.
-    There are as many steps as there are asked for, whatever the labels: with ten of them there is none to spare for
-    holding out.
+    Each step takes images with bought labels, fewer with propagated labels, and a sample of all images. For the sample,
+    the network predicts the class of a weakly augmented version of each image. If the prediction is confident enough,
+    it becomes the target for a strongly augmented version. The confidence threshold follows the average confidence, and
+    is lower for classes that are predicted less often. The optimiser is SGD with Nesterov momentum and a cosine
+    learning-rate schedule; the running average of the weights is kept. The number of steps is fixed, because with as
+    few as ten labels there are none to spare for a hold-out.
 
     Parameters
     ----------
     n_cells : int
-        Parts on each side in which gradients are counted; no more than the shorter side has pixels.
+        Number of cells along each side of the gradient histograms, at most the pixels of the shorter side.
     channels : list of int
-        Of the convolutions.
+        Output channels of the 3x3 convolutions.
     hidden : int
         Width of the dense layer.
     n_steps : int
     batch_size : int
-        Labelled images of a step: normalisation needs two.
+        Images with bought labels in a step; batch normalisation needs two.
     unlabelled_ratio : int
-        Unlabelled images of a step for each labelled one. 0: only labels are learnt from.
+        Unlabelled images in a step for each labelled one; 0 to learn from labels alone.
     propagated_halved_at : float
-        The number of bought labels, p, at which propagated ones count half as much as those in a step. With b bought
-        labels they count p / (p + b) times as much: so many fewer images of a step have them, in whole images, and
-        none where that is less than half of one. 0: only bought labels count.
+        The number p of bought labels at which propagated labels count half as much. With b bought labels, a step
+        contains p / (p + b) times as many images with propagated labels as with bought ones, rounded to whole images. 0
+        to learn from bought labels alone.
     learning_rate : float
-        At the beginning.
+        Initial learning rate.
     weight_decay : float
     averaging : float
-        Decay of the running average of the weights. It begins lower.
+        Decay of the running average of the weights; lower during the first steps.
     image_shape : list of int
-        Height, width and, if there are several, channels; none: images are square.
+        Height, width and, if there is more than one, channels; empty for square images with one channel.
     random_state : int
 
     References
     ----------
     Sohn et al., "FixMatch: simplifying semi-supervised learning with consistency and confidence", NeurIPS 2020.
     Wang et al., "FreeMatch: self-adaptive thresholding for semi-supervised learning", ICLR 2023: the thresholds.
+
+    Examples
+    --------
+    >>> X = np.zeros((8, 64), dtype=np.float32)
+    >>> X[:4, :32], X[4:, 32:] = 1, 1  # images of 8x8 pixels: the upper half is bright, or the lower one
+    >>> y = np.array([0, 0, -1, -1, 1, 1, -1, -1])  # half of the images have labels
+    >>> model = ConvNetClassifier(n_cells=2, channels=[4], hidden=4, n_steps=1, batch_size=2)
+    >>> model.fit(X, y).predict_proba(X).shape
+    (8, 2)
     """
 
     kind: ClassVar[str] = "convnet"
@@ -98,7 +107,7 @@ class ConvNetClassifier(NetworkClassifier):
         check(self)
 
     def build(self, n_features: int, n_classes: int) -> nn.Module:
-        """The untrained layers. ConfigError if `n_features` are no image."""
+        """Build the untrained network. Raise ConfigError if `n_features` do not make an image."""
         height, width, n_colors = image_shape_of(n_features, self.image_shape)
         side, n_maps = min(self.n_cells, height, width), N_ORIENTATIONS * n_colors
         layers: list[nn.Module] = [
@@ -110,7 +119,7 @@ class ConvNetClassifier(NetworkClassifier):
             stride = 2 if number == 1 else 1
             layers += _normalized(nn.Conv2d(n_in, n_out, 3, stride, padding=1, bias=False))
             side = -(-side // stride)
-        layers += _normalized(nn.Conv2d(self.channels[-1], self.hidden, side, bias=False))  # sees all places
+        layers += _normalized(nn.Conv2d(self.channels[-1], self.hidden, side, bias=False))  # over all cells
         network = nn.Sequential(*layers, nn.Flatten(), nn.Linear(self.hidden, n_classes))
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return network
@@ -123,7 +132,7 @@ class ConvNetClassifier(NetworkClassifier):
         label_weights: Tensor | None,
         on_progress: OnProgress | None,
     ) -> None:
-        """Train `network_` on all points: those whose label is -1 by what the network itself sees in them."""
+        """Train `network_` on all points; those with the label -1 get the network's own predictions as targets."""
         images = Images(features.shape[1], self.image_shape)(features)
         mirror = looks_the_same_mirrored(images)
         weak, strong = replace(WEAK, mirror=mirror), replace(STRONG, mirror=mirror)
@@ -137,10 +146,10 @@ class ConvNetClassifier(NetworkClassifier):
         label_weights = torch.ones(len(labels), device=labels.device) if label_weights is None else label_weights
         label_weights = (
             label_weights / label_weights[labels != UNLABELLED].max()
-        )  # a bought label, the surest, counts in full
+        )  # bought labels have the largest weight: they count in full
         thresholds = _Thresholds(len(self.classes_)).to(labels.device)
         for weight in learner.parameters():
-            weight.grad = torch.zeros_like(weight)  # one for batches of all sizes
+            weight.grad = torch.zeros_like(weight)  # the captured graphs of all batch sizes share one gradient
 
         def look(rows: Tensor) -> tuple[Tensor, Tensor]:
             with torch.no_grad():
@@ -168,10 +177,10 @@ class ConvNetClassifier(NetworkClassifier):
                 seen, is_sure = look_at(rows)
                 n_sure = int(is_sure.sum())
                 n_changed = min(n_sure + -n_sure % batch_multiple(images.device.type), len(rows))
-                chosen = torch.argsort(~is_sure, stable=True)[:n_changed]  # the others need not be seen changed
+                chosen = torch.argsort(~is_sure, stable=True)[:n_changed]  # the others would have weight 0
                 much, targets = rows[chosen], torch.cat([targets, seen[chosen]])
                 weights = torch.cat([weights, is_sure[chosen] / len(rows)])
-                note = f"sure of {n_sure / len(rows):.0%}"
+                note = f"confident in {n_sure / len(rows):.0%}"
             learn_from(hardly_changed, much, targets, weights)
             optimizer.step()
             schedule.step()
@@ -182,11 +191,11 @@ class ConvNetClassifier(NetworkClassifier):
         self.n_iter_ = self.n_steps
 
     def _streams(self, labels: Tensor, groups: np.ndarray | None) -> list[Iterator[Tensor]]:
-        """Batches of points whose labels were bought, of those whose were propagated if they count, and of all."""
+        """Endless batches of points with bought labels, of points with propagated labels if they count, and of all."""
         everything = torch.arange(len(labels), device=labels.device)
         is_labelled = labels != UNLABELLED
         is_bought = is_labelled
-        if groups is not None:  # a bought label's group is its own point
+        if groups is not None:  # the group of a bought label is its own index
             is_bought = is_labelled & (torch.as_tensor(groups, device=labels.device) == everything)
         if not is_bought.any():
             is_bought = is_labelled
@@ -200,9 +209,9 @@ class ConvNetClassifier(NetworkClassifier):
 
 
 class _Thresholds(nn.Module):
-    """How sure a network must be of each class: as it is on the average, times the class's share over the largest.
+    """Confidence thresholds: the average confidence, times the class's share of predictions over the largest share.
 
-    Both are running averages over the batches.
+    Confidence and shares are running averages over the batches.
     """
 
     sureness: Tensor
@@ -216,7 +225,7 @@ class _Thresholds(nn.Module):
         self.register_buffer("n_batches", torch.zeros((), dtype=torch.float64))
 
     def decide(self, probabilities: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, n_classes) -> the likeliest class of each (n,) and whether it is likely enough (n,)."""
+        """Return the most probable class (n,) and whether it reaches its threshold (n,), from (n, n_classes)."""
         sureness, seen = probabilities.max(dim=1)
         self.n_batches += 1
         new = (1 - (self.n_batches / (9 + self.n_batches)).clamp(max=MEMORY)).float()
@@ -226,7 +235,7 @@ class _Thresholds(nn.Module):
 
 
 def _normalized(layer: nn.Conv2d) -> list[nn.Module]:
-    """A convolution, without a bias that the normalisation would take away again, and what follows it."""
+    """A convolution with batch normalisation, which makes a bias redundant, and ReLU."""
     return [layer, nn.BatchNorm2d(layer.out_channels), nn.ReLU()]
 
 
@@ -238,7 +247,7 @@ def _forward(network: nn.Module, images: Tensor) -> Tensor:
 
 
 def _batches(indices: Tensor, size: int) -> Iterator[Tensor]:
-    """Batches of one size without end, from one shuffle after another."""
+    """Endless batches of `size` indices, from one permutation after another."""
     waiting = indices[:0]
     while True:
         while len(waiting) < size:

@@ -1,12 +1,25 @@
-"""Hold out: which labels a model is not to learn from, so that they can say when it has learnt enough."""
+"""Hold out labels that decide when training stops."""
 
 import numpy as np
 
 
 def split_groups(groups: np.ndarray, fraction: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Positions to learn from and positions held out, with no group on both sides.
+    """Split points at random into positions for training and positions held out, with no group on both sides.
 
-    With fewer than three groups there is none to spare: both sides are everything.
+    With fewer than three groups there is none to spare, and both sides contain all points.
+
+    Parameters
+    ----------
+    groups : (n,) array
+        The group of each point.
+    fraction : float
+        Share of the groups that is held out; at least one group is.
+
+    Examples
+    --------
+    >>> train, held_out = split_groups(np.array([5, 5, 6, 6, 7, 7]), 0.3, np.random.default_rng(0))
+    >>> train.tolist(), held_out.tolist()
+    ([0, 1, 2, 3], [4, 5])
     """
     names, group_of = np.unique(groups, return_inverse=True)
     if len(names) < 3:

@@ -1,4 +1,4 @@
-"""k nearest neighbours, by exhaustive search."""
+"""k nearest neighbours by exhaustive search."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -19,7 +19,7 @@ class KNeighborsClassifier(BaseClassifier):
     Parameters
     ----------
     n_neighbors : int
-        Where there are fewer training points, all of them vote.
+        Number of neighbours that vote; all training points if there are fewer.
 
     Attributes
     ----------
@@ -52,20 +52,20 @@ class KNeighborsClassifier(BaseClassifier):
         groups: np.ndarray | None,
         on_progress: OnProgress | None,
     ) -> None:
-        """Keep the points; neither weights nor groups play a part."""
+        """Keep the points; weights and groups are ignored."""
         self.X_, self.y_ = X, backend.of(X).asarray(y)
 
     def _predict(self, X: Array) -> Array:
-        """(n, d) -> (n,) class numbers; the first of those equally frequent."""
+        """(n, d) -> (n,) class numbers; ties go to the first."""
         return array_namespace(X).argmax(self._votes(X), axis=1)
 
     def _predict_proba(self, X: Array) -> Array:
-        """(n, d) -> (n, n_classes): each class's share of the neighbours."""
+        """(n, d) -> (n, n_classes): the share of each class among the neighbours."""
         xp, votes = array_namespace(X), self._votes(X)
         return xp.astype(votes, X.dtype) / xp.sum(votes, axis=1)[:, None]
 
     def _votes(self, X: Array) -> Array:
-        """(n, d) -> (n, n_classes): how many of the neighbours are of each class."""
+        """(n, d) -> (n, n_classes): the number of neighbours in each class."""
         xp, twin = array_namespace(X), backend.of(X)
         points, labels = twin.asarray(self.X_), twin.asarray(self.y_)
         found, _ = twin.nearest_neighbors(points, X, min(self.n_neighbors, points.shape[0]), ties_by_index=True)

@@ -1,4 +1,4 @@
-"""Multinomial logistic regression, fitted by SciPy's L-BFGS with the points where they are."""
+"""Multinomial logistic regression, fitted by SciPy's L-BFGS on the device of the data."""
 
 import warnings
 from dataclasses import dataclass
@@ -20,19 +20,19 @@ from gpussl.runtime.params import check, param
 class LogisticRegression(BaseClassifier):
     """Logistic regression with an L2 penalty, on the square roots of the features.
 
-    A linear model sees what the features' scale shows it. Roots let dim pixels count for more, which on the training
-    images of Fashion-MNIST is worth a point of accuracy; `power=1` leaves the features as they are.
+    A linear model depends on the scale of the features. Square roots give dark pixels more weight, which is worth a
+    point of accuracy on the training images of Fashion-MNIST; `power=1` leaves the features as they are.
 
     Parameters
     ----------
     power : float
-        The features' sizes are raised to it, their signs kept.
+        Exponent of the features' absolute values; the signs are kept.
     C : float
         Inverse strength of the penalty, as in scikit-learn.
     max_iter : int
-        Iterations of the solver at most. Stopping there is early stopping, not an error.
+        Upper limit of the solver's iterations. Reaching it counts as early stopping, not as an error.
     tol : float
-        Stop when no slope of the mean log-loss, penalty and all, is larger.
+        Stop when no component of the gradient of the penalised mean log-loss exceeds it.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class LogisticRegression(BaseClassifier):
         groups: np.ndarray | None,
         on_progress: OnProgress | None,
     ) -> None:
-        """Minimise the log-loss; groups play no part."""
+        """Minimise the log-loss; groups are ignored."""
         twin = backend.of(X)
         estimator = twin.LogisticRegression(C=self.C, max_iter=self.max_iter, tol=self.tol)
         with warnings.catch_warnings():
@@ -77,7 +77,7 @@ class LogisticRegression(BaseClassifier):
         self.coef_, self.intercept_ = estimator.coef_, estimator.intercept_
 
     def decision_function(self, X: Array) -> Array:
-        """(n, d) -> (n, n_classes) scores, or (n,) for two classes, where `X` is."""
+        """Compute scores (n, n_classes), or (n,) for two classes, on the device of `X`."""
         check_is_fitted(self, "coef_")
         return self._scores(self._points(X, self.n_features_in_))
 

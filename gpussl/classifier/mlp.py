@@ -1,4 +1,4 @@
-"""A multilayer perceptron in PyTorch that trains where its data are."""
+"""A multilayer perceptron in PyTorch that trains on the device of its data."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -12,41 +12,41 @@ from gpussl.classifier.network import NetworkClassifier
 from gpussl.nets.tensors import Captured, RunningAverage, multiplies_bfloat16
 from gpussl.runtime.params import check, param
 
-POOL, WINDOWS = 2**22, 100  # the size of a pool of masks, and how many are taken of it until a new one is drawn
+POOL, WINDOWS = 2**22, 100  # size of a pool of masks, and the number of masks taken before a new pool is drawn
 
 
 @dataclass(eq=False)
 class MLPClassifier(NetworkClassifier):
     """Linear layers with batch normalisation, ReLU and dropout between them; seven layers by default.
 
-    Trained with AdamW under a one-cycle learning rate. A share of the training labels is held out; training stops when
-    they gain no more, and the epoch that did best on them is kept. What is scored and kept is the running average of
-    the weights: where labels are wrong the best epoch comes early, while the learning rate is still high and the
-    weights themselves still noisy.
+    Trained with AdamW and a one-cycle learning rate. A share of the training labels is held out. Training stops when
+    the accuracy on the hold-out no longer improves, and the best epoch is kept. The running average of the weights is
+    scored and kept rather than the weights themselves: with wrong labels the best epoch comes early, while the learning
+    rate is still high and the weights are noisy.
 
     Parameters
     ----------
     hidden_layer_sizes : list of int
-        Widths between the layers: one fewer than there are layers.
+        Widths of the hidden layers, one fewer than the linear layers.
     dropout : float
         Share of hidden units dropped.
     learning_rate : float
-        The highest of the cycle.
+        Peak of the cycle.
     weight_decay : float
     averaging : float
-        Decay of the running average of the weights. It begins lower, so that it spans about the last tenth of the steps
-        until then.
+        Decay of the running average of the weights; lower at first, so that the average spans about the last tenth of
+        the steps so far.
     batch_size : int
     min_epoch_steps : int
-        An epoch is one pass over the training points, or as many as make so many steps where they are few.
+        An epoch is one pass over the training points, or as many passes as this number of steps takes.
     max_epochs : int
     precision : {"auto", "float32", "bfloat16"}
-        Of the products of training; weights and sums are float32. By itself, bfloat16 where the device multiplies it
-        faster: `settled_precision`.
+        Precision of the matrix products in training; weights and sums are float32. "auto" is bfloat16 if the device
+        multiplies it faster.
     patience : int
-        Stop after so many epochs without gain on the held-out labels.
+        Number of epochs without improvement on the hold-out after which training stops.
     validation_fraction : float
-        Share of the training labels that is held out: of the bought ones, where `groups` says which come from which.
+        Share of the training labels that is held out. With `groups`, it is the share of the groups.
     random_state : int
 
     References
@@ -55,6 +55,13 @@ class MLPClassifier(NetworkClassifier):
     Loshchilov, Hutter, "Decoupled Weight Decay Regularization", ICLR 2019.
     Smith, Topin, "Super-Convergence", 2018.
     Polyak, Juditsky, "Acceleration of stochastic approximation by averaging", SIAM J. Control Optim., 1992.
+
+    Examples
+    --------
+    >>> X, y = [[-1.0], [-0.9], [0.9], [1.0]] * 3, ["low", "low", "high", "high"] * 3
+    >>> model = MLPClassifier(hidden_layer_sizes=[4], learning_rate=0.2, min_epoch_steps=5, max_epochs=1).fit(X, y)
+    >>> model.predict([[-0.95], [0.95]]).tolist(), model.n_iter_
+    (['low', 'high'], 1)
     """
 
     kind: ClassVar[str] = "mlp"
@@ -76,24 +83,24 @@ class MLPClassifier(NetworkClassifier):
         check(self)
 
     def build(self, n_features: int, n_classes: int) -> nn.Sequential:
-        """The untrained layers."""
+        """Build the untrained network."""
         layers: list[nn.Module] = []
         masks = Masks(self.dropout)
         for width in self.hidden_layer_sizes:
-            # no bias: the normalisation that follows would take it away again
+            # no bias: batch normalisation would cancel it
             linear = nn.Linear(n_features, width, bias=False)
             layers += [linear, nn.BatchNorm1d(width), nn.ReLU(), PooledDropout(self.dropout, masks)]
             n_features = width
         return nn.Sequential(*layers, nn.Linear(n_features, n_classes))
 
     def prepared(self, seed: int, image_shape: Sequence[int] | None, device: str) -> Self:
-        """As of every classifier; and the precision is settled."""
+        """See `BaseClassifier.prepared`; a precision of "auto" is resolved, too."""
         model = super().prepared(seed, image_shape, device)
         model.precision = model.settled_precision(device)
         return model
 
     def settled_precision(self, device: str) -> str:
-        """The precision, or what "auto" means on a kind of device, "cpu" or "cuda"."""
+        """Return the precision, with "auto" resolved for a kind of device, "cpu" or "cuda"."""
         if self.precision != "auto":
             return self.precision
         return "bfloat16" if multiplies_bfloat16(device) else "float32"
@@ -101,7 +108,7 @@ class MLPClassifier(NetworkClassifier):
     def epochs(
         self, features: Tensor, labels: Tensor, train: Tensor, label_weights: Tensor | None
     ) -> Iterator[nn.Module]:
-        """Train epoch by epoch; what is yielded has the averaged weights."""
+        """Train epoch by epoch; yield the network with the averaged weights."""
         kind = features.device.type
         learner = copy.deepcopy(self.network_).train()
         average = RunningAverage(learner, self.averaging)
@@ -131,7 +138,7 @@ class MLPClassifier(NetworkClassifier):
     def _optimizer(
         self, network: nn.Module, n: int
     ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-        """AdamW and its learning rates for all epochs over n training points."""
+        """AdamW and its learning-rate schedule for all epochs over n training points."""
         optimizer = torch.optim.AdamW(
             network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True
         )
@@ -145,7 +152,7 @@ class MLPClassifier(NetworkClassifier):
         return n_batches, -(-self.min_epoch_steps // n_batches)
 
     def _epoch_batches(self, indices: Tensor) -> Iterator[Tensor]:
-        """Shuffled batches of one epoch, all of one size: a last short one would upset the normalisation."""
+        """Shuffled batches of one epoch, of equal size: a short last one would distort batch normalisation."""
         n_batches, n_passes = self._epoch_size(len(indices))
         batch_size = min(self.batch_size, len(indices))
         for _ in range(n_passes):
@@ -154,9 +161,19 @@ class MLPClassifier(NetworkClassifier):
 
 
 class Masks:
-    """A pool of dropout's masks, of which every batch and layer takes a window at a random place.
+    """A pool of dropout masks; each batch and layer takes a window at a random offset.
 
-    The share dropped is rounded to a multiple of 1/256, and what is kept is scaled by what that is.
+    The dropout rate is rounded to a multiple of 1/256. Units that are kept are scaled by the inverse of the share kept.
+
+    Parameters
+    ----------
+    p : float
+        Dropout rate.
+
+    Examples
+    --------
+    >>> Masks(0.5).window(torch.ones(64, 64)).unique()
+    tensor([0., 2.])
     """
 
     def __init__(self, p: float) -> None:
@@ -164,7 +181,7 @@ class Masks:
         self._pool, self._n_windows = torch.empty(0), 0
 
     def window(self, x: Tensor) -> Tensor:
-        """What a batch is to be multiplied by: numbers of its shape and type."""
+        """Return a mask for a batch: factors of the same shape and type."""
         if self._n_windows == 0 or self._pool.dtype != x.dtype or len(self._pool) < 2 * x.numel():
             self._draw(max(POOL, 2 * x.numel()), x.dtype)
         self._n_windows -= 1
@@ -172,16 +189,29 @@ class Masks:
         return self._pool[first : first + x.numel()].view(x.shape)
 
     def _draw(self, n: int, dtype: torch.dtype) -> None:
-        """A new pool: one random 64-bit number is eight of its members."""
+        """Draw a new pool: each random 64-bit integer provides eight factors."""
         drawn = torch.empty(-(-n // 8), dtype=torch.int64).random_(-(2**63), None).view(torch.uint8)
         self._pool = (drawn >= self.threshold).to(dtype).mul_(256 / (256 - self.threshold))
         self._n_windows = WINDOWS
 
 
 class PooledDropout(nn.Module):
-    """Dropout that on a CPU draws no number for each unit: that would take a quarter of the time of a step.
+    """Dropout that takes its masks from a pool on a CPU.
 
-    Its masks are windows of a pool instead, and a unit's mask in one step is another's in a later one.
+    Drawing a random number for each unit would take a quarter of the time of a training step. Parts of the pool are
+    reused in later steps, for other units.
+
+    Parameters
+    ----------
+    p : float
+        Dropout rate.
+    masks : Masks
+
+    Examples
+    --------
+    >>> dropout, x = PooledDropout(0.5, Masks(0.5)), torch.ones(64, 64)
+    >>> dropout(x).unique(), dropout.eval()(x).unique()
+    (tensor([0., 2.]), tensor([1.]))
     """
 
     def __init__(self, p: float, masks: Masks) -> None:

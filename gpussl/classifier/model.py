@@ -1,4 +1,4 @@
-"""The model: a fitted classifier with all that leads to it, from raw values to class names."""
+"""The model: a fitted classifier with its preprocessing, from raw values to class names."""
 
 import math
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ from gpussl.runtime import store
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """What a run saves and `gpussl.load` reads: it predicts from what the data source gives.
+    """A trained model that predicts from raw values, as saved by a run and loaded by `gpussl.load`.
 
     Attributes
     ----------
     steps : tuple of Transform
-        The fitted representations, and the features that the classifier learns from.
+        The fitted representations, followed by the fitted features.
     classifier : Classifier
     class_names : tuple of str
-        Of class 0, 1, ...
+        Names of classes 0, 1, ...
     n_features : int
-        Raw values of a point.
+        Number of raw values of a point.
     image_shape : tuple of int or None
-        (height, width) or (height, width, channels), where the points are images.
+        (height, width) or (height, width, channels); None if the points are not images.
     max_value : float or None
-        Raw values are divided by it: they run from 0 to there.
+        Raw values range from 0 to this value, and are divided by it; None if they have no range.
 
     Examples
     --------
@@ -50,28 +50,28 @@ class Model:
 
     @property
     def classes_(self) -> np.ndarray:
-        """The class names (n_classes,), the columns of `predict_proba`."""
+        """The class names (n_classes,), in the order of the columns of `predict_proba`."""
         return np.array(self.class_names)
 
     def predict(self, raw: Array) -> np.ndarray:
-        """The class name (n,) of each point, on the host.
+        """Predict the class names (n,) of the points, on the host.
 
         Parameters
         ----------
         raw : (n, d) array, or images (n, height, width) or (n, height, width, channels)
-            Raw values as the data source gives them.
+            Raw values, in the format of the data source.
 
         Raises
         ------
         InputError
-            Another shape, or values beyond the range of the training data.
+            The shape is wrong, or a value is outside the range from 0 to `max_value`.
         """
         X = self.transform(raw)
         numbers = backend.of(X).to_numpy(self.classifier.predict(X))
         return self.classes_[numbers]
 
     def predict_proba(self, raw: Array) -> Array:
-        """The probability (n, n_classes) of each class, 0 for classes without training labels. Raises as `predict`."""
+        """Predict probabilities (n, n_classes), 0 for classes without training labels. Raises as `predict` does."""
         X = self.transform(raw)
         xp, found = array_namespace(X), self.classifier.predict_proba(X)
         columns = dict(zip(self.classifier.classes_.tolist(), range(found.shape[1]), strict=True))
@@ -82,14 +82,14 @@ class Model:
         )
 
     def transform(self, raw: Array) -> Array:
-        """Raw values -> what the classifier learnt from: (n, k), where `raw` is. Raises as `predict`."""
+        """Map raw values to the classifier's features (n, k), on the device of `raw`. Raises as `predict` does."""
         X = self._points(raw)
         for step in self.steps:
             X = step.transform(X)
         return X
 
     def _points(self, raw: Array) -> Array:
-        """(n, d) float32 points from 0 to 1, or as they are where the values have no range."""
+        """Convert raw values to (n, d) float32 points, scaled to the range from 0 to 1 if the values have a range."""
         raw = raw if is_array_api_obj(raw) else np.asarray(raw)
         shape = tuple(raw.shape)
         if self.image_shape is not None and shape[1:] == tuple(self.image_shape):
@@ -109,7 +109,7 @@ class Model:
         return X
 
     def pack(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The arrays and the other values that `unpack` makes the model of."""
+        """Return the arrays and the other values from which `unpack` restores the model."""
         arrays: dict[str, Any] = {}
         parts = []
         for place, part in enumerate((*self.steps, self.classifier)):

@@ -1,4 +1,4 @@
-"""What PyTorch's classifiers share: early stopping, predicting, saving, and the way from arrays to tensors."""
+"""The base of classifiers in PyTorch: early stopping, prediction, saving, and conversion of arrays to tensors."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,19 +17,43 @@ FITTED = ("n_iter_", "best_epoch_", "validation_score_")
 
 
 class NetworkClassifier(BaseClassifier):
-    """A network with scikit-learn's API, trained until it gains no more on a share of the labels that is held out.
+    """A network with scikit-learn's API, trained until the accuracy on held-out labels no longer improves.
 
-    A subclass is a dataclass of its settings. It says how its network is built and how it is trained for an epoch.
+    A subclass is a dataclass of its settings. `build` constructs its network, and `epochs` trains it.
 
     Attributes
     ----------
     network_ : torch.nn.Module
     n_iter_ : int
-        Epochs run.
+        Number of epochs run.
     best_epoch_ : int
-        The epoch, from 1, whose weights were kept.
+        The epoch, counted from 1, from which the weights were kept.
     validation_score_ : float
-        Accuracy on the held-out labels then: of labels as they were given, right or wrong.
+        Accuracy in that epoch on the held-out labels, which may themselves be wrong.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> @dataclass(eq=False)
+    ... class Linear(NetworkClassifier):
+    ...     max_epochs: int = 20
+    ...     patience: int = 20
+    ...     validation_fraction: float = 0.1
+    ...     random_state: int = 0
+    ...
+    ...     def build(self, n_features, n_classes):
+    ...         return nn.Linear(n_features, n_classes)
+    ...
+    ...     def epochs(self, features, labels, train, label_weights):
+    ...         optimizer = torch.optim.SGD(self.network_.parameters(), lr=1.0)
+    ...         while True:
+    ...             optimizer.zero_grad()
+    ...             nn.functional.cross_entropy(self.network_(features[train]), labels[train]).backward()
+    ...             optimizer.step()
+    ...             yield self.network_
+    >>> model = Linear().fit([[-2.0], [-1.0], [1.0], [2.0]] * 3, ["low", "low", "high", "high"] * 3)
+    >>> model.predict([[-3.0], [3.0]]).tolist()
+    ['low', 'high']
     """
 
     max_epochs: int
@@ -42,17 +66,17 @@ class NetworkClassifier(BaseClassifier):
     validation_score_: float
 
     def build(self, n_features: int, n_classes: int) -> nn.Module:
-        """An untrained network from (n, n_features) to (n, n_classes) scores."""
+        """Build an untrained network that maps (n, n_features) points to (n, n_classes) scores."""
         raise NotImplementedError
 
     def epochs(
         self, features: Tensor, labels: Tensor, train: Tensor, label_weights: Tensor | None
     ) -> Iterator[nn.Module]:
-        """Train `network_` on the points at `train` (m,); after each epoch yield the network to be scored and kept."""
+        """Train `network_` on the points at `train` (m,); after each epoch, yield the network to score and keep."""
         raise NotImplementedError
 
     def split(self, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Positions (m,) to learn from and positions held out, of points in groups (n,)."""
+        """Split points in groups (n,) into positions for training and positions held out."""
         return split_groups(groups, self.validation_fraction, seeds.generator(self.random_state, "validation"))
 
     def _fit(
@@ -63,7 +87,7 @@ class NetworkClassifier(BaseClassifier):
         groups: np.ndarray | None,
         on_progress: OnProgress | None,
     ) -> None:
-        """Train a new network. Only the ratios of weights matter: they are scaled to a mean of 1."""
+        """Train a new network. Only ratios of weights matter: the weights are scaled to a mean of 1."""
         features = as_tensor(X)
         labels = torch.as_tensor(y, device=features.device)
         label_weights = _label_weights(weights, y, features.device)
@@ -79,9 +103,9 @@ class NetworkClassifier(BaseClassifier):
         label_weights: Tensor | None,
         on_progress: OnProgress | None,
     ) -> None:
-        """Train `network_` on the labelled ones of (n, d) points, epoch by epoch until there is no more gain.
+        """Train `network_` on the labelled points among (n, d) until the held-out accuracy no longer improves.
 
-        `label_weights` (n,), where they differ, have a mean of 1 over the labelled points.
+        `label_weights` (n,) have a mean of 1 over the labelled points; None if they are equal.
         """
         labelled = torch.nonzero(labels != UNLABELLED)[:, 0]
         places = labelled.cpu().numpy()
@@ -99,7 +123,7 @@ class NetworkClassifier(BaseClassifier):
         label_weights: Tensor | None,
         on_progress: OnProgress | None,
     ) -> None:
-        """Run epochs until there is no gain on the held-out points, and put the best one's weights into `network_`."""
+        """Run epochs until the held-out accuracy no longer improves, and load the best weights into `network_`."""
         self.best_epoch_, self.validation_score_, best_weights = 0, -1.0, {}
         for epoch, network in enumerate(epochs, start=1):
             is_right = (forward(network, features).argmax(dim=1) == labels).float()
@@ -135,7 +159,7 @@ class NetworkClassifier(BaseClassifier):
 
 
 def _label_weights(weights: np.ndarray | None, y: np.ndarray, device: torch.device) -> Tensor | None:
-    """The weights (n,) over the mean of those of the labelled points; None if those are all the same."""
+    """Weights (n,) divided by the mean over the labelled points; None if all weights of those are equal."""
     if weights is None or np.ptp(weights[y != UNLABELLED]) == 0:
         return None
     scaled = weights / weights[y != UNLABELLED].mean(dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Self-training: a multilayer perceptron that learns anew from what it says itself of points without labels."""
+"""Self-training: a multilayer perceptron that learns from its own predictions for unlabelled points."""
 
 import copy
 from collections.abc import Iterator
@@ -18,28 +18,38 @@ from gpussl.runtime.params import check, param
 
 @dataclass(eq=False)
 class SelfTrainingMLPClassifier(MLPClassifier):
-    """An MLP as teacher of the next, which learns from the labels and from the teacher's soft labels.
+    """An MLP is the teacher of the next, which learns from the labels and from the teacher's soft labels.
 
-    A soft label is the probability of each class. Dropout, which the teacher does without when it is asked, keeps the
-    student from only repeating it. Only the first network stops by labels held out; students, which soft labels keep
-    from learning by heart, learn for all epochs, and from those labels too. A student begins at the weights that its
-    teacher began at; a soft label counts as much as a label does at the mean. Where every point has a label there is
-    nothing to teach, and the first network is all.
+    A soft label is the vector of class probabilities that the teacher predicts. The teacher predicts without dropout
+    and the student trains with it, which keeps the student from merely copying the teacher. Only the first network
+    uses a hold-out for early stopping. Soft labels keep the students from overfitting, so they train for all epochs,
+    on the held-out labels too. Each student starts from the initial weights of the first network. A soft label has
+    the mean weight of a label. If all points have labels, the first network is the result.
 
     Parameters
     ----------
     n_rounds : int
-        Students, one after another.
+        Number of students, trained in sequence.
     threshold : float
-        How likely the likeliest class must be for a soft label to count. With 0, all do. Above, classes that the
-        teacher is seldom sure of are lost to the student.
+        Smallest probability of the most probable class at which a soft label is used; 0 uses all. Above 0, the student
+        may lose classes that the teacher rarely predicts with confidence.
 
-    All others are `MLPClassifier`'s. `best_epoch_` and `validation_score_` are those of the first network, and
-    `n_iter_` counts the epochs of all.
+    All other parameters are those of `MLPClassifier`. `best_epoch_` and `validation_score_` describe the first network;
+    `n_iter_` counts the epochs of all networks.
 
     References
     ----------
     Xie, Luong, Hovy, Le, "Self-training with noisy student improves ImageNet classification", CVPR 2020.
+
+    Examples
+    --------
+    >>> X = np.linspace(-1, 1, 12)[:, None]
+    >>> y = np.array([0, 0, 0, 0, -1, -1, -1, -1, 1, 1, 1, 1])
+    >>> model = SelfTrainingMLPClassifier(hidden_layer_sizes=[8], learning_rate=0.2, min_epoch_steps=5, max_epochs=1)
+    >>> model.fit(X, y).predict([[-0.9], [0.9]]).tolist()
+    [0, 1]
+    >>> model.n_iter_  # one epoch of the teacher and one of the student
+    2
     """
 
     kind: ClassVar[str] = "self_training"
@@ -59,7 +69,7 @@ class SelfTrainingMLPClassifier(MLPClassifier):
         label_weights: Tensor | None,
         on_progress: OnProgress | None,
     ) -> None:
-        """Train `network_` on (n, d) points of which some have the label -1."""
+        """Train `network_` on (n, d) points; unlabelled ones have the label -1."""
         untrained = copy.deepcopy(self.network_.state_dict())
         is_labelled = labels != UNLABELLED
         labelled, unlabelled = torch.nonzero(is_labelled)[:, 0], torch.nonzero(~is_labelled)[:, 0]
@@ -78,7 +88,7 @@ class SelfTrainingMLPClassifier(MLPClassifier):
             self._run_all(epochs, self._told(on_progress, number))
 
     def _run_all(self, epochs: Iterator[nn.Module], on_progress: OnProgress | None) -> None:
-        """Run all epochs, and keep the weights of the last."""
+        """Run all epochs, and keep the final weights."""
         for epoch, network in enumerate(islice(epochs, self.max_epochs), start=1):
             last = network
             if on_progress is not None:
@@ -87,7 +97,7 @@ class SelfTrainingMLPClassifier(MLPClassifier):
         self.n_iter_ += self.max_epochs
 
     def _told(self, on_progress: OnProgress | None, number: int) -> OnProgress | None:
-        """What is told of the epochs of one network, the first of which has number 0, as epochs of all."""
+        """Report the epochs of one network, 0 for the teacher, as a part of the epochs of all networks."""
         if on_progress is None:
             return None
         before, total = number * self.max_epochs, (self.n_rounds + 1) * self.max_epochs

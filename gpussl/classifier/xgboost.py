@@ -1,4 +1,4 @@
-"""Gradient-boosted trees by XGBoost, where the data are."""
+"""Gradient-boosted trees by XGBoost, on the device of the data."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,49 +21,56 @@ FITTED = ("n_iter_", "best_iteration_", "validation_score_")
 
 @dataclass(eq=False)
 class XGBClassifier(BaseClassifier):
-    """Trees added round by round until held-out labels gain no more.
+    """Gradient-boosted trees; held-out labels determine the number of rounds.
 
-    As many as did best are then grown anew from all labels.
+    Rounds are added until the log-loss of the held-out labels no longer improves. The best number of rounds is then
+    trained again on all labels.
 
     Parameters
     ----------
     n_estimators : int
-        Rounds at most.
+        Upper limit of the number of rounds.
     learning_rate : float
     max_depth : int
     subsample, colsample_bytree : float
-        Shares of the points and of the features that each tree sees.
+        Shares of the points and of the features used for each tree.
     reg_alpha, reg_lambda : float
-        L1 and L2 penalties of the leaves. A leaf must outweigh the first: with fewer than some twenty labels a class, 8
-        leaves no split at all.
+        L1 and L2 penalties on leaf values. A leaf has the value 0 if the gradients of its points do not sum to more
+        than `reg_alpha`: with fewer than about twenty labels per class, 8 prevents every split.
     max_bin : int
-        Values that are told apart of each feature. XGBoost's own default is 256; with 64 trees of pixels grow in about
-        half the time.
+        Number of histogram bins for each feature. XGBoost's default is 256; with 64, trees over pixels take about half
+        the time.
     tree_method : {"hist", "gpu_hist"}
-        Two names of one method, the second from before XGBoost 2: trees are grown on the device the data are on.
+        Two names for one method, the second from before XGBoost 2. The device of the data decides where it runs.
     early_stopping_rounds : int
-        Stop after so many rounds without gain.
+        Number of rounds without improvement after which training stops.
     tol : float
-        Log-loss that a gain must amount to, at the least. With none there are two to six times as many rounds, for a
-        tenth of a point of accuracy.
+        Smallest decrease in log-loss that counts as an improvement. With 0 there are two to six times as many rounds,
+        for a tenth of a point of accuracy.
     validation_fraction : float
-        Share of the labels that is held out. Their log-loss says when to stop: the accuracy of a few dozen hardly tells
-        one round from the next.
+        Share of the labels that is held out. Log-loss decides when to stop, because the accuracy on a few dozen labels
+        hardly changes from round to round.
     random_state : int
 
     Attributes
     ----------
     booster_ : xgboost.Booster
     n_iter_ : int
-        Rounds run until there was no more gain.
+        Number of rounds run before training stopped.
     best_iteration_ : int
-        Rounds kept.
+        Number of rounds kept.
     validation_score_ : float
-        The held-out log-loss then.
+        The held-out log-loss after the rounds kept.
 
     References
     ----------
     Chen, Guestrin, "XGBoost: a scalable tree boosting system", KDD 2016.
+
+    Examples
+    --------
+    >>> X, y = np.arange(40.0)[:, None], ["low"] * 20 + ["high"] * 20
+    >>> XGBClassifier(n_estimators=5, reg_alpha=0).fit(X, y).predict([[3.0], [30.0]]).tolist()
+    ['low', 'high']
     """
 
     kind: ClassVar[str] = "xgboost"
@@ -82,7 +89,7 @@ class XGBClassifier(BaseClassifier):
     validation_fraction: float = param(0.1, gt=0, lt=1)
     random_state: int = 0
 
-    allows_nan = True  # a missing value goes down a branch of its own
+    allows_nan = True  # each split learns a branch for missing values
 
     def __post_init__(self) -> None:
         check(self)
@@ -95,7 +102,7 @@ class XGBClassifier(BaseClassifier):
         groups: np.ndarray | None,
         on_progress: OnProgress | None,
     ) -> None:
-        """Find the number of rounds on held-out labels, then grow as many from all of them."""
+        """Find the number of rounds on held-out labels, then train as many on all labels."""
         twin = backend.of(X)
         settings = self._settings(twin.DEVICE)
         rng = seeds.generator(self.random_state, "validation")
@@ -113,10 +120,10 @@ class XGBClassifier(BaseClassifier):
         self._warn_of_stumps(len(y))
 
     def _warn_of_stumps(self, n_labels: int) -> None:
-        """Say so where no tree has a split."""
+        """Print a warning if no tree has a split."""
         if not self.booster_.get_score():
             console.say(
-                f"xgboost: no tree has a split, so every point gets one class: {n_labels} labels are too few for "
+                f"xgboost: no tree has a split, so all points get the same class: {n_labels} labels are too few for "
                 f"reg_alpha={self.reg_alpha:g}; lower it"
             )
 
@@ -131,7 +138,7 @@ class XGBClassifier(BaseClassifier):
         return softmax(twin.asarray(self.booster_.inplace_predict(X, predict_type="margin")))
 
     def _pack(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The trees are bytes of UBJSON."""
+        """Pack the trees as bytes of UBJSON."""
         trees = np.frombuffer(self.booster_.save_raw("ubj"), dtype=np.uint8)
         return {"booster_": trees}, {name: getattr(self, name) for name in FITTED}
 
@@ -148,7 +155,7 @@ class XGBClassifier(BaseClassifier):
         on_progress: OnProgress | None,
         custom_metric: Callable[[np.ndarray, xgboost.DMatrix], tuple[str, float]] | None = None,
     ) -> xgboost.Booster:
-        """The trees of all rounds until `stop` says that there was no more gain, and which round was the best."""
+        """Train until `stop` ends it, record the number of rounds and the best one, and return all rounds."""
         booster = xgboost.train(
             settings,
             learnt,
@@ -167,7 +174,7 @@ class XGBClassifier(BaseClassifier):
         return xgboost.QuantileDMatrix(X, label=encoded, weight=weights, max_bin=self.max_bin)
 
     def _settings(self, device: str) -> dict[str, Any]:
-        """The parameters under XGBoost's names."""
+        """The parameters by XGBoost's names."""
         return {
             "objective": "multi:softmax",
             "num_class": len(self.classes_),
@@ -189,7 +196,7 @@ def _at(weights: np.ndarray | None, positions: np.ndarray) -> np.ndarray | None:
 
 
 class _Progress(xgboost.callback.TrainingCallback):
-    """Tells how many rounds are run, and the score of the last."""
+    """Reports the number of rounds run and the latest score."""
 
     def __init__(self, total: int, on_progress: OnProgress | None) -> None:
         self._total, self._on_progress = total, on_progress
@@ -202,6 +209,6 @@ class _Progress(xgboost.callback.TrainingCallback):
     @staticmethod
     def _note(evals_log: Any) -> str:
         if not evals_log:
-            return "once more, with all labels"
+            return "final training on all labels"
         ((metric, scores),) = evals_log["watched"].items()
         return f"accuracy {scores[-1]:.1%}" if metric == "accuracy" else f"held-out log-loss {scores[-1]:.4f}"

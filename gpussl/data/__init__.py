@@ -1,1 +1,1 @@
-"""Data: sources and formats, read into a `Dataset`."""
+"""Data: read sources and formats into a `Dataset`."""

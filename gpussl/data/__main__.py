@@ -1,4 +1,4 @@
-"""python -m gpussl.data NAME: load a data set once, which downloads it if necessary."""
+"""python -m gpussl.data NAME: load a data set once, downloading it if necessary."""
 
 import sys
 
@@ -10,7 +10,7 @@ from gpussl.runtime import config, console
 
 
 def main(name: str) -> None:
-    """Load the data set, so that later runs find it. Exit with code 1 if no source has it, with code 2 if it is broken.
+    """Load the data set, so that later runs find it. Exit with code 1 if no source has it, and 2 if it is corrupt.
 
     Examples
     --------

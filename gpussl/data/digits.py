@@ -1,4 +1,4 @@
-"""scikit-learn's 1,797 handwritten digits: nothing to fetch, for first tries and tests."""
+"""The 1,797 handwritten digits of scikit-learn, for first tries and tests: nothing to download."""
 
 import hashlib
 from dataclasses import dataclass
@@ -13,9 +13,21 @@ from gpussl.runtime.params import check, param
 
 @dataclass(frozen=True)
 class Digits(Source):
-    """1,797 images of 8x8 pixels, 0 to 16, of which the last ones, as they come, are the test set.
+    """1,797 images of 8x8 pixels from 0 to 16; the last ones, in the original order, are the test set.
 
-    The last ones were written by other people than the first, so the split is one by writer, as MNIST's is.
+    Other people wrote the last images than the first, so the split is by writer, as in MNIST.
+
+    Parameters
+    ----------
+    name : str
+    n_test : int
+        Size of the test set.
+
+    Examples
+    --------
+    >>> data = Digits().load()
+    >>> data.X_train.shape, data.n_test
+    ((1297, 64), 500)
     """
 
     name: str = "digits"
@@ -25,7 +37,7 @@ class Digits(Source):
         check(self)
 
     def load(self) -> Dataset:
-        """Read the images that scikit-learn brings along."""
+        """Read the images that come with scikit-learn."""
         X, y = load_digits(return_X_y=True)
         X, y = X.astype(np.uint8), y.astype(np.int64)
         return Dataset(

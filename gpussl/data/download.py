@@ -14,7 +14,7 @@ from gpussl.runtime.store import atomic_path
 
 TIMEOUT_SECONDS = 20
 CHUNK_BYTES = 2**16
-MAX_DOWNLOAD_BYTES = 2**30  # larger than any known file: a mirror that sends more is not to be trusted
+MAX_DOWNLOAD_BYTES = 2**30  # larger than any known file, so a mirror that sends more is not trustworthy
 
 
 def find_folder(name: str, files: list[str], folder: str | None, sources: list[str]) -> Path | None:
@@ -114,13 +114,13 @@ def fetch(url: str, file: str, folder: Path, check: Callable[[Path], None]) -> N
     address = f"{url.rstrip('/')}/{file}.gz"
     try:
         with (
-            urllib.request.urlopen(address, timeout=TIMEOUT_SECONDS) as response,  # noqa: S310 - is_url was asked
+            urllib.request.urlopen(address, timeout=TIMEOUT_SECONDS) as response,  # noqa: S310 - the caller checked is_url
             atomic_path(folder / f"{file}.gz") as part,
         ):
             _copy(response, part, file)
             check(part)
     except DataError as error:
-        raise DataError(f"{address} is not what it should be: {error}") from error
+        raise DataError(f"{address}: the download failed its check: {error}") from error
     except (OSError, http.client.HTTPException) as error:
         raise DataError(
             f"{address}: expected to fetch it into {folder}, found: {getattr(error, 'reason', error)}"

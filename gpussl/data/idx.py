@@ -1,7 +1,7 @@
-"""Image data sets in four IDX files, MNIST, Fashion-MNIST and their like, read strictly.
+"""A strict reader of image data sets in four IDX files, such as MNIST and Fashion-MNIST.
 
-An IDX file is two zero bytes, one byte for the type, one for the number of dimensions, each dimension as a big-endian
-uint32, then the values. Format: http://yann.lecun.com/exdb/mnist/
+An IDX file consists of two zero bytes, one byte for the type, one for the number of dimensions, each dimension as a
+big-endian uint32, and the values. Format: http://yann.lecun.com/exdb/mnist/
 """
 
 import gzip
@@ -28,7 +28,7 @@ N_DIMS = {TRAIN_IMAGES: 3, TRAIN_LABELS: 1, TEST_IMAGES: 3, TEST_LABELS: 1}
 UINT8 = 0x08  # the only type that image data sets use
 GZIP_MAGIC = b"\x1f\x8b"
 CHUNK_BYTES = 2**20
-MAPPED_BYTES = 2**28  # a plain file of so many is mapped into memory, not read into it
+MAPPED_BYTES = 2**28  # an uncompressed file of at least this size is memory-mapped
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,27 @@ class IdxImages(Source):
     ----------
     name : str
     class_names : list of str
-        Of class 0, 1, ...
+        Names of classes 0, 1, ...
     folder : str, optional
-        The folder with the four files. Nowhere else is looked at then.
+        The folder with the four files; if given, no source is tried.
     sources : list of str
-        Folders and mirrors (http, https) in the order to try.
+        Folders and mirrors (http, https), in the order to try.
     cache : str
-        The folder in which what a mirror sends is kept.
+        Folder for downloaded files.
     sha256 : dict of str to list of str
-        For each file the sums of its decompressed bytes, one of which must match.
+        Checksums of the decompressed bytes of each file; one of them must match.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for file, n_dims in N_DIMS.items():  # two blank images of 4x4 pixels in each part, both of class 0
+    ...         shape = (2, 4, 4)[:n_dims]
+    ...         header = struct.pack(f">HBB{n_dims}I", 0, UINT8, n_dims, *shape)
+    ...         _ = Path(folder, file).write_bytes(header + bytes(math.prod(shape)))
+    ...     data = IdxImages("blank", ["nothing"], folder=folder).load()
+    >>> data.X_train.shape, data.image_shape, data.y_test.tolist()
+    ((2, 16), (4, 4), [0, 0])
     """
 
     name: str
@@ -66,7 +78,7 @@ class IdxImages(Source):
         Raises
         ------
         DataError
-            No source has them (`DataNotFoundError`), or what is there is broken.
+            No source has them (`DataNotFoundError`), or a file is corrupt.
         """
         folder = self._folder()
         checksums: dict[str, str] = {}
@@ -90,7 +102,7 @@ class IdxImages(Source):
         )
 
     def _folder(self) -> Path:
-        """The folder that holds the four files, once they have been fetched if need be."""
+        """Find the folder with the four files, after downloading them if necessary."""
         found = download.find_folder(self.name, list(N_DIMS), self.folder, self.sources)
         if found is not None:
             return found
@@ -112,11 +124,11 @@ class IdxImages(Source):
         )
 
     def _check(self, file: str, path: Path) -> None:
-        """Raise DataError if what a mirror sent for `file` is not whole, or not the file that is known."""
+        """Raise DataError if the download of `file` is corrupt, or does not have the expected checksum."""
         read_idx(path, N_DIMS[file], self.sha256.get(file))
 
     def _read(self, folder: Path, images: str, labels: str, checksums: dict[str, str]) -> tuple[np.ndarray, np.ndarray]:
-        """Images (n, height, width) uint8 and labels (n,) int64 of one part, which must agree."""
+        """Read images (n, height, width) uint8 and labels (n,) int64 of one part, and check that they match."""
         X, checksums[images] = read_idx(download.locate(folder, images), 3, self.sha256.get(images))
         y, checksums[labels] = read_idx(download.locate(folder, labels), 1, self.sha256.get(labels))
         if len(X) != len(y):
@@ -139,21 +151,31 @@ def read_idx(path: Path, n_dims: int, sha256: list[str] | None = None) -> tuple[
     ----------
     path : Path
     n_dims : int
-        Dimensions it must have: 3 for images, 1 for labels.
+        Required number of dimensions: 3 for images, 1 for labels.
     sha256 : list of str, optional
-        The sums of the decompressed bytes, one of which must match.
+        Checksums of the decompressed bytes; one of them must match.
 
     Returns
     -------
     values : uint8 array of `n_dims` dimensions
-        Of a large file that is not gzipped, a memory-mapped one.
+        Memory-mapped if the file is large and not gzipped.
     checksum : str
         sha256 of the decompressed bytes.
 
     Raises
     ------
     DataError
-        The file cannot be read, or its magic, type, dimensions, length or sum is not what it must be.
+        The file cannot be read, or its magic number, type, dimensions, length or checksum is wrong.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "labels")
+    ...     _ = path.write_bytes(struct.pack(">HBBI", 0, UINT8, 1, 3) + bytes([7, 2, 1]))
+    ...     labels, checksum = read_idx(path, n_dims=1)
+    >>> labels.tolist(), len(checksum)
+    ([7, 2, 1], 64)
     """
     header_bytes = 4 + 4 * n_dims
     with _open(path) as file:
@@ -163,7 +185,7 @@ def read_idx(path: Path, n_dims: int, sha256: list[str] | None = None) -> tuple[
             expected = math.prod(shape)
             body: Any
             if expected < MAPPED_BYTES or isinstance(file, gzip.GzipFile) or path.stat().st_size == header_bytes:
-                body = _read_at_most(file, expected + 1)  # one more than there may be, to see that there is no more
+                body = _read_at_most(file, expected + 1)  # one byte too many, to detect excess data
             else:
                 body = np.memmap(path, np.uint8, "r", offset=header_bytes)
         except (OSError, EOFError, zlib.error) as error:
@@ -173,7 +195,7 @@ def read_idx(path: Path, n_dims: int, sha256: list[str] | None = None) -> tuple[
     if len(body) != expected:
         found = f"only {len(body)}" if len(body) < expected else "more"
         raise DataError(
-            f"{path}: expected {expected} bytes after the header, as its dimensions {shape} say, found {found}; "
+            f"{path}: expected {expected} bytes after the header, from its dimensions {shape}, found {found}; "
             "fetch it again"
         )
     digest = hashlib.sha256(header)
@@ -188,7 +210,7 @@ def read_idx(path: Path, n_dims: int, sha256: list[str] | None = None) -> tuple[
 
 
 def _read_at_most(file: BinaryIO | gzip.GzipFile, n_bytes: int) -> bytearray:
-    """What is there, up to `n_bytes`, in chunks: a header that lies allocates no more than the file holds."""
+    """Read up to `n_bytes` in chunks, so that a wrong header allocates no more memory than the file has bytes."""
     content = bytearray()
     while chunk := file.read(min(CHUNK_BYTES, n_bytes - len(content))):
         content += chunk
@@ -205,7 +227,7 @@ def _open(path: Path) -> BinaryIO | gzip.GzipFile:
 
 
 def _check_header(path: Path, header: bytes, n_dims: int) -> tuple[int, ...]:
-    """The dimensions that a header states, each at least 1."""
+    """Check a header, and return its dimensions, each at least 1."""
     if len(header) < 4 or header[:2] != b"\0\0":
         raise DataError(f"{path}: expected an IDX file, which begins with 0x0000, found 0x{header[:2].hex()}")
     if header[2] != UINT8:

@@ -1,4 +1,4 @@
-"""Images as CSV: one a line, its class number and then its pixels, without a header."""
+"""Images in CSV files without a header: one line for each image, with its class number followed by its pixels."""
 
 import gzip
 import hashlib
@@ -25,9 +25,19 @@ class CsvImages(Source):
     ----------
     name : str
     train, test : str
-        The files, plain or gzipped: whole numbers from 0 to 255, with commas between them.
+        The files, plain or gzipped: comma-separated integers from 0 to 255.
     class_names : list of str
-        Of class 0, 1, ...
+        Names of classes 0, 1, ...
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as name:
+    ...     path = Path(name, "images.csv")
+    ...     _ = path.write_text("0,0,0,255,255\\n1,255,0,255,0\\n")  # two images of 2x2 pixels
+    ...     data = CsvImages("bars", str(path), str(path), ["horizontal", "vertical"]).load()
+    >>> data.X_train.tolist(), data.y_train.tolist(), data.image_shape
+    ([[0, 0, 255, 255], [255, 0, 255, 0]], [0, 1], (2, 2))
     """
 
     name: str
@@ -44,7 +54,7 @@ class CsvImages(Source):
         Raises
         ------
         DataError
-            A file is missing, or does not hold images of one square size with the classes that have names.
+            A file is missing, the images are not square or not all of one size, or a class has no name.
         """
         X_train, y_train, train_sum = self._read(Path(self.train).expanduser())
         X_test, y_test, test_sum = self._read(Path(self.test).expanduser())
@@ -66,7 +76,7 @@ class CsvImages(Source):
         )
 
     def _read(self, path: Path) -> tuple[np.ndarray, np.ndarray, str]:
-        """Images (n, d) uint8, labels (n,) int64, and the sha256 of the decompressed file."""
+        """Read images (n, d) uint8, labels (n,) int64, and the sha256 of the decompressed file."""
         try:
             with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
                 checksum = hashlib.file_digest(file, "sha256").hexdigest()
@@ -98,7 +108,7 @@ class CsvImages(Source):
 
 
 def _explain(error: Exception) -> str:
-    """NumPy's complaint with the line it means: it counts rows from 0 where a value is wrong, else from 1."""
+    """NumPy's message with the line number, counted from 1. NumPy itself counts from 0 if a value is invalid."""
     text = str(error).partition("; use `usecols`")[0]
     found = re.search(r"(.*) at row (\d+)(?:, column \d+)?", text)
     if not found:

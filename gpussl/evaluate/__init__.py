@@ -1,1 +1,1 @@
-"""Evaluate: how good labels, clusters and models are."""
+"""Evaluate: measure the quality of labels, clusters and models."""

@@ -10,7 +10,7 @@ from gpussl.runtime import store
 
 
 def accuracy(dataset: Dataset, predicted: Array) -> float:
-    """Share of the test points whose predicted class number (n_test,) is the true one.
+    """Compute the share of the test points with a correct predicted class number (n_test,).
 
     Examples
     --------
@@ -22,7 +22,7 @@ def accuracy(dataset: Dataset, predicted: Array) -> float:
 
 
 def commonest_share(dataset: Dataset) -> float:
-    """The accuracy of always predicting the test set's most frequent class.
+    """Compute the accuracy of always predicting the most frequent class of the test set.
 
     Examples
     --------
@@ -35,10 +35,10 @@ def commonest_share(dataset: Dataset) -> float:
 
 
 def best_allocation(dataset: Dataset, clusters: Array, n_clusters: int) -> Allocations:
-    """The best way to name clusters by classes, each by another one, judged by the test points themselves.
+    """Find the one-to-one allocation of classes to clusters with the highest accuracy on the test set.
 
-    It is chosen by the labels that it is then scored on, so its accuracy is no accuracy on unseen data but an upper
-    bound of what naming clusters one to one can reach. Names that two clusters may share can do better.
+    The test labels both choose and score it, so its accuracy is not one on unseen data. It is an upper bound for
+    one-to-one allocations; if several clusters may have the same class, the accuracy can be higher.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def best_allocation(dataset: Dataset, clusters: Array, n_clusters: int) -> Alloc
 
 
 def fingerprint(dataset: Dataset) -> str:
-    """A name for the test points and their labels: the sha256 of both.
+    """Compute the sha256 of the test points and their labels, which identifies the test set.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Advice: what accuracies measured with bought labels say of buying more."""
+"""Advice on buying more labels, from accuracies measured with the labels bought so far."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -9,12 +9,19 @@ from gpussl import seeds
 from gpussl.evaluate import learning_curve as curves
 from gpussl.evaluate.learning_curve import LEVEL, Curve, LabelBudget, Measured
 
-AHEAD = (1, 2, 4)  # multiples of the budget that accuracies are forecast for
+AHEAD = (1, 2, 4)  # multiples of the budget for which the accuracy is forecast
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """The accuracy to expect with n labels, as a share, and the interval that it lies in with probability `LEVEL`."""
+    """The forecast accuracy with n labels, as a share, and its interval with coverage `LEVEL`.
+
+    Examples
+    --------
+    >>> forecast = Forecast(n_labels=1000, accuracy=0.9, low=0.87, high=0.92)
+    >>> f"{forecast.accuracy:.0%} with {forecast.n_labels} labels ({forecast.low:.0%} to {forecast.high:.0%})"
+    '90% with 1000 labels (87% to 92%)'
+    """
 
     n_labels: int
     accuracy: float
@@ -24,26 +31,36 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Advice:
-    """What one selection's curve says.
+    """The conclusions from the learning curve of one selection. `advise` computes them.
 
     Attributes
     ----------
     measured : Measured
     half_widths : (s,) array
-        Half the intervals of the accuracies measured.
+        Half-widths of the intervals of the measured accuracies.
     curve, draws : Curve
-        The one that fits best, and many that are as likely as the points make them.
+        The best fit, and draws from the posterior distribution of curves.
     forecasts : list of Forecast
     needed : tuple of float
-        The labels that reach the target, and their interval: infinite where it is not reached.
+        Number of labels that reaches the target, and its interval; infinite if the target is never reached.
     gain : tuple of float
-        What twice the labels add, and its interval.
+        Gain in accuracy from doubling the labels, and its interval.
     p_reached, p_small : float
-        The probabilities that the budget reaches the target, and that the gain is below what is worth it.
+        Probability that the budget reaches the target, and probability that the gain is below `min_gain`.
     is_enough : bool
-        Stop.
+        Whether to stop buying labels.
     more : int
-        Labels to buy else.
+        Number of labels to buy next; 0 if there are enough.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> sizes = np.array([56, 79, 112, 159, 225])
+    >>> correct = rng.random((3, 5, 250)) < (1 - 2 * sizes**-0.5)[:, None]  # three repeats, 250 hold-out points
+    >>> measured = Measured("random", sizes, correct, is_reused=True)
+    >>> advice = advise(measured, LabelBudget(n_labels=250, target=0.8), n_points=60_000, seed=0)
+    >>> advice.is_enough, advice.more, advice.p_reached > LEVEL
+    (True, 0, True)
     """
 
     measured: Measured
@@ -61,7 +78,14 @@ class Advice:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a budget was spent on and has shown: of the selection asked for first, and beside it of random labels."""
+    """The advice for each selection that a budget was spent on: the requested one first, then random labels.
+
+    Examples
+    --------
+    >>> findings = Findings(LabelBudget(n_labels=500), n_bought=480, n_points=60_000, advices=[])
+    >>> findings.budget.n_labels - findings.n_bought
+    20
+    """
 
     budget: LabelBudget
     n_bought: int
@@ -70,7 +94,27 @@ class Findings:
 
 
 def advise(measured: Measured, budget: LabelBudget, n_points: int, seed: int) -> Advice:
-    """What follows from accuracies measured, for a budget spent on some of `n_points` training points."""
+    """Derive advice from measured accuracies.
+
+    Parameters
+    ----------
+    measured : Measured
+    budget : LabelBudget
+        The budget spent, with its target and its smallest worthwhile gain.
+    n_points : int
+        Number of training points, labelled or not.
+    seed : int
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> sizes = np.array([56, 79, 112, 159, 225])
+    >>> correct = rng.random((3, 5, 250)) < (1 - 2 * sizes**-0.5)[:, None]  # three repeats, 250 hold-out points
+    >>> measured = Measured("random", sizes, correct, is_reused=True)
+    >>> advice = advise(measured, LabelBudget(n_labels=250, target=0.95), n_points=60_000, seed=0)
+    >>> advice.is_enough, advice.more, [forecast.n_labels for forecast in advice.forecasts]
+    (False, 250, [250, 500, 1000])
+    """
     n, rng = budget.n_labels, seeds.generator(seed, f"budget/{measured.select}")
     cov = curves.covariance(measured, rng)
     points = measured.sizes, measured.accuracies, cov + curves.drift(measured, n), n

@@ -1,4 +1,4 @@
-"""Allocate: how good clusters are as classes, once each has a class's name."""
+"""Allocate classes to clusters, and measure how well the clusters match the classes."""
 
 import dataclasses
 import time
@@ -15,23 +15,39 @@ from gpussl.records import UNLABELLED, Allocations, Array, Clustering, Dataset, 
 def score_clusters(
     dataset: Dataset, clustering: Clustering, names: Array, clusters: Array, judge: Judge
 ) -> tuple[Allocations, list[Result]]:
-    """Compare the clusters' names with the classes.
+    """Score clusters as a classifier, each cluster standing for one class.
 
     Parameters
     ----------
+    dataset : Dataset
+    clustering : Clustering
+        k clusters of the training points.
     names : (k,) int array
-        The class of each cluster by the label bought nearest its centroid, or -1.
+        The class of each cluster, from the bought label nearest to its centroid, or -1.
     clusters : (n_test,) int array
         The cluster of each test point.
+    judge : Judge
 
     Returns
     -------
     Allocations
-        Of the test points: chosen by the labels they are scored on.
+        Allocations of classes to clusters, chosen and scored on the test labels.
     list of Result
-        First the honest one, with each cluster named by the label bought nearest its centroid; then that with the best
-        of all allocations as the training labels judge them; then the upper bound, as the test labels do. None has its
-        seed and its seconds of prediction yet, nor the first its selection.
+        Three rows: the fair one, with `names`; the best allocation by all training labels; and the upper bound, the
+        best allocation by the test labels. The caller fills in the seed, the prediction time, and the selection of the
+        first.
+
+    Examples
+    --------
+    >>> from gpussl.label.oracle import Oracle
+    >>> data = Dataset("d", np.zeros((4, 1)), None, np.zeros((2, 1)), np.array([0, 1]), ("a", "b"))
+    >>> clusters = Clustering(np.zeros((2, 1)), np.array([0, 0, 1, 1]), np.zeros(4), inertia=0.0, n_iter=1)
+    >>> judge, names = Oracle(np.array([0, 1, 1, 1])), np.array([1, -1])  # only cluster 0 has a label, a misleading one
+    >>> allocations, results = score_clusters(data, clusters, names, np.array([0, 1]), judge)
+    >>> allocations.best
+    (0, 1)
+    >>> [(result.select, result.test_accuracy) for result in results]
+    [('', 0.0), ('training_labels', 1.0), ('test_labels', 1.0)]
     """
     k, n_test, twin = clustering.centroids.shape[0], dataset.n_test, backend.of(clusters)
     on_training = take_or(names, clustering.labels, UNLABELLED)
@@ -73,14 +89,27 @@ def score_clusters(
 def name_by_training_labels(
     dataset: Dataset, judge: Judge, train: Array, test: Array, n_clusters: int, result: Result
 ) -> Result:
-    """The result of clusters, or of a model's classes taken as clusters, as the training labels would best name them.
+    """Score clusters, or a model's classes taken as clusters, under the best allocation by all training labels.
 
     Parameters
     ----------
+    dataset : Dataset
+    judge : Judge
     train, test : (n,) and (n_test,) int array
-        The cluster of each point, below `n_clusters`.
+        The cluster of each training point and of each test point, below `n_clusters`.
+    n_clusters : int
     result : Result
-        Theirs by bought labels.
+        The result of the same clusters with bought labels, from which the other fields are taken.
+
+    Examples
+    --------
+    >>> from gpussl.label.oracle import Oracle
+    >>> data = Dataset("d", np.zeros((4, 1)), None, np.zeros((2, 1)), np.array([0, 1]), ("a", "b"))
+    >>> own = Result("random", "none", "knn", None, 1, 1, None, 0, 1.0, 0.0, 0.1, 0.1, "cpu")
+    >>> judge, train, test = Oracle(np.array([0, 0, 1, 0])), np.array([1, 1, 0, 0]), np.array([1, 0])
+    >>> found = name_by_training_labels(data, judge, train, test, 2, own)
+    >>> found.n_labels, found.label_accuracy, found.test_accuracy
+    (4, 0.75, 1.0)
     """
     allocation = judge.best_allocation(train, n_clusters, len(dataset.class_names))
     names = backend.of(test).asarray(np.asarray(allocation.best))

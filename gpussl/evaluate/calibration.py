@@ -1,4 +1,4 @@
-"""Calibration: how right propagated labels are, by how sure they are said to be. For reports, never for training."""
+"""Calibration: the accuracy of propagated labels by their weight. For reports, never for training."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,22 @@ N_BINS = 10
 
 
 def calibrate(judge: Judge, training_sets: Sequence[TrainingSet]) -> list[Calibration]:
-    """Of each training set with propagated labels: those labels in bins by their weight, the bought ones apart.
+    """Bin the propagated labels of each training set by weight; training sets without any are left out.
 
     References
     ----------
     Naeini, Cooper, Hauskrecht, "Obtaining well calibrated probabilities using Bayesian binning", AAAI 2015.
+
+    Examples
+    --------
+    >>> from gpussl.label.oracle import Oracle
+    >>> from gpussl.records import PseudoLabels
+    >>> weights = np.array([1, 0.75, 0.75], dtype=np.float32)
+    >>> known = PseudoLabels(labels=np.array([5, 5, 5]), sources=np.array([0, 0, 0]), weights=weights)  # 0 was bought
+    >>> training_set = TrainingSet("graph", "random", "graph", known, n_bought=1, label_accuracy=2 / 3)
+    >>> (found,) = calibrate(Oracle(np.array([5, 5, 6])), [training_set])
+    >>> found.counts.tolist(), float(found.accuracies[7]), found.error
+    ([0, 0, 0, 0, 0, 0, 0, 2, 0, 0], 0.5, 0.25)
     """
     found = []
     for training_set in training_sets:
@@ -31,7 +42,7 @@ def calibrate(judge: Judge, training_sets: Sequence[TrainingSet]) -> list[Calibr
 
 
 def _bin(name: str, weights: np.ndarray, is_right: np.ndarray) -> Calibration:
-    """The calibration of labels with weights (n,), each right or not (n,)."""
+    """Bin labels by their weights (n,) and whether they are correct (n,)."""
     bins = np.minimum((weights * N_BINS).astype(np.int64), N_BINS - 1)
     counts = np.bincount(bins, minlength=N_BINS)
     sums = np.bincount(bins, weights, N_BINS), np.bincount(bins, is_right, N_BINS)

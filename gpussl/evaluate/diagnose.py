@@ -1,4 +1,4 @@
-"""Diagnose: what the report shows of the clusters and of how far their labels may go."""
+"""Diagnose the clusters, and how the accuracy of their labels falls with the distance from the centroid."""
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -10,7 +10,7 @@ from gpussl.protocols import Judge
 from gpussl.records import UNLABELLED, Array, ClusterExamples, Clustering, Dataset, Diagnostics, PseudoLabels
 
 MAX_SHOWN = 20  # clusters
-N_MEMBERS = 9  # of each
+N_MEMBERS = 9  # of each cluster
 
 
 def diagnose(
@@ -22,11 +22,35 @@ def diagnose(
     judge: Judge,
     seed: int,
 ) -> Diagnostics:
-    """What there is to show after labels (m,) were bought at `bought` (m,) and `spread` to whole clusters."""
+    """Collect what the report shows about clusters after their bought labels were propagated to all members.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    clustering : Clustering
+    bought, bought_labels : (m,) int array
+        The bought points and their labels.
+    spread : PseudoLabels
+        The labels propagated to whole clusters.
+    judge : Judge
+    seed : int
+        Seed of the examples drawn from each cluster.
+
+    Examples
+    --------
+    >>> from gpussl.label.oracle import Oracle
+    >>> data = Dataset("d", np.array([[0.0], [1.0], [3.0]]))
+    >>> distances = np.array([4.0 / 3, 1.0 / 3, 5.0 / 3])
+    >>> clusters = Clustering(np.array([[4.0 / 3]]), np.array([0, 0, 0]), distances, inertia=4.67, n_iter=1)
+    >>> spread = PseudoLabels(labels=np.array([7, 7, 7]), sources=np.array([1, 1, 1]))
+    >>> found = diagnose(data, clusters, np.array([1]), np.array([7]), spread, Oracle(np.array([7, 7, 8])), seed=0)
+    >>> found.nearness.round(2).tolist(), found.correct.tolist()
+    ([0.33, 0.67], [True, False])
+    """
     xp, to_numpy = array_namespace(bought), backend.of(bought).to_numpy
     sizes = group_bounds(xp.sort(clustering.labels), clustering.centroids.shape[0])[1]
     everywhere = arange_like(clustering.labels.shape[0], clustering.labels)
-    is_bought = spread.sources == everywhere  # right by construction, and so no sign of how far a label may go
+    is_bought = spread.sources == everywhere  # correct by construction, so they say nothing about propagation
     reached = PseudoLabels(xp.where(is_bought, UNLABELLED, spread.labels), spread.sources)
     return Diagnostics(
         bought=to_numpy(bought),
@@ -51,6 +75,6 @@ def _examples(dataset: Dataset, labels: np.ndarray, sizes: np.ndarray, seed: int
 
 
 def _mean(X: np.ndarray, members: np.ndarray) -> np.ndarray:
-    """The mean (d,) of some rows of (n, d) raw values, which may be many and on disk."""
+    """The mean (d,) of some rows of (n, d) raw values, in blocks because they may be many and on disk."""
     blocks = row_blocks(len(members), X.shape[1] * X.itemsize)
     return sum(X[members[rows]].sum(axis=0, dtype=np.float64) for rows in blocks) / len(members)

@@ -1,6 +1,6 @@
 """Learning curve: how accuracy grows with the number of labels, estimated from the bought labels alone.
 
-All arrays are small and on the host. In shapes, s is the number of training sizes, h of hold-out images, r of repeats.
+All arrays are small and on the host. In shapes, s is the number of training sizes, h of hold-out points, r of repeats.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Z = 1.6448536269514722  # the 95 % quantile of the normal distribution
 MIN_HOLDOUT = 30  # images: with fewer, an accuracy has a standard error of some ten points
 MIN_SIZE, MIN_TOP = 10, 40  # labels: lower bounds on the smallest and on the largest training size
 SPAN = 4  # largest size over smallest: still smaller samples miss classes, and the error outruns any power law
-C_MIN, C_MAX = 0.05, 2.0  # range of the exponent; above 1 because easy data are at first learnt faster than 1 / n
+C_MIN, C_MAX = 0.05, 2.0  # range of the exponent; above 1 because the error on easy data may fall faster than 1 / n
 TRAINING_SHARE = 0.25  # variance of accuracy over training sets of m points, over e (1 - e) / m; linear models: 0.1-0.4
 DRIFT = 0.04  # relative standard deviation of the error around a power law, for each doubling of the labels
 N_BOOTSTRAP, N_DRAWS, N_GRID = 1000, 4000, 160
@@ -99,8 +99,8 @@ class LabelBudget:
         if len(sizes) < 3 or sizes[-1] < MIN_TOP:
             found = sizes[-1] if len(sizes) else 0
             raise ConfigError(
-                f"n_labels: expected enough to train on {MIN_TOP} of them, found {self.n_labels}, of which {found} can "
-                "be trained on at once; raise it, or change holdout or n_folds"
+                f"n_labels: expected a training set of at least {MIN_TOP} labels, found {found} of {self.n_labels}; "
+                "raise it, or change holdout or n_folds"
             )
 
     def check_size(self, n: int) -> None:

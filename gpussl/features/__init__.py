@@ -1,1 +1,1 @@
-"""Features: what the classifiers learn from, made of the represented points and their clusters."""
+"""Features: the input of the classifiers, computed from the represented points and their clusters."""

@@ -1,4 +1,4 @@
-"""The distances of a point to all centroids."""
+"""The distances of each point to all centroids."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -15,14 +15,14 @@ from gpussl.runtime.params import check, param
 
 @dataclass(frozen=True)
 class CentroidDistances(Features):
-    """The Euclidean distances of a point to all centroids, whitened: linear maps of them, without correlation.
+    """The Euclidean distances of each point to all centroids, whitened: mapped linearly to uncorrelated features.
 
-    Distances to many centroids are nearly equal, and a linear model's solver is slow on nearly equal features.
+    Distances to many centroids are strongly correlated, and the solver of a linear model is slow on such features.
 
     Parameters
     ----------
     regularization : float
-        Added to the variances, as a share of the largest: directions of almost no variance are not blown up.
+        Added to the variances, as a share of the largest, so that directions with almost no variance are not amplified.
 
     Examples
     --------
@@ -58,7 +58,7 @@ class CentroidDistances(Features):
         xp, distances = array_namespace(X), _distances(X, clustering.centroids)
         mean, variances, axes = principal_axes(distances)
         floored = xp.maximum(variances, 0.0) + self.regularization * variances[0]
-        scale = xp.where(floored > 0, 1 / xp.sqrt(xp.where(floored > 0, floored, 1.0)), 0.0)  # all points may be alike
+        scale = xp.where(floored > 0, 1 / xp.sqrt(xp.where(floored > 0, floored, 1.0)), 0.0)  # all points may be equal
         return FittedCentroidDistances(
             clustering.centroids, xp.astype(mean, distances.dtype), xp.astype(axes * scale, distances.dtype)
         )
@@ -66,7 +66,15 @@ class CentroidDistances(Features):
 
 @dataclass(frozen=True, eq=False)
 class FittedCentroidDistances(Transform):
-    """The centroids (k, d), the mean of the training points' distances (k,), and the whitening matrix (k, k)."""
+    """The centroids (k, d), the mean of the training points' distances (k,), and the whitening matrix (k, k).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> fitted = FittedCentroidDistances(np.array([[0.0], [8.0]]), mean=np.zeros(2), whitening=np.eye(2))
+    >>> fitted.transform(np.array([[3.0]])).tolist()
+    [[3.0, 5.0]]
+    """
 
     kind: ClassVar[str] = "centroid_distances"
     centroids: Array
@@ -74,7 +82,7 @@ class FittedCentroidDistances(Transform):
     whitening: Array
 
     def transform(self, X: Array) -> Array:
-        """(n, d) points -> (n, k)."""
+        """Map (n, d) points to (n, k)."""
         centroids, mean, whitening = (placed_like(part, X) for part in (self.centroids, self.mean, self.whitening))
         return (_distances(X, centroids) - mean) @ whitening
 

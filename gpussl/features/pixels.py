@@ -1,4 +1,4 @@
-"""The scaled pixels, however the points are represented."""
+"""The scaled pixels, whatever the representation."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -8,7 +8,7 @@ from gpussl.features.represented import Represented
 
 @dataclass(frozen=True)
 class Pixels(Represented):
-    """The scaled pixels, however the points are represented for clustering, choosing and propagating.
+    """The scaled pixels, whatever representation clustering, selection and propagation use.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The points as they are represented."""
+"""The represented points."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,7 +9,7 @@ from gpussl.records import Array, Clustering
 
 @dataclass(frozen=True)
 class Represented(Features, Transform):
-    """The points as they are represented.
+    """The represented points, unchanged.
 
     Examples
     --------
@@ -22,8 +22,8 @@ class Represented(Features, Transform):
 
     def fit(self, X: Array, clustering: Clustering) -> "Represented":
         """Nothing is learnt."""
-        return Represented()  # pixels are left alone in the same way
+        return Represented()  # the subclass for pixels needs no transform of its own
 
     def transform(self, X: Array) -> Array:
-        """(n, d) -> the same."""
+        """Return the points unchanged."""
         return X

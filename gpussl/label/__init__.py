@@ -1,1 +1,1 @@
-"""Label: who is asked for the labels of the selected points."""
+"""Label: obtain the labels of the selected points."""

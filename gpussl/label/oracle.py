@@ -9,7 +9,7 @@ from gpussl.records import UNLABELLED, Allocations, Array, PseudoLabels
 
 
 class Oracle:
-    """Sells training labels and counts them, as a person who labels images would.
+    """Sells true training labels and counts them, in place of a person who labels points.
 
     Parameters
     ----------
@@ -19,7 +19,15 @@ class Oracle:
     Attributes
     ----------
     n_bought : int
-        Different labels sold so far. Asking again for a label already bought costs nothing.
+        Number of distinct labels sold so far. A label is paid for only once.
+
+    Examples
+    --------
+    >>> oracle = Oracle(np.array([7, 8, 9]))
+    >>> oracle.buy(np.array([2, 0])).tolist(), oracle.n_bought
+    ([9, 7], 2)
+    >>> oracle.accuracy(np.array([7, 8, 8])) == 2 / 3
+    True
     """
 
     def __init__(self, y: np.ndarray) -> None:
@@ -31,22 +39,22 @@ class Oracle:
         return int(self._bought.sum())
 
     def buy(self, indices: Array) -> Array:
-        """The true labels of the points at `indices` (m,), as an (m,) int64 array on the same device."""
+        """Return the true labels (m,) int64 of the points at `indices` (m,), on the same device."""
         self._bought[backend.of(indices).to_numpy(indices)] = True
         return self.reveal(indices)
 
     def reveal(self, indices: Array) -> Array:
-        """The same, not paid for: for a selection that stands for one who knows the classes, never for training."""
+        """Return the same without paying: for a selection that simulates full knowledge, never for training."""
         return placed_like(self._y[backend.of(indices).to_numpy(indices)], indices)
 
     def accuracy(self, classes: Array) -> float:
-        """Share of all training points whose class (n,) is the true one: for reports, never for training."""
+        """Share of correct classes (n,) among all training points: for reports, never for training."""
         return float(np.mean(backend.of(classes).to_numpy(classes) == self._y))
 
     def best_allocation(self, clusters: Array, n_clusters: int, n_classes: int) -> Allocations:
-        """The best way to name clusters by classes, each by another one, judged by all training labels.
+        """Find the best one-to-one allocation of classes to clusters, given all training labels.
 
-        For reports, never for training: it has seen labels that were not bought.
+        For reports, never for training: it uses labels that were not bought.
 
         Parameters
         ----------
@@ -58,7 +66,7 @@ class Oracle:
         return score_allocations(table, twin, len(self._y))
 
     def correct(self, pseudo_labels: PseudoLabels) -> np.ndarray:
-        """For each labelled point, in order, whether its label is the true one: for reports, never for training."""
+        """Whether the label of each labelled point is correct, in order: for reports, never for training."""
         labels = backend.of(pseudo_labels.labels).to_numpy(pseudo_labels.labels)
         labelled = labels != UNLABELLED
         return labels[labelled] == self._y[labelled]

@@ -1,4 +1,4 @@
-"""Rounds: a selection says what to ask next, whoever knows the labels answers, until nothing is left to ask."""
+"""Rounds of asking for labels until a selection has nothing left to ask."""
 
 from array_api_compat import array_namespace
 
@@ -8,19 +8,30 @@ from gpussl.records import Answers, Array, Buy, Clustering
 
 
 def ask_in_rounds(selection: Selection, X: Array, clustering: Clustering, seed: int, buy: Buy, reveal: Buy) -> Answers:
-    """All answers to what a selection asks for.
+    """Ask for labels in rounds until the selection has nothing left to ask, and return all answers.
 
     Parameters
     ----------
     selection : Selection
     X : (n, d) array
     clustering : Clustering
-        Of the points.
+        The clusters of the points.
     seed : int
     buy : callable
-        Takes indices (m,) and answers the labels (m,), which are paid for.
+        Takes indices (m,) and returns the labels (m,), which are paid for.
     reveal : callable
-        The same, unpaid: for a selection that stands for someone who knows the classes.
+        The same without paying, for a selection that simulates someone who knows all classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gpussl.cluster.none import NoClustering
+    >>> from gpussl.label.oracle import Oracle
+    >>> from gpussl.select.first import First
+    >>> X, oracle = np.zeros((5, 2)), Oracle(np.array([7, 8, 9, 9, 9]))
+    >>> answers = ask_in_rounds(First(3), X, NoClustering().fit(X, seed=0), 0, oracle.buy, oracle.reveal)
+    >>> answers.labels.tolist(), oracle.n_bought
+    ([7, 8, 9], 3)
     """
     answers = no_answers(clustering)
     if selection.knows_classes:
@@ -35,13 +46,28 @@ def ask_in_rounds(selection: Selection, X: Array, clustering: Clustering, seed: 
 
 
 def no_answers(clustering: Clustering) -> Answers:
-    """No answers, where the clusters are."""
+    """Create an empty set of answers, on the device of the clusters.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> len(no_answers(Clustering(np.zeros((1, 1)), np.array([0, 0]), np.zeros(2), inertia=0.0, n_iter=1)))
+    0
+    """
     none = arange_like(0, clustering.labels)
     return Answers(none, none)
 
 
 def merged(one: Answers, other: Answers) -> Answers:
-    """The answers of both, of which no point is in the other."""
+    """Merge answers for distinct points, in ascending order of the points.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> both = merged(Answers(np.array([2, 5]), np.array([0, 1])), Answers(np.array([3]), np.array([1])))
+    >>> both.indices.tolist(), both.labels.tolist()
+    ([2, 3, 5], [0, 1, 1])
+    """
     xp = array_namespace(one.indices)
     indices, labels = xp.concat([one.indices, other.indices]), xp.concat([one.labels, other.labels])
     order = xp.argsort(indices, stable=True)

@@ -1,4 +1,4 @@
-"""Tensors: from arrays to PyTorch's, where they are, and what all networks do with them."""
+"""Tensors: conversion from arrays on their own device, and tools for all networks."""
 
 import contextlib
 import copy
@@ -18,18 +18,30 @@ from gpussl import backend, seeds
 from gpussl.errors import ConfigError, DeviceError
 from gpussl.records import Array
 
-BLOCK_ROWS = 1024  # of one forward pass when nothing is learnt: a convolution makes 100,000 values of each
-BLOCK_PIXELS = 2**19  # of images that are changed or looked at at once: eight directions of each are 16 MiB
-WARM_UPS = 3  # calls before a graph is captured, in which libraries ask for what they keep
+BLOCK_ROWS = 1024  # rows in a forward pass for prediction: a convolution makes 100,000 values of each
+BLOCK_PIXELS = 2**19  # pixels of the images processed at once: eight orientations of each are 16 MiB
+WARM_UPS = 3  # calls before a graph is captured, during which libraries allocate their workspaces
 
 
 def as_tensor(X: Array) -> Tensor:
-    """An array as a float32 tensor on the device it is on: the same memory if it can be."""
+    """Convert an array to a float32 tensor on the same device, sharing memory if possible.
+
+    Raises
+    ------
+    DeviceError
+        PyTorch does not work on the device of the array.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> as_tensor(np.array([[1, 2]]))
+    tensor([[1., 2.]])
+    """
     xp = array_namespace(X)
     X = xp.astype(X, xp.float32, copy=False)
     try:
         return from_dlpack(X)
-    except BufferError:  # memory that may not be written to, as of a memory-mapped file
+    except BufferError:  # read-only memory, such as a memory-mapped file
         return from_dlpack(xp.asarray(X, copy=True))
     except (RuntimeError, AssertionError) as error:
         raise DeviceError(
@@ -39,7 +51,13 @@ def as_tensor(X: Array) -> Tensor:
 
 
 def multiplies_bfloat16(device: str) -> bool:
-    """Whether a kind of device, "cpu" or "cuda", multiplies bfloat16 faster than float32."""
+    """Whether a kind of device, "cpu" or "cuda", multiplies bfloat16 faster than float32.
+
+    Examples
+    --------
+    >>> multiplies_bfloat16("cpu") in (True, False)  # depends on the processor
+    True
+    """
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.cpu.get_capabilities()
@@ -47,21 +65,44 @@ def multiplies_bfloat16(device: str) -> bool:
 
 
 def batch_multiple(device: str) -> int:
-    """The number that the size of a batch should be a multiple of, where it may be any.
+    """The number that variable batch sizes should be multiples of.
 
-    On a GPU each size that has not been before is planned anew by cuDNN, for longer than the step takes.
+    On a GPU, cuDNN plans each new batch size, which takes longer than the training step.
+
+    Examples
+    --------
+    >>> batch_multiple("cpu"), batch_multiple("cuda")
+    (1, 32)
     """
     return 32 if device == "cuda" else 1
 
 
 def fast_products(device: str) -> torch.autocast:
-    """A context in which a kind of device multiplies in the precision that is faster; weights and sums are float32."""
+    """A context in which a kind of device multiplies in its faster precision; weights and sums are float32.
+
+    Examples
+    --------
+    >>> with fast_products("cpu"):
+    ...     product = torch.ones(1, 2) @ torch.ones(2, 1)
+    >>> product.item(), product.dtype in (torch.float32, torch.bfloat16)
+    (2.0, True)
+    """
     return torch.autocast(device, torch.bfloat16, multiplies_bfloat16(device), cache_enabled=False)  # for `Captured`
 
 
 @contextlib.contextmanager
 def seeded(like: Tensor, seed: int) -> Iterator[None]:
-    """A context in which a seed makes PyTorch's random numbers, where a tensor is, and no others are disturbed."""
+    """A context that seeds PyTorch's random numbers on the device of a tensor, and restores their state afterwards.
+
+    Examples
+    --------
+    >>> draws = []
+    >>> for _ in range(2):
+    ...     with seeded(torch.empty(0), seed=0):
+    ...         draws.append(torch.rand(3))
+    >>> bool((draws[0] == draws[1]).all())
+    True
+    """
     if like.is_cuda:
         _wake_backward(like.device)
     with torch.random.fork_rng(devices=[like.device] if like.is_cuda else []):
@@ -71,25 +112,31 @@ def seeded(like: Tensor, seed: int) -> Iterator[None]:
 
 @functools.cache
 def _wake_backward(device: torch.device) -> None:
-    """Give the thread of the backward pass a CUDA context: cuBLAS warns where it is the first there to need one."""
+    """Give the thread of the backward pass a CUDA context: cuBLAS warns if it has to create one itself."""
     x = torch.ones(1, device=device, requires_grad=True)
     (x * x).sum().backward()
 
 
 class Captured:
-    """A function of tensors, on a GPU as graphs of kernels that are started as a whole: one for each of their shapes.
+    """A function of tensors; on a GPU it is captured as a CUDA graph, one for each combination of shapes.
 
-    There a step of a small network is over before the host has started its kernels one by one.
+    Without graphs, launching the kernels of a small network takes longer than running them.
 
     Parameters
     ----------
     work : callable
-        It must always do the same to tensors that stay where they are: its arguments, which are copied to one place,
-        and whatever else it reads or writes. If it makes gradients, those are the last captured graph's: for arguments
-        of several shapes there must be some before, which it sets to nought. What it answers is overwritten by the next
-        call with the same shapes.
+        It must always run the same operations on the same memory. Arguments are copied to a fixed place; everything
+        else that it reads or writes must stay in its place. If it computes gradients for arguments of several shapes,
+        they must exist before the first call, and it must set them to 0; otherwise each graph would allocate its own.
+        The next call with the same shapes overwrites the returned tensors.
     network : torch.nn.Module
-        What it changes besides gradients: left as it was by the calls that capturing takes.
+        The module that `work` changes besides gradients; it is restored after capturing.
+
+    Examples
+    --------
+    >>> double = Captured(lambda x: 2 * x, torch.nn.Identity())
+    >>> double(torch.tensor([3.0]))  # a plain call on a CPU
+    tensor([6.])
     """
 
     def __init__(self, work: Callable[..., Any], network: nn.Module) -> None:
@@ -128,7 +175,7 @@ class Captured:
 
 @contextlib.contextmanager
 def _no_garbage_collected() -> Iterator[None]:
-    """A context in which no array dies of old age: CUDA may not be asked to free memory while a graph is captured."""
+    """A context without garbage collection: memory must not be freed on the GPU while a graph is captured."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -141,14 +188,24 @@ def _no_garbage_collected() -> Iterator[None]:
 class RunningAverage:
     """The running average of a network's weights and buffers.
 
-    The first are taken as they are. The decay begins lower than it is to be, so that the average spans about the last
-    tenth of the steps until then.
+    It starts with the values after the first step. The decay grows to `decay`, so that the average spans about the last
+    tenth of the steps so far.
 
     Parameters
     ----------
     network : torch.nn.Module
-        Of which `module` is a copy, with averages. Its weights and buffers are changed in place.
+        Its weights and buffers must be updated in place. The attribute `module` is a copy with the averages.
     decay : float
+
+    Examples
+    --------
+    >>> network = nn.Linear(1, 1, bias=False)
+    >>> average = RunningAverage(network, decay=0.9)
+    >>> for weight in (0.0, 1.0):
+    ...     _ = nn.init.constant_(network.weight, weight)
+    ...     average.update()
+    >>> average.module.weight.item()  # 3/4 of the second value: the decay is still 1/4
+    0.75
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -157,7 +214,7 @@ class RunningAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take in what the weights are after one more step."""
+        """Update the averages after a training step."""
         self.n_steps += 1
         if self.n_steps == 1:
             for average, value in zip(self._averages, self._values, strict=True):
@@ -168,24 +225,42 @@ class RunningAverage:
 
 
 def _floating(network: nn.Module) -> list[Tensor]:
-    """The weights and buffers of a network, less counters."""
+    """The weights and buffers of a network, except integer counters."""
     return [tensor for tensor in (*network.parameters(), *network.buffers()) if tensor.is_floating_point()]
 
 
 def forward(network: nn.Module, features: Tensor) -> Tensor:
-    """(n, d) -> (n, ...): what a network makes of each, learning nothing, a block at a time."""
+    """Apply a network in evaluation mode to (n, d) points, in blocks and without gradients: (n, ...).
+
+    Examples
+    --------
+    >>> forward(nn.Flatten(), torch.ones(3, 2)).shape
+    torch.Size([3, 2])
+    """
     network.eval()
     with torch.inference_mode():
         return torch.cat([network(block) for block in _blocks(features)])
 
 
 class Images(nn.Module):
-    """(n, d) pixels, channels last -> (n, channels, height, width), the same memory.
+    """A layer that views (n, d) pixels, channels last, as (n, channels, height, width) images.
+
+    Parameters
+    ----------
+    n_features : int
+        Number of values d of an image.
+    image_shape : list of int
+        See `image_shape_of`.
 
     Raises
     ------
     ConfigError
         As in `image_shape_of`.
+
+    Examples
+    --------
+    >>> Images(24, [2, 4, 3])(torch.zeros(5, 24)).shape
+    torch.Size([5, 3, 2, 4])
     """
 
     def __init__(self, n_features: int, image_shape: list[int]) -> None:
@@ -193,22 +268,34 @@ class Images(nn.Module):
         self.height, self.width, self.channels = image_shape_of(n_features, image_shape)
 
     def forward(self, points: Tensor) -> Tensor:
-        """(n, d) -> (n, channels, height, width)."""
+        """View (n, d) pixels as (n, channels, height, width) images."""
         return points.view(len(points), self.height, self.width, self.channels).movedim(3, 1)
 
 
 def as_points(images: Tensor) -> Tensor:
-    """(n, channels, height, width) images -> (n, d) pixels, channels last: the inverse of `Images`."""
+    """Flatten (n, channels, height, width) images to (n, d) pixels, channels last: the inverse of `Images`.
+
+    Examples
+    --------
+    >>> as_points(torch.tensor([[[[1.0, 2.0]], [[3.0, 4.0]]]]))  # one image of 1x2 pixels in two channels
+    tensor([[1., 3., 2., 4.]])
+    """
     return images.movedim(1, 3).flatten(1)
 
 
 def image_shape_of(n_features: int, image_shape: list[int]) -> tuple[int, int, int]:
-    """Height, width and channels of images of so many values: as given, or of a square in one channel.
+    """Return height, width and channels of images with `n_features` values.
+
+    Parameters
+    ----------
+    n_features : int
+    image_shape : list of int
+        Height, width and, if there is more than one, channels; empty for square images with one channel.
 
     Raises
     ------
     ConfigError
-        The values are not as many.
+        The number of values does not match the shape, or is not a square.
 
     Examples
     --------
@@ -218,23 +305,29 @@ def image_shape_of(n_features: int, image_shape: list[int]) -> tuple[int, int, i
     side = math.isqrt(n_features)
     height, width, channels = [*image_shape, 1][:3] if image_shape else (side, side, 1)
     if height * width * channels != n_features:
-        found = f"{' x '.join(map(str, image_shape))} pixels" if image_shape else "no square"
+        found = f"{' x '.join(map(str, image_shape))} pixels" if image_shape else "a square number"
         raise ConfigError(
-            f"expected images, whose pixels are the features, found {n_features} features and {found}; choose "
-            "represent=[pixels] or features=pixels, put what needs images first in represent, or choose what needs none"
+            f"expected the pixels of images as features, found {n_features} features, not {found}; choose "
+            "represent=[pixels] or features=pixels, put steps that need images first in represent, or use none of them"
         )
     return height, width, channels
 
 
 def map_images(X: Array, image_shape: list[int], change: Callable[[Tensor], Tensor]) -> Array:
-    """(n, d) pixels -> (n, k): what a function makes of (m, channels, height, width) images, a block at a time.
+    """Apply a function of (m, channels, height, width) images to (n, d) pixels, in blocks: (n, k).
 
-    A module goes to where the images are.
+    A module is moved to the device of the images.
 
     Raises
     ------
     ConfigError
         As in `image_shape_of`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> map_images(np.array([[1, 2, 3, 4]]), [2, 2], lambda images: images.flip(3)).tolist()  # mirror left to right
+    [[2.0, 1.0, 4.0, 3.0]]
     """
     with torch.inference_mode():
         images = Images(X.shape[1], image_shape)(as_tensor(X))
@@ -245,6 +338,6 @@ def map_images(X: Array, image_shape: list[int], change: Callable[[Tensor], Tens
 
 
 def _blocks(points: Tensor) -> tuple[Tensor, ...]:
-    """(n, ...) in blocks of (m, ...), fewer where each is large."""
+    """Split (n, ...) into blocks (m, ...), smaller if each point is large."""
     n_values = math.prod(points.shape[1:])
     return points.split(max(1, min(BLOCK_ROWS, BLOCK_PIXELS // max(1, n_values))))

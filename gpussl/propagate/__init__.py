@@ -1,1 +1,1 @@
-"""Propagate: from the few labels that are known to labels for the points around them."""
+"""Propagate: extend a few known labels to the points around them."""

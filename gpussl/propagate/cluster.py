@@ -1,4 +1,4 @@
-"""Propagate: from the few labels that were bought to labels for the points around them."""
+"""Propagate bought labels within clusters."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -15,17 +15,28 @@ from gpussl.runtime.params import check, param
 
 @dataclass(frozen=True)
 class ClusterPropagation(Propagation):
-    """Each cluster's bought label to its members, or to the nearest share of them.
+    """Give the bought label of each cluster to its members, or to the share of them nearest to the centroid.
 
-    Where several labels were bought in one cluster, the one bought nearest the centroid counts. A cluster in which none
-    was bought stays unlabelled, as do points in no cluster; a bought point always keeps its own label.
+    If several labels were bought in one cluster, the one nearest to the centroid counts. Clusters without a bought
+    label stay unlabelled, as do points in no cluster. A bought point always keeps its own label.
 
     Parameters
     ----------
     percentile : float
-        Share in percent. A member is reached if its distance to the centroid is at most this percentile *of its own
-        cluster's* distances (NumPy's ``method="lower"``, so ties at the cut are in): each cluster gives the same share,
-        wide ones as well as tight ones.
+        Share in percent. A member gets the label if its distance to the centroid is at most this percentile of the
+        distances in its own cluster (NumPy's ``method="lower"``; ties at the cut are included). The share is therefore
+        the same in compact and in spread-out clusters.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X, distances = np.array([[0.0], [1.0], [3.0], [9.0]]), np.array([4.0 / 3, 1.0 / 3, 5.0 / 3, 0.0])
+    >>> clusters = Clustering(np.array([[4.0 / 3], [9.0]]), np.array([0, 0, 0, 1]), distances, inertia=4.67, n_iter=1)
+    >>> bought, label = np.array([1]), np.array([7])
+    >>> ClusterPropagation().propagate(X, clusters, bought, label).labels.tolist()
+    [7, 7, 7, -1]
+    >>> ClusterPropagation(percentile=50).propagate(X, clusters, bought, label).labels.tolist()
+    [7, 7, -1, -1]
     """
 
     needs_clusters: ClassVar[bool] = True
@@ -35,16 +46,16 @@ class ClusterPropagation(Propagation):
         check(self)
 
     def propagate(self, X: Array, clustering: Clustering, indices: Array, labels: Array) -> PseudoLabels:
-        """Label what the bought labels reach.
+        """Propagate bought labels.
 
         Parameters
         ----------
         X : (n, d) array
             The represented points.
         clustering : Clustering
-            Of them.
+            The clusters of the points.
         indices : (m,) int array
-            The points whose labels were bought, ascending and different.
+            The bought points, distinct and ascending.
         labels : (m,) int array
             Their labels.
 
@@ -75,10 +86,10 @@ class ClusterPropagation(Propagation):
         )
 
     def _within_cut(self, clustering: Clustering) -> Array:
-        """(n,) bool: is each point among its cluster's nearest share?"""
+        """(n,) bool: whether each point is in the nearest share of its cluster."""
         xp = array_namespace(clustering.labels)
         order, start, size = by_cluster(clustering)
         last = start + xp.astype(xp.floor(xp.astype(size - 1, xp.float64) * self.percentile / 100), start.dtype)
-        last = xp.clip(last, 0, clustering.labels.shape[0] - 1)  # an empty cluster's is meaningless, and not used
+        last = xp.clip(last, 0, clustering.labels.shape[0] - 1)  # meaningless for an empty cluster, and unused
         cut = xp.take(clustering.distances, xp.take(order, last))
         return clustering.distances <= take_or(cut, clustering.labels, -1.0)

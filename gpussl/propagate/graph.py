@@ -1,4 +1,4 @@
-"""From the bought labels along the edges of the graph of nearest neighbours."""
+"""Propagate bought labels along the edges of the nearest-neighbour graph."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -23,24 +23,34 @@ from gpussl.runtime.params import check, param
 
 @dataclass(frozen=True)
 class GraphPropagation(Propagation):
-    """The bought labels along the edges of the graph of nearest neighbours, as far as they lead.
+    """Propagate bought labels along the edges of the nearest-neighbour graph.
 
-    A point that no edges join to a bought label stays unlabelled; a bought point always keeps its own label. Clusters
-    play no part.
+    A point without a path to a bought label stays unlabelled. A bought point always keeps its own label. Clusters are
+    ignored.
 
     Parameters
     ----------
     method : {"label_spreading", "poisson"}
-        The second is made for very few labels. See `gpussl.propagate.neighbor_graph`.
+        Poisson learning is designed for very few labels. See `gpussl.propagate.neighbor_graph`.
     n_neighbors : int
-        Of each point.
+        Number of neighbours of each point.
     alpha : float
-        Of label spreading: how much of a label is left after an edge.
+        For label spreading: the share of a label that is passed on along an edge.
     balanced : bool
-        Whether the labels of each class count as much in all, however many they are. Of labels bought at random some
-        classes have twice as many as others by chance, and would win the points between them.
+        Whether all classes have the same total weight, whatever their numbers of labels. Among labels bought at random,
+        some classes have twice as many as others by chance, and would win the points between them.
     min_confidence : float
-        A point whose weight is less stays unlabelled. The weight is the winning class's share of its point's scores.
+        Points with a smaller weight stay unlabelled. The weight is the winning class's share of the point's scores.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gpussl.cluster.none import NoClustering
+    >>> X = np.array([[0.0], [1.0], [2.0], [7.0], [8.0], [9.0]])
+    >>> bought, labels = np.array([0, 5]), np.array([3, 4])
+    >>> known = GraphPropagation(n_neighbors=2).propagate(X, NoClustering().fit(X, seed=0), bought, labels)
+    >>> known.labels.tolist(), known.sources.tolist()
+    ([3, 3, 3, 4, 4, 4], [0, 0, 0, 5, 5, 5])
     """
 
     needs_all_points: ClassVar[bool] = True
@@ -55,12 +65,12 @@ class GraphPropagation(Propagation):
         check(self)
 
     def propagate(self, X: Array, clustering: Clustering, indices: Array, labels: Array) -> PseudoLabels:
-        """See `ClusterPropagation.propagate`. The source of a point is the nearest bought one of its label.
+        """See `ClusterPropagation.propagate`. The source of a point is the nearest bought point with the same label.
 
         Raises
         ------
         ConfigError
-            There are fewer points than a point is to have neighbours.
+            There are too few points for `n_neighbors`.
         """
         n = X.shape[0]
         if self.n_neighbors >= n:
@@ -80,7 +90,7 @@ class GraphPropagation(Propagation):
         return PseudoLabels(spread, _sources(X, spread, indices, labels, classes), xp.astype(weights, xp.float32))
 
     def _shares(self, X: Array, indices: Array, targets: Array) -> Array:
-        """(n, c): what each class has of each point, of 1 at most in all; 0 where no label leads."""
+        """(n, c): the share of each class at each point, with a sum of at most 1; 0 without a path to a label."""
         joined = neighbor_graph(X, self.n_neighbors)
         counted = targets / array_namespace(targets).mean(targets, axis=0) if self.balanced else targets
         if self.method == "label_spreading":
@@ -90,12 +100,12 @@ class GraphPropagation(Propagation):
 
 
 def _sources(X: Array, spread: Array, indices: Array, labels: Array, classes: Array) -> Array:
-    """(n,): of the bought points with each point's label, the nearest, so that labels held out are so with all near."""
+    """(n,): the nearest bought point with the same label, so that a held-out label takes the points around it along."""
     xp, twin, n = array_namespace(spread), backend.of(X), spread.shape[0]
     found = xp.full_like(indices, UNLABELLED, shape=(n,))
     for number in map(int, classes):
         points, own = xp.nonzero(spread == number)[0], indices[labels == number]
         nearest, _ = twin.nearest_neighbors(xp.take(X, own, axis=0), xp.take(X, points, axis=0), 1)
         found[points] = xp.take(own, nearest[:, 0])
-    found[indices] = indices  # also where two bought points are copies
+    found[indices] = indices  # even if two bought points are duplicates
     return found

@@ -18,7 +18,7 @@ from gpussl.runtime import console
 
 TOLERANCE = 1e-8  # of the solver: norm of the residual over that of the right-hand side
 ROUNDING = 1e-12  # sources below this share of the largest target are rounding errors
-MAX_ITER = 20_000  # of the solver, which then warns and returns what it has
+MAX_ITER = 20_000  # of the solver, which then warns and returns its current solution
 
 
 @dataclass(frozen=True)

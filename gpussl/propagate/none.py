@@ -1,4 +1,4 @@
-"""The bought labels alone."""
+"""No propagation."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,16 @@ from gpussl.records import UNLABELLED, Array, Clustering, PseudoLabels
 
 @dataclass(frozen=True)
 class NoPropagation(Propagation):
-    """The bought labels alone."""
+    """Leave all points but the bought ones unlabelled.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gpussl.cluster.none import NoClustering
+    >>> X = np.zeros((4, 2))
+    >>> NoPropagation().propagate(X, NoClustering().fit(X, seed=0), np.array([2]), np.array([7])).labels.tolist()
+    [-1, -1, 7, -1]
+    """
 
     def propagate(self, X: Array, clustering: Clustering, indices: Array, labels: Array) -> PseudoLabels:
         """See `ClusterPropagation.propagate`."""

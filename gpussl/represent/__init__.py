@@ -1,1 +1,1 @@
-"""Represent: raw values to the features that everything after works on, by a chain of steps."""
+"""Represent: map raw values to the features used by all later stages, in a chain of steps."""

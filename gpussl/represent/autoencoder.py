@@ -1,4 +1,4 @@
-"""An autoencoder in PyTorch that trains where its data are."""
+"""An autoencoder in PyTorch that trains on the device of its data."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,21 +18,21 @@ from gpussl.runtime.params import check, param
 
 @dataclass(frozen=True)
 class Autoencoder(Representation):
-    """What a narrow layer knows of a point, in a network that is to give the point back.
+    """The code of a denoising autoencoder, a network that reconstructs its input through a narrow layer.
 
-    Linear layers with ReLU between them, narrowing to `n_components` and widening again the same way; trained on the
-    squared error with Adam, under a one-cycle learning rate.
+    The encoder has linear layers with ReLU between them, down to `n_components`; the decoder mirrors it. Both are
+    trained on the squared error with Adam and a one-cycle learning rate.
 
     Parameters
     ----------
     n_components : int
         Width of the narrow layer.
     hidden_layer_sizes : list of int
-        Widths on the way there.
+        Widths of the encoder's hidden layers.
     noise : float
-        Share of a point's features that are hidden from the network while it learns to give them back.
+        Share of a point's features set to 0 in the input during training.
     learning_rate : float
-        The highest of the cycle.
+        Peak of the cycle.
     batch_size : int
     max_epochs : int
 
@@ -40,6 +40,13 @@ class Autoencoder(Representation):
     ----------
     Hinton, Salakhutdinov, "Reducing the dimensionality of data with neural networks", Science, 2006.
     Vincent et al., "Extracting and composing robust features with denoising autoencoders", ICML 2008.
+
+    Examples
+    --------
+    >>> X = np.eye(6, dtype=np.float32)
+    >>> fitted = Autoencoder(n_components=2, hidden_layer_sizes=[4], max_epochs=1).fit(X, seed=0)
+    >>> fitted.transform(X).shape
+    (6, 2)
     """
 
     is_costly: ClassVar[bool] = True
@@ -54,7 +61,7 @@ class Autoencoder(Representation):
         check(self)
 
     def fit(self, X: Array, seed: int, on_progress: OnProgress | None = None) -> "FittedAutoencoder":
-        """Train on (n, d) points. ConfigError if they are beyond the memory limit of `ScaledRows`."""
+        """Train on (n, d) points. Raise ConfigError if they exceed the memory limit of `ScaledRows`."""
         points = as_tensor(in_memory(X, "represent=autoencoder", "leave it out"))
         with seeded(points, seed):
             encoder, decoder = self._build(points.shape[1], points.device)
@@ -64,7 +71,7 @@ class Autoencoder(Representation):
         )
 
     def _build(self, n_features: int, device: torch.device) -> tuple[nn.Sequential, nn.Sequential]:
-        """The untrained halves."""
+        """The untrained encoder and decoder."""
         widths = [n_features, *self.hidden_layer_sizes, self.n_components]
         return _layers(widths).to(device), _layers(widths[::-1]).to(device)
 
@@ -95,13 +102,20 @@ class Autoencoder(Representation):
 
 @dataclass(frozen=True, eq=False)
 class FittedAutoencoder(Transform):
-    """The trained encoder, as the weights of its linear layers by name, on the host."""
+    """The trained encoder: the parameters of its linear layers by name, on the host.
+
+    Examples
+    --------
+    >>> weights = {"0.weight": np.array([[0.5, 0.5]], dtype=np.float32), "0.bias": np.zeros(1, dtype=np.float32)}
+    >>> FittedAutoencoder(weights).transform(np.array([[2.0, 4.0]])).tolist()
+    [[3.0]]
+    """
 
     kind: ClassVar[str] = "autoencoder"
     weights: dict[str, np.ndarray]
 
     def transform(self, X: Array) -> Array:
-        """(n, d) points -> (n, n_components)."""
+        """Map (n, d) points to (n, n_components)."""
         points = as_tensor(in_memory(X, "represent=autoencoder", "leave it out"))
         matrices = [weights for weights in self.weights.values() if weights.ndim == 2]
         encoder = _layers([matrices[0].shape[1], *(matrix.shape[0] for matrix in matrices)])
@@ -109,7 +123,7 @@ class FittedAutoencoder(Transform):
         return backend.of(X).asarray(forward(encoder.to(points.device), points))
 
     def pack(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The arrays and the other values that `unpack` makes it of."""
+        """Return the arrays and the other values from which `unpack` restores the encoder."""
         return dict(self.weights), {}
 
     @classmethod
@@ -119,7 +133,7 @@ class FittedAutoencoder(Transform):
 
 
 def _layers(widths: list[int]) -> nn.Sequential:
-    """Linear layers of these widths, and ReLU between them."""
+    """Linear layers of these widths with ReLU between them."""
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(widths):
         layers += [nn.Linear(n_in, n_out), nn.ReLU()]

@@ -1,4 +1,4 @@
-"""Histograms of oriented gradients, by which images are alike if their edges run alike."""
+"""Histograms of oriented gradients: images are similar if their edges have similar orientations."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -13,21 +13,30 @@ from gpussl.runtime.params import check, param
 
 @dataclass(frozen=True)
 class HOG(Representation, Transform):
-    """For each part of an image and each direction, the square root of how much edge runs there.
+    """Square roots of histograms of oriented gradients over a grid of cells.
 
-    A line that is a little elsewhere has much the same histograms, though not one pixel may be the same. See
+    A small shift of a line hardly changes the histograms, even if every pixel changes. See
     `gpussl.nets.gradients.OrientedGradients`.
 
     Parameters
     ----------
     n_cells : int
-        Parts on each side.
+        Number of cells along each side.
     n_orientations : int
-        Directions, all around.
+        Number of orientations over the full circle.
     blur : float
-        Standard deviation of the Gaussian by which a gradient counts for the parts it is near, in sides of a part.
+        Standard deviation, in sides of a cell, of the Gaussian that weights a gradient in the cells around it.
     image_shape : list of int
-        Height, width and, if there are several, channels; none: images are square.
+        Height, width and, if there is more than one, channels; empty for square images with one channel.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = np.zeros((8, 8), dtype=np.float32)
+    >>> image[:, 4:] = 1  # a vertical edge: the gradient points right, in orientation 0
+    >>> histograms = HOG(n_cells=2, n_orientations=4).transform(image.reshape(1, 64))
+    >>> histograms.reshape(4, 2, 2).sum(axis=(1, 2)).argmax().item()
+    0
     """
 
     kind: ClassVar[str] = "hog"
@@ -41,12 +50,12 @@ class HOG(Representation, Transform):
         check(self)
 
     def fit(self, X: Array, seed: int, on_progress: OnProgress | None = None) -> "HOG":
-        """Nothing is learnt. ConfigError if the points are no images."""
+        """Return the step itself: nothing is learnt. Raise ConfigError if the points are not images."""
         image_shape_of(X.shape[1], self.image_shape)
         return self
 
     def transform(self, X: Array) -> Array:
-        """(n, d) pixels -> (n, k), k = n_cells^2 n_orientations, times the number of channels."""
+        """Map (n, d) pixels to (n, k) features, with k = n_cells^2 n_orientations times the number of channels."""
         X = in_memory(X, "represent=hog", "leave it out")
         height, width, _ = image_shape_of(X.shape[1], self.image_shape)
         histograms = OrientedGradients(height, width, self.n_cells, self.n_orientations, self.blur)

@@ -1,4 +1,4 @@
-"""Principal components."""
+"""Principal component analysis."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -35,12 +35,12 @@ class PCA(Representation):
         check(self)
 
     def fit(self, X: Array, seed: int, on_progress: OnProgress | None = None) -> "FittedPCA":
-        """Fit to (n, d) points; nothing is drawn at random.
+        """Fit to (n, d) points; the seed is not used.
 
         Raises
         ------
         ConfigError
-            More components than features or points, or than the memory limit of `ScaledRows` allows.
+            There are more components than features or points, or than the memory limit of `ScaledRows` allows.
         """
         if self.n_components > min(X.shape):
             raise ConfigError(
@@ -57,13 +57,21 @@ class PCA(Representation):
 
 @dataclass(frozen=True, eq=False)
 class FittedPCA(Transform):
-    """The mean (d,) of the training points, and the axes (d, n_components)."""
+    """The mean (d,) of the training points, and the axes (d, n_components).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> fitted = FittedPCA(mean=np.array([1.0, 1.0]), axes=np.array([[0.6], [0.8]]))
+    >>> fitted.transform(np.array([[1.0, 1.0], [4.0, 5.0]])).tolist()
+    [[0.0], [5.0]]
+    """
 
     kind: ClassVar[str] = "pca"
     mean: Array
     axes: Array
 
     def transform(self, X: Array) -> Array:
-        """(n, d) points -> (n, n_components)."""
+        """Map (n, d) points to (n, n_components)."""
         xp, mean, axes = array_namespace(X), placed_like(self.mean, X), placed_like(self.axes, X)
         return xp.concat([(X[rows, :] - mean) @ axes for rows in row_blocks(X.shape[0], 4 * X.shape[1])])

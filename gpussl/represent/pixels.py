@@ -1,4 +1,4 @@
-"""Pixels: what every representation begins with."""
+"""Pixels: the first step of every representation."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -25,18 +25,18 @@ class Pixels(Representation, Transform):
     keeps_images: ClassVar[bool] = True
 
     def fit(self, X: Array, seed: int, on_progress: OnProgress | None = None) -> "Pixels":
-        """Nothing is learnt."""
+        """Return the step itself: nothing is learnt."""
         return self
 
     def transform(self, X: Array) -> Array:
-        """(n, d) -> the same."""
+        """Return the points unchanged."""
         return X
 
 
 def scale(X: Array, max_value: float | None, on_disk_beyond: int | None = None) -> Array:
-    """(n, d) raw values from 0 to `max_value` -> float32 from 0 to 1; any numbers as they are where that is None.
+    """Scale (n, d) raw values from 0 to `max_value` to float32 from 0 to 1; without a range, only convert them.
 
-    Points too many for `on_disk_beyond`, a memory limit in bytes, become `ScaledRows`.
+    Points that do not fit in the memory limit `on_disk_beyond`, in bytes, become `ScaledRows`.
 
     Examples
     --------
@@ -45,7 +45,7 @@ def scale(X: Array, max_value: float | None, on_disk_beyond: int | None = None) 
     [[0.0, 0.20000000298023224, 1.0]]
     """
     if not fits(on_disk_beyond, X.shape):
-        assert on_disk_beyond is not None  # noqa: S101 - for the type checker: everything fits where there is none
+        assert on_disk_beyond is not None  # noqa: S101 - for the type checker: without a limit everything fits
         return ScaledRows(X, 1.0 if max_value is None else max_value, on_disk_beyond)
     xp = array_namespace(X)
     scaled = xp.astype(X, xp.float32)

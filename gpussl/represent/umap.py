@@ -1,4 +1,4 @@
-"""UMAP: few dimensions in which neighbours stay neighbours."""
+"""UMAP: an embedding in few dimensions that preserves neighbourhoods."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -16,20 +16,28 @@ from gpussl.runtime.params import check, param
 
 @dataclass(frozen=True)
 class UMAP(Representation):
-    """umap-learn's or cuML's UMAP of the training points; `FittedUMAP` puts others among them.
+    """The UMAP embedding of the training points, by umap-learn or cuML; `FittedUMAP` embeds other points.
 
     Parameters
     ----------
     n_components : int
-        Dimensions.
+        Number of dimensions.
     n_neighbors : int
-        Of each point that are to stay near it.
+        Number of neighbours of each point in UMAP's graph.
     min_dist : float
-        How near the nearest may come. 0 lets clusters be as dense as they are.
+        Smallest distance between embedded points. 0 allows the densest clusters.
 
     References
     ----------
     McInnes, Healy, Melville, "UMAP: Uniform Manifold Approximation and Projection", 2018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> UMAP(n_neighbors=15).fit(np.zeros((10, 4)), seed=0)
+    Traceback (most recent call last):
+        ...
+    gpussl.errors.ConfigError: represent.umap.n_neighbors: expected at most 9 for 10 training points, found 15
     """
 
     is_costly: ClassVar[bool] = True
@@ -46,7 +54,7 @@ class UMAP(Representation):
         Raises
         ------
         ConfigError
-            More neighbours or dimensions than there are other points.
+            There are more neighbours or dimensions than other points.
         """
         n = X.shape[0]
         for name, most in (("n_neighbors", n - 1), ("n_components", n - 2)):  # the spectral start needs one more
@@ -65,9 +73,16 @@ class UMAP(Representation):
 class FittedUMAP(Transform):
     """The training points (n, d) and their coordinates (n, n_components).
 
-    UMAP's own transform cannot be saved without a pickle, and draws random numbers. Another point gets the mean of the
-    coordinates of its nearest training points instead, weighted by the inverse of their distances: where UMAP's own
-    begins. A training point, or a copy of one, gets its own coordinates.
+    UMAP's own transform cannot be saved without a pickle, and is random. Instead, a new point gets the mean coordinates
+    of its nearest training points, weighted by inverse distance, which is the starting point of UMAP's own transform. A
+    duplicate of a training point gets the coordinates of that point.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> fitted = FittedUMAP(points=np.array([[0.0], [4.0]]), embedding=np.array([[-1.0], [1.0]]), n_neighbors=2)
+    >>> fitted.transform(np.array([[0.0], [1.0], [2.0]])).tolist()
+    [[-1.0], [-0.5], [0.0]]
     """
 
     kind: ClassVar[str] = "umap"
@@ -76,7 +91,7 @@ class FittedUMAP(Transform):
     n_neighbors: int
 
     def transform(self, X: Array) -> Array:
-        """(m, d) points -> (m, n_components)."""
+        """Map (m, d) points to (m, n_components)."""
         xp, twin = array_namespace(X), backend.of(X)
         points, embedding = placed_like(self.points, X), placed_like(self.embedding, X)
         queries = in_memory(X, "represent=umap", "leave it out")
@@ -87,12 +102,12 @@ class FittedUMAP(Transform):
         return xp.sum(weights[:, :, None] * near, axis=1)
 
     def transform_fitted(self, X: Array) -> Array:
-        """The coordinates that the training points were given."""
+        """The coordinates of the training points from the fit."""
         return placed_like(self.embedding, X)
 
 
 def _inverse_distances(distances: Array) -> Array:
-    """(m, k) distances -> (m, k) weights that sum to 1: their inverses, or equal ones for those that are 0."""
+    """(m, k) distances -> (m, k) weights with sum 1: inverse distances, or equal weights for any distances of 0."""
     xp = array_namespace(distances)
     is_copy = distances == 0
     inverse = xp.where(is_copy, 0.0, 1 / xp.where(is_copy, 1.0, distances))

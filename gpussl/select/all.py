@@ -1,4 +1,4 @@
-"""All labels."""
+"""Select all points."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,7 +10,17 @@ from gpussl.select.checks import like, unanswered
 
 @dataclass(frozen=True)
 class All(Selection):
-    """Every point."""
+    """Every point.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gpussl.cluster.none import NoClustering
+    >>> X = np.zeros((4, 2))
+    >>> answers = Answers(indices=np.array([1]), labels=np.array([0]))
+    >>> All().select(X, NoClustering().fit(X, seed=0), answers, n=None, seed=0).tolist()
+    [0, 2, 3]
+    """
 
     name: ClassVar[str] = "all"
 

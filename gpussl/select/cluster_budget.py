@@ -40,6 +40,19 @@ class ClusterBudget(Budget):
     ----------
     Neyman, "On the two different aspects of the representative method", JRSS, 1934.
     Dasgupta, Hsu, "Hierarchical sampling for active learning", ICML 2008: also labels mixed clusters, and splits them.
+
+    Examples
+    --------
+    >>> distances = np.arange(10.0) % 5  # two clusters of five points, ordered from centroid to rim
+    >>> clusters = Clustering(np.zeros((2, 1)), np.arange(10) // 5, distances, inertia=60.0, n_iter=1)
+    >>> selection, nothing = ClusterBudget(n_labels=8), Answers(np.zeros(0, dtype=int), np.zeros(0, dtype=int))
+    >>> first = selection.select(np.zeros((10, 1)), clusters, nothing, n=None, seed=0)
+    >>> first.tolist()
+    [0, 2, 5, 7]
+    >>> answers = Answers(first, labels=np.array([0, 0, 0, 1]))  # the second cluster is mixed
+    >>> second = selection.select(np.zeros((10, 1)), clusters, answers, n=None, seed=0)
+    >>> np.bincount(clusters.labels[second]).tolist()
+    [1, 3]
     """
 
     first_share: float = param(0.5, gt=0, le=1)
@@ -48,7 +61,7 @@ class ClusterBudget(Budget):
     needs_clusters: ClassVar[bool] = True
 
     def select(self, X: Array, clustering: Clustering, answers: Answers, n: int | None, seed: int) -> Array:
-        """Without answers, the first round; with them, the second.
+        """Return the first round without answers, and the second round with answers.
 
         Raises
         ------
@@ -68,7 +81,7 @@ class ClusterBudget(Budget):
             ranks = [spread_out(int(m), int(count)) for m, count in zip(size, counts, strict=True)]
             places = np.concatenate([begin + rank for begin, rank in zip(start, ranks, strict=True)])
         else:
-            place_of = np.empty(labels.shape[0], dtype=np.int64)  # of each point in the order
+            place_of = np.empty(labels.shape[0], dtype=np.int64)  # of each point in `order`
             place_of[to_numpy(order)] = np.arange(labels.shape[0])
             clusters, indices = to_numpy(xp.take(labels, answers.indices)), to_numpy(answers.indices)
             is_inside = clusters >= 0
@@ -148,8 +161,8 @@ def spreads(clusters: np.ndarray, labels: np.ndarray, n_clusters: int, prior: fl
 def apportion(weights: np.ndarray, capacity: np.ndarray, total: int) -> np.ndarray:
     """Divide `total` into integers (k,) in proportion to weights (k,), within capacities (k,), by largest remainders.
 
-    `total` must not exceed the sum of the capacities. The surplus of a full entry goes to the others; what only entries
-    of weight 0 can take is divided by capacity.
+    `total` must not exceed the sum of the capacities. The surplus of a full entry goes to the others. Entries of
+    weight 0 get only what remains after that, in proportion to capacity.
 
     >>> apportion(np.array([3.0, 1.0, 1.0]), np.array([2, 9, 9]), total=6).tolist()
     [2, 2, 2]

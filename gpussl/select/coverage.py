@@ -42,8 +42,16 @@ class Coverage(Budget):
     References
     ----------
     Yehuda, Dekel, Hacohen, Weinshall, "Active learning through a covering lens", NeurIPS 2022: the greedy cover. There,
-    the
-    radius comes from the purity of the balls by pseudo-labels.
+    the purity of the balls under pseudo-labels determines the radius.
+
+    Examples
+    --------
+    >>> from gpussl.cluster.none import NoClustering
+    >>> X = np.array([[0.0], [0.1], [0.2], [5.0], [5.1], [5.2]])  # two dense regions
+    >>> nothing = Answers(np.zeros(0, dtype=int), np.zeros(0, dtype=int))
+    >>> chosen = Coverage(n_labels=2, coverage=1.0).select(X, NoClustering().fit(X, seed=0), nothing, n=None, seed=0)
+    >>> X[chosen].ravel().tolist()
+    [0.1, 5.1]
     """
 
     coverage: float = param(0.7, gt=0, le=1)
@@ -54,12 +62,12 @@ class Coverage(Budget):
         super().__post_init__()
         if self.max_candidates < self.n_labels:
             raise ConfigError(
-                f"max_candidates: expected at least n_labels, {self.n_labels}, found {self.max_candidates}; better ten "
-                "times as many"
+                f"max_candidates: expected at least n_labels, {self.n_labels}, found {self.max_candidates}; ten "
+                "times as many are better"
             )
 
     def select(self, X: Array, clustering: Clustering, answers: Answers, n: int | None, seed: int) -> Array:
-        """The points that cover most of what the answered ones do not cover yet; clusters play no part.
+        """Return the points that cover most of the data not yet covered by the answered points; clusters are ignored.
 
         Raises
         ------

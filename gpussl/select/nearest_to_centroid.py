@@ -1,4 +1,4 @@
-"""The label of each cluster's middle."""
+"""Select the member of each cluster nearest to its centroid."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -15,14 +15,27 @@ from gpussl.select.checks import has_answer, like, of_largest, require_clusters
 
 @dataclass(frozen=True)
 class NearestToCentroid(Selection):
-    """Each cluster's representative: its member nearest the centroid, ties to the first. Empty clusters have none."""
+    """The representative of each cluster: the member nearest to the centroid; ties go to the first.
+
+    Empty clusters have no representative.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.array([[0.0], [1.0], [3.0], [9.0]])
+    >>> centroids, distances = np.array([[4.0 / 3], [9.0]]), np.array([4.0 / 3, 1.0 / 3, 5.0 / 3, 0.0])
+    >>> clusters = Clustering(centroids, np.array([0, 0, 0, 1]), distances, inertia=4.67, n_iter=1)
+    >>> nothing = Answers(np.zeros(0, dtype=int), np.zeros(0, dtype=int))
+    >>> NearestToCentroid().select(X, clusters, nothing, n=None, seed=0).tolist()
+    [1, 3]
+    """
 
     name: ClassVar[str] = "nearest_to_centroid"
     needs_clusters: ClassVar[bool] = True
     one_per_cluster: ClassVar[bool] = True
 
     def select(self, X: Array, clustering: Clustering, answers: Answers, n: int | None, seed: int) -> Array:
-        """The representatives of the clusters without an answer, of the largest if `n` are asked for.
+        """Return the representatives of the clusters without an answer; with `n`, only of the `n` largest.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Labels at random."""
+"""Select points at random."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -12,12 +12,19 @@ from gpussl.select.checks import Budget, like, unanswered
 
 @dataclass(frozen=True)
 class Random(Budget):
-    """Points drawn at random, each as likely as any other.
+    """Points drawn uniformly at random, without replacement.
 
     Parameters
     ----------
     n_labels : int
-        In all.
+        Total number of labels.
+
+    Examples
+    --------
+    >>> from gpussl.cluster.none import NoClustering
+    >>> X, nothing = np.zeros((100, 2)), Answers(np.zeros(0, dtype=int), np.zeros(0, dtype=int))
+    >>> Random(n_labels=3).select(X, NoClustering().fit(X, seed=0), nothing, n=None, seed=0).tolist()
+    [6, 54, 97]
     """
 
     name: ClassVar[str] = "random"
@@ -28,7 +35,7 @@ class Random(Budget):
         Raises
         ------
         ConfigError
-            More labels than points.
+            There are fewer points than labels.
         """
         if n is None:
             self.check_size(clustering.labels.shape[0])

@@ -37,6 +37,15 @@ class Typical(Selection):
     References
     ----------
     Hacohen, Dekel, Weinshall, "Active learning on a budget: opposite strategies suit high and low budgets", ICML 2022.
+
+    Examples
+    --------
+    >>> X = np.array([[0.0], [1.0], [3.0], [9.0]])
+    >>> centroids, distances = np.array([[4.0 / 3], [9.0]]), np.array([4.0 / 3, 1.0 / 3, 5.0 / 3, 0.0])
+    >>> clusters = Clustering(centroids, np.array([0, 0, 0, 1]), distances, inertia=4.67, n_iter=1)
+    >>> nothing = Answers(np.zeros(0, dtype=int), np.zeros(0, dtype=int))
+    >>> Typical().select(X, clusters, nothing, n=None, seed=0).tolist()
+    [1, 3]
     """
 
     name: ClassVar[str] = "typical"
@@ -48,7 +57,7 @@ class Typical(Selection):
         check(self)
 
     def select(self, X: Array, clustering: Clustering, answers: Answers, n: int | None, seed: int) -> Array:
-        """The most typical members of the clusters without an answer, of the largest if `n` are asked for.
+        """Return the most typical members of the clusters without an answer; with `n`, only of the `n` largest.
 
         Raises
         ------

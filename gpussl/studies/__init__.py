@@ -1,1 +1,1 @@
-"""What only the two reproduced studies need."""
+"""Parts that only the two reproduced studies use."""

@@ -1,4 +1,4 @@
-"""Published figures, and the rows of ours that they belong to."""
+"""Published accuracies, and the rows of our results to compare with them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,16 @@ CONDITIONS = ("select", "propagation", "classifier", "n_clusters", "n_labels", "
 
 @dataclass
 class Published:
-    """A published accuracy in percent, and the rows it belongs to: any of a list, and what is None may be anything."""
+    """A published accuracy in percent, with the conditions under which it applies to a row of results.
+
+    A list matches any of its items, and None matches anything.
+
+    Examples
+    --------
+    >>> entry = Published("a paper", "mnist", ["random", "first"], "none", ["knn"], accuracy=88.0, n_labels=500)
+    >>> f"{entry.source}: {entry.accuracy} % with {entry.n_labels} labels"
+    'a paper: 88.0 % with 500 labels'
+    """
 
     source: str
     data: str
@@ -19,11 +28,11 @@ class Published:
     n_clusters: int | None = None
     n_labels: int | None = None
     percentile: float | None = None
-    row: str = ""  # what the row is called where it was published, or in a table of several studies
+    row: str = ""  # name of the row in the publication, or in a table of several studies
 
 
 def find(entries: Sequence[Published], data: str, row: Mapping[str, object]) -> Published | None:
-    """The first entry that states nothing which a row does not meet.
+    """Return the first entry with conditions that a row meets, or None.
 
     Examples
     --------
@@ -41,7 +50,14 @@ def find(entries: Sequence[Published], data: str, row: Mapping[str, object]) -> 
 
 
 def sources(entries: Sequence[Published]) -> str:
-    """Where the published figures come from, for people."""
+    """List the sources of published figures, for people.
+
+    Examples
+    --------
+    >>> entries = [Published("a paper", "mnist", ["random"], "none", [name], 90.0) for name in ("knn", "mlp")]
+    >>> sources(entries), sources([])
+    ('a paper', 'none known')
+    """
     return ", ".join(dict.fromkeys(entry.source for entry in entries)) or "none known"
 
 

@@ -1,4 +1,4 @@
-"""The network of the Fashion-MNIST study, to be compared with."""
+"""The network of the Fashion-MNIST study, for comparison."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,31 +17,39 @@ from gpussl.runtime.params import check, param
 class StudyConvNet(NetworkClassifier):
     """Three 3x3 convolutions, a 1x1 one to a single channel, and two dense layers.
 
-    Trained with Adam, as published, with the last share of the training points as they come held out. What the paper
-    does not say is chosen here: padding that keeps the size, ReLU after each layer but the 1x1 convolution and the
-    last, PyTorch's initial weights; the best epoch's weights are kept. Products are in bfloat16, which takes half of
-    float32's time.
+    Trained with Adam; the last training points, in the original order, are held out. Both are as published. The paper
+    leaves the following open, and the choices are ours: padding that keeps the size, ReLU after every layer except the
+    1x1 convolution and the last, PyTorch's default initialisation, and keeping the weights of the best epoch. Matrix
+    products use bfloat16, which takes half the time of float32.
 
     Parameters
     ----------
     channels : list of int
-        Of the 3x3 convolutions.
+        Output channels of the 3x3 convolutions.
     hidden : int
         Width of the first dense layer.
     learning_rate : float
     batch_size : int
     max_epochs : int
     patience : int
-        Stop after so many epochs without gain on the held-out labels.
+        Number of epochs without improvement on the hold-out after which training stops.
     validation_fraction : float
-        Share of the training labels, the last ones, that is held out.
+        Share of the training labels that is held out, taken from the end.
     image_shape : list of int
-        Height, width and, if there are several, channels; none: images are square.
+        Height, width and, if there is more than one, channels; empty for square images with one channel.
     random_state : int
 
     References
     ----------
     Das, Thada, "Semi-supervised learning on Fashion-MNIST by clustering", 2021.
+
+    Examples
+    --------
+    >>> X, y = np.zeros((8, 16), dtype=np.float32), np.array([0, 1] * 4)
+    >>> X[1::2, :8] = 1  # images of 4x4 pixels: the upper half is bright in class 1
+    >>> model = StudyConvNet(channels=[4], hidden=4, max_epochs=1).fit(X, y)
+    >>> model.predict_proba(X).shape, model.n_iter_
+    ((8, 2), 1)
     """
 
     kind: ClassVar[str] = "study_convnet"
@@ -62,12 +70,12 @@ class StudyConvNet(NetworkClassifier):
         check(self)
 
     def build(self, n_features: int, n_classes: int) -> nn.Sequential:
-        """The untrained layers. ConfigError if `n_features` are no image."""
+        """Build the untrained network. Raise ConfigError if `n_features` do not make an image."""
         height, width, n_colors = image_shape_of(n_features, self.image_shape)
         layers: list[nn.Module] = [Images(n_features, self.image_shape)]
         for n_in, n_out in zip([n_colors, *self.channels], self.channels, strict=False):
             layers += [nn.Conv2d(n_in, n_out, 3, padding=1), nn.ReLU()]
-        # no ReLU on the single channel: where it starts below nought everywhere, nothing would ever be learnt
+        # no ReLU on the single channel: if all its values start below 0, the network would never learn
         layers += [nn.Conv2d(self.channels[-1], 1, 1), nn.Flatten()]
         layers += [nn.Linear(height * width, self.hidden), nn.ReLU(), nn.Linear(self.hidden, n_classes)]
         network = Bfloat16Sequential(*layers)
@@ -75,7 +83,7 @@ class StudyConvNet(NetworkClassifier):
         return network
 
     def split(self, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The last share of the points is held out, wherever their labels came from, as published."""
+        """Hold out the last points, whatever the sources of their labels, as published."""
         n = len(groups)
         n_held_out = min(max(1, int(self.validation_fraction * n)), n - 1)
         return np.arange(n - n_held_out), np.arange(n - n_held_out, n)
@@ -83,7 +91,7 @@ class StudyConvNet(NetworkClassifier):
     def epochs(
         self, features: Tensor, labels: Tensor, train: Tensor, label_weights: Tensor | None
     ) -> Iterator[nn.Module]:
-        """Train epoch by epoch; every label counts as much, as published."""
+        """Train epoch by epoch; all labels have equal weight, as published."""
         optimizer = torch.optim.Adam(self.network_.parameters(), lr=self.learning_rate, fused=True)
         while True:
             self.network_.train()
@@ -97,7 +105,15 @@ class StudyConvNet(NetworkClassifier):
 
 
 class Bfloat16Sequential(nn.Sequential):
-    """Layers whose products are in bfloat16, and whose weights and outputs are float32."""
+    """Layers that multiply in bfloat16, with weights and outputs in float32.
+
+    Examples
+    --------
+    >>> network = Bfloat16Sequential(nn.Linear(2, 1, bias=False))
+    >>> _ = nn.init.constant_(network[0].weight, 0.5)
+    >>> network(torch.tensor([[2.0, 4.0]])), network[0].weight.dtype
+    (tensor([[3.]], grad_fn=<ToCopyBackward0>), torch.float32)
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, d) -> (n, n_classes)."""

@@ -1,4 +1,4 @@
-"""Points that a model is scored on while it is trained: to do as a study did, not to be honest."""
+"""Test points that score a model during training: a flaw of a study, reproduced here."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,15 +8,22 @@ from gpussl.records import Array
 
 @dataclass(frozen=True)
 class Watch:
-    """Points that a model is scored on while it is trained.
+    """Points that score a model during training.
 
     Attributes
     ----------
     X : (m, d) array
     score : callable
-        Takes the (m,) classes predicted for them and answers the accuracy.
+        Takes the predicted classes (m,) and returns the accuracy.
     fingerprint : str
-        Names the points and their labels.
+        Checksum of the points and their labels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> watch = Watch(np.zeros((2, 1)), score=lambda classes: float(np.mean(classes == np.array([0, 1]))))
+    >>> watch.score(np.array([0, 0]))
+    0.5
     """
 
     X: Array

@@ -1,4 +1,4 @@
-"""Boosted trees as studies often train them: the test labels say when to stop."""
+"""Boosted trees with early stopping on the test labels, as in many studies."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -16,18 +16,26 @@ from gpussl.studies.watch import Watch
 
 @dataclass(eq=False)
 class TestStoppedXGBClassifier(XGBClassifier):
-    """Trees added round by round until the accuracy on test labels gains no more; the rounds up to the best are kept.
+    """Gradient-boosted trees; training stops when the accuracy on the test labels no longer improves.
 
-    That flatters: the accuracy it ends with is not one on unseen data. The settings are `XGBClassifier`'s; `tol` and
-    `validation_fraction` play no part.
+    The best rounds are kept. The test accuracy is biased upwards, because the test labels chose the number of rounds.
+    The settings are those of `XGBClassifier`; `tol` and `validation_fraction` are ignored.
 
     Attributes
     ----------
     watch : Watch
-        The test points, and the function that scores predictions for them: set before `fit`.
+        The test points and the function that scores predictions for them; set before `fit`.
+
+    Examples
+    --------
+    >>> X, y = np.arange(40.0)[:, None], np.repeat([0, 1], 20)
+    >>> model = TestStoppedXGBClassifier(n_estimators=5, reg_alpha=0)
+    >>> model.watch = Watch(np.array([[3.0], [30.0]]), lambda classes: float(np.mean(classes == np.array([0, 1]))))
+    >>> model.fit(X, y).validation_score_, model.best_iteration_
+    (1.0, 1)
     """
 
-    __test__ = False  # no test of pytest's
+    __test__ = False  # not a test class for pytest
 
     kind: ClassVar[str] = "xgboost_test_stopped"
     stops_by_test_labels: ClassVar[bool] = True
