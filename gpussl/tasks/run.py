@@ -62,7 +62,7 @@ def run(job: Job, folder: Path, *, replace: bool = False, loader: prepare.Loader
 def _finish(run_on: Context, folder: Path, outcome: Outcome, reason: str) -> None:
     """Write the page, and last the manifest, which says that all the rest is there."""
     job, monitor = run_on.job, run_on.monitor
-    with monitor.stage("figures", cpu):
+    with monitor.stage("report", cpu, "figures"):
         footer = (
             f"gpussl {environment.versions()['gpussl']}, commit {environment.git_commit() or 'no repository'}, "
             f"{outcome.dataset.name}, {', '.join(job.classifier)}, seed {job.seed}, {run_on.twin.device_name()}, "

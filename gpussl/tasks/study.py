@@ -71,7 +71,7 @@ def work(run_on: Context, folder: Path) -> Outcome:
             classifier, fit_seconds = _train(run_on, data, training_set, name)
             store.save(folder / "models" / f"{training_set.name}-{name}.safetensors", _model(data, classifier))
             results += _evaluate(run_on, data, labelling.oracle, training_set, name, classifier, fit_seconds)
-    with monitor.stage("diagnose", cpu):
+    with monitor.stage("report", cpu, "diagnose"):
         diagnostics = _diagnose(run_on, represented, clustering, labelling)
         calibrations = calibrate(labelling.oracle, labelling.training_sets)
     parts = study_parts.parts(job, dataset, results, diagnostics, allocations, calibrations, guessing)
