@@ -16,7 +16,8 @@ from cuml.neighbors import KNeighborsClassifier
 from peers import Comparison
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
 
-from gpussl.backend import gpu
+from gpussl import backend
+from gpussl.backend import cpu
 from gpussl.numeric.allocations import contingency, score_allocations
 from gpussl.numeric.arrays import paired_distances
 
@@ -43,11 +44,11 @@ def inertia(X, fitted):
 
 
 def table():
-    return (contingency(*peers.predictions(), 10, 10, gpu),)
+    return (contingency(*peers.predictions(), 10, 10, cpu),)
 
 
 def permutations(table):
-    return score_allocations(table, gpu).score
+    return score_allocations(table, backend.of(table)).score
 
 
 @functools.cache
