@@ -27,5 +27,7 @@ PUBLIC = [
 def test_it_has_an_example(name, node):
     docstring = ast.get_docstring(node) or ""
     assert docstring
-    shown = docstring + "".join(ast.get_docstring(part) or "" for part in node.body if isinstance(part, ast.FunctionDef))
+    shown = docstring + "".join(
+        ast.get_docstring(part) or "" for part in node.body if isinstance(part, ast.FunctionDef)
+    )
     assert ">>> " in shown
