@@ -11,7 +11,7 @@ from gpussl.report.parts import Table
 from gpussl.report.titles import result_title
 
 DECIMALS = {"label_accuracy": 6, "train_accuracy": 6, "test_accuracy": 6, "fit_seconds": 3, "predict_seconds": 3}
-HEADER = ("training labels", "classifier", "bought", "used", "right", "test accuracy", "published", "fit")
+HEADER = ("training labels", "classifier", "bought", "used", "correct", "test accuracy", "published", "fit")
 PublishedOf = Callable[[Result], float | None]  # the published accuracy of the same row, in percent
 
 

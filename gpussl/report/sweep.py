@@ -208,7 +208,7 @@ def summary_table(summary: Sequence[Row]) -> Table:
     >>> [str(column.header) for column in table.columns]
     ['n_neighbors', 'training labels', 'test accuracy %']
     >>> table.caption
-    'all rows: classifier knn, bought 50, right % 100.0, seeds 1, fit s 0.1'
+    'all rows: classifier knn, bought 50, correct % 100.0, seeds 1, fit s 0.1'
     """
     columns, constant = _shown(summary)
     table = Table(
@@ -299,7 +299,7 @@ def _shown(summary: Sequence[Row]) -> tuple[dict[str, list[str]], str]:
         "training labels": [title(row["select"], row["propagation"], _float(row["percentile"])) for row in summary],
         "classifier": [row["classifier"] for row in summary],
         "bought": [f"{int(row['n_labels']):,}" for row in summary],
-        "right %": [f"{100 * float(row['label_accuracy']):.1f}" for row in summary],
+        "correct %": [f"{100 * float(row['label_accuracy']):.1f}" for row in summary],
         "test accuracy %": [_with_interval(float(row["test_accuracy"]), _float(row["half_width"])) for row in summary],
         "published %": [row["published"] for row in summary],
         "seeds": [row["n_seeds"] for row in summary],

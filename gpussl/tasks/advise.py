@@ -93,7 +93,8 @@ def check(job: Job) -> None:
     >>> from gpussl.runtime import config
     >>> check(config.job("+experiment=label_budget", "classifier=[knn]", "propagate=[cluster]"))
     Traceback (most recent call last):
-    gpussl.errors.ConfigError: propagate: expected none with task=advise, found cluster; choose another with propagate=...
+    gpussl.errors.ConfigError: propagate: expected none with task=advise, found cluster; choose another with
+        propagate=...
     """
     select, names = job.select.name, ", ".join(job.classifier) or "none"
     if job.budget is None:
@@ -120,7 +121,7 @@ def check(job: Job) -> None:
     if job.select.knows_classes:
         _refuse("select", "one that does not know the classes in advance", select)
     if job.select.one_per_cluster and not job.cluster.has_n_clusters:
-        _refuse("cluster", f"one with n_clusters, for select={select}", type(job.cluster).__name__)
+        _refuse("cluster", f"one with n_clusters for select={select}", type(job.cluster).__name__)
     try:
         _budget(job).check_plan(is_random=select == "random")
     except ConfigError as error:
