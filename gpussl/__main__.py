@@ -1,5 +1,6 @@
 """The command: python -m gpussl, or gpussl."""
 
+import os
 import sys
 from typing import Any
 
@@ -10,6 +11,8 @@ INTERRUPTED = 130  # the exit code that shells give a program ended by Ctrl-C
 
 def main() -> None:
     """Run the command, and exit with its code."""
+    # before PyTorch and scikit-learn are loaded: threads that spin while they wait take minutes on a busy machine
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         from gpussl.runtime import command
 

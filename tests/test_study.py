@@ -19,6 +19,7 @@ from gpussl.runtime import console
 from gpussl.studies import published
 from gpussl.studies.published import Published
 from gpussl.tasks import prepare, run_folder, study
+from gpussl.tasks.monitor import Monitor
 from gpussl.tasks.run import run
 
 # what is left out depends on the clock, or on the test labels and must
@@ -251,6 +252,24 @@ class TestStageCache:
         for index, override in enumerate(overrides):
             self.run(job, tmp_path, str(index), override, "classifier=[logistic]")
         assert fits == [20, 20, 21, 20, 20]
+
+
+def test_what_a_stage_is_called_on_the_screen_changes_no_number(job, tmp_path, monkeypatch):
+    overrides = ("represent=[pca,autoencoder]", "represent.pca.n_components=9", "views=2", "classifier=[mlp]")
+    overrides += (
+        "represent.autoencoder.max_epochs=1",
+        "represent.autoencoder.hidden_layer_sizes=[8]",
+        "cluster=kmeans",
+    )
+    run(job(*overrides), tmp_path / "as it is")
+    begin = Monitor.stage
+    monkeypatch.setattr(Monitor, "stage", lambda self, group, twin, name="": begin(self, f"the {group}", twin, "Oh!"))
+    run(job(*overrides), tmp_path / "reworded")
+    found, expected = (artifacts(tmp_path / name) for name in ("reworded", "as it is"))
+    assert found["manifest.json"]["seeds"] == expected["manifest.json"]["seeds"]
+    for files in (found, expected):
+        del files["manifest.json"]
+    assert found == expected
 
 
 def test_a_used_run_folder_is_refused(whole_run):
