@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import peers
 import yaml
-from gpussl.report.tables import to_csv
+from gpussl.report.results import to_csv
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table

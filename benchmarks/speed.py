@@ -19,7 +19,7 @@ import time
 from functools import cache
 from pathlib import Path
 
-from gpussl.report.tables import to_csv
+from gpussl.report.results import to_csv
 from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_info

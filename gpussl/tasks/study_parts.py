@@ -112,8 +112,8 @@ def _summary(dataset: Dataset, results: Sequence[Result]) -> str:
     points = _points(dataset)
     return (
         f"{dataset.name}: {best.n_labels:,} of {len(dataset.X_train):,} training {points} were labelled. The best row "
-        f'is {best.classifier} with "{result_title(best)}": a test accuracy of {best.test_accuracy:.2%} on '
-        f"{dataset.n_test:,} {points}. It is slightly optimistic, because the best row was chosen by it."
+        f'is {best.classifier} with "{result_title(best)}": an accuracy of {best.test_accuracy:.2%} on '
+        f"{dataset.n_test:,} test {points}. It is slightly optimistic, because the best row was chosen by it."
     )
 
 
