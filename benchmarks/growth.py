@@ -20,12 +20,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import peers
 import yaml
-from gpussl.report.results import to_csv
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from gpussl.data.idx import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
+from gpussl.report.results import to_csv
 from gpussl.runtime import config, environment, store
 
 ROOT = Path(__file__).parent

@@ -19,13 +19,13 @@ import time
 from functools import cache
 from pathlib import Path
 
-from gpussl.report.results import to_csv
 from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_info
 
 from gpussl import backend
 from gpussl.errors import DeviceError
+from gpussl.report.results import to_csv
 from gpussl.runtime import environment, store
 
 RESULTS = Path(__file__).parent / "results"
