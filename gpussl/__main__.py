@@ -4,9 +4,9 @@ import os
 import sys
 from typing import Any
 
-# Nothing else is imported here: Ctrl-C is answered during imports too, and --help need not wait for them.
+# Everything else is imported late, so that Ctrl-C is handled during imports too, and --help does not wait for them.
 
-INTERRUPTED = 130  # the exit code of a shell's program that Ctrl-C ended
+INTERRUPTED = 130  # the exit code that shells give a program ended by Ctrl-C
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
 
 
 def run(cfg: Any) -> None:
-    """Run the job that a composed configuration describes, in the folder that Hydra made for it."""
+    """Run the job that a composed configuration describes, in the folder that Hydra has made."""
     import traceback
     from pathlib import Path
 
@@ -38,13 +38,13 @@ def run(cfg: Any) -> None:
     in_sweep = hydra_cfg.mode is RunMode.MULTIRUN
     try:
         job = config.build(cfg)
-        from gpussl.report.manifest import FAILED  # after the checks, which need not wait for it
+        from gpussl.report.manifest import FAILED  # after the checks: they do not wait for this import
         from gpussl.tasks import prepare, run_folder
         from gpussl.tasks import run as tasks
 
-        (folder / FAILED).unlink(missing_ok=True)  # of an earlier try
+        (folder / FAILED).unlink(missing_ok=True)  # from an earlier attempt
         if in_sweep and run_folder.is_finished(folder, job):
-            console.say(f"{folder}: finished before")
+            console.say(f"{folder}: already finished")
             return
         tasks.run(job, folder, replace=in_sweep, loader=prepare.of_the_sweep if in_sweep else None)
     except KeyboardInterrupt:
@@ -59,7 +59,7 @@ def run(cfg: Any) -> None:
                 command.refuse(str(told))
             sys.exit(1)
         console.say(f"gpussl: error: {told}")
-        with command.refusing():  # the other jobs go on; what failed is named when they are gathered
+        with command.refusing():  # the other jobs go on; failures are reported when results are gathered
             from gpussl.report.manifest import FAILED
             from gpussl.runtime import store
 

@@ -42,7 +42,7 @@ IMAGES = "expected images, found data=digits, which has none"
         ),
         (
             ["represent=[pca,hog]"],
-            "represent=hog: expected images, found what pca makes of them; put hog before pca",
+            "represent=hog: expected images, found the output of pca; put hog before pca",
         ),
     ],
 )

@@ -331,7 +331,7 @@ def test_a_sweep_is_gathered_over_its_jobs(gpussl_command, tmp_path):
         summary = list(csv.DictReader(file))
     notes = [json.loads((tmp_path / f"sweep/{n}/manifest.json").read_text())["stages"][0]["note"] for n in range(6)]
     read = "digits: 1,297 training and 500 test images"
-    assert notes == [read, *[f"{read}, of the job before"] * 5]
+    assert notes == [read, *[f"{read}, kept from the previous job"] * 5]
     assert len(rows) == 3 * 2 * 4
     assert len(summary) == 2 * 4
     for group in summary:
@@ -450,8 +450,8 @@ class TestResuming:
         after = self.made(tmp_path)
         assert set(after) == {"0", "1", "2"}
         assert after["0"] == before["0"]
-        assert "sweep/0: finished before" in swept.stderr
-        assert swept.stderr.count("finished before") == 1
+        assert "sweep/0: already finished" in swept.stderr
+        assert swept.stderr.count("already finished") == 1
         assert not list((tmp_path / "sweep").rglob(".running"))
         with (tmp_path / "sweep" / "results.csv").open(newline="") as file:
             assert {row["job"] for row in csv.DictReader(file)} == {"0", "1", "2"}
@@ -490,7 +490,7 @@ class TestResuming:
             assert {row["job"] for row in csv.DictReader(file)} == {"0"}
         again = gpussl_command("-m", *SMALL, "cluster.n_clusters=10,15", "hydra.sweep.dir=sweep")
         assert again.returncode == 0
-        assert again.stderr.count("finished before") == 2
+        assert again.stderr.count("already finished") == 2
         assert self.made(tmp_path) == before
 
     def test_files_of_others_are_left_alone(self, gpussl_command, tmp_path):

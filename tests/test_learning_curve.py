@@ -143,7 +143,7 @@ class TestDecision:
         assert advice.more == 0
         assert advice.p_small >= 0.9
         assert decision.startswith("Stop: twice the labels would add ")
-        assert needed.startswith("95 % is not reachable by this curve: random labels lead to ")
+        assert needed.startswith("An accuracy of 95 % is beyond the fitted curve: its limit with random labels is ")
 
     def test_a_steep_curve_goes_on(self):
         advice, (_, decision) = self.said(power_law(0.99, 0.6, 0.3, 2000), target=0.95)
@@ -156,7 +156,7 @@ class TestDecision:
         assert not advice.is_enough
         assert 0 < advice.more < 2000
         assert advice.needed[0] == pytest.approx(2000 + advice.more, abs=1)
-        assert needed.startswith("73 % takes about ")
+        assert needed.startswith("An accuracy of 73 % takes about ")
 
     def test_a_target_that_is_surely_reached_ends_the_purchase(self):
         advice, (_, decision) = self.said(power_law(0.99, 0.6, 0.3, 2000), target=0.5)
@@ -318,14 +318,23 @@ def test_a_wrong_budget_is_refused_when_it_is_read(composed, overrides, message)
         (["select=coverage"], "budget.n_labels: expected a training set of at least 40 labels, found 28 of 90"),
         (
             ["classifier=[logistic,knn]"],
-            "classifier: expected with a budget one, whose curve it is, found logistic, knn",
+            "classifier: expected exactly one with task=advise, found logistic, knn; choose another with classifier=",
         ),
-        (["propagate=[cluster]"], "propagate: expected with a budget none, for classifiers learn from the bought"),
-        (["allocate=true"], "allocate: expected with a budget false, for no test label is opened, found true"),
-        (["features=centroid_distances"], "features: expected with a budget represented or pixels, found"),
-        (["select=stratified"], "select: expected with a budget one that need not know the classes, found stratified"),
-        (["select=all"], "select: expected with a budget one that takes any number of labels, found all"),
-        (["select=typical"], "cluster: expected with a budget one with n_clusters, for select=typical, found NoClust"),
+        (["propagate=[cluster]"], "propagate: expected none with task=advise, found cluster"),
+        (["allocate=true"], "allocate: expected false with task=advise, found true"),
+        (
+            ["features=centroid_distances"],
+            "features: expected represented or pixels with task=advise, found distances to clusters",
+        ),
+        (
+            ["select=stratified"],
+            "select: expected one that does not know the classes in advance with task=advise, found str",
+        ),
+        (["select=all"], "select: expected one that takes any number of labels with task=advise, found all"),
+        (
+            ["select=typical"],
+            "cluster: expected one with n_clusters for select=typical with task=advise, found NoClust",
+        ),
     ],
 )
 def test_what_a_budget_cannot_be_spent_on_is_refused(asked, tmp_path, overrides, message):
@@ -338,8 +347,8 @@ def test_what_a_budget_cannot_be_spent_on_is_refused(asked, tmp_path, overrides,
 def test_test_stopped_trees_and_unlabelled_learners_are_refused(asked):
     job = asked()
     for attribute, expected in (
-        ("stops_by_test_labels", "classifier: expected with a budget one that no test label stops"),
-        ("learns_from_unlabelled", "classifier: expected with a budget one that learns from the bought labels"),
+        ("stops_by_test_labels", "classifier: expected one that does not stop by the test labels"),
+        ("learns_from_unlabelled", "classifier: expected one that learns from labelled points alone"),
     ):
         stage = type("Stage", (Classifier,), {attribute: True})()
         with pytest.raises(ConfigError, match=f"^{expected}"):

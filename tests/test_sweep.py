@@ -101,7 +101,7 @@ def test_the_table_has_a_line_a_row_at_80_columns():
     assert header == ["n_clusters", "training", "labels", "test", "accuracy", "%"]
     assert lines[0] == ["500", "whole", "cluster", "91.00", "[88.5,", "93.5]"]
     assert len(lines) == 6
-    assert caption == "all rows: classifier logistic, bought 20, right % 90.0, seeds 3, fit s 1.0"
+    assert caption == "all rows: classifier logistic, bought 20, correct % 90.0, seeds 3, fit s 1.0"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Report: what a run leaves for people and programs, made of the parts that a task gives."""
+"""The report of a run, for people and programs, made of the parts that its task returns."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,20 +13,44 @@ PAGE = "report.html"
 
 
 def write_files(folder: Path, parts: Sequence[Part]) -> None:
-    """Write the files for programs."""
+    """Write the files for programs.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_files(Path(folder), [Words("not a file"), File("answer.json", "42")])
+    ...     [(path.name, path.read_text()) for path in Path(folder).iterdir()]
+    [('answer.json', '42')]
+    """
     for part in parts:
         if isinstance(part, File):
             store.write_text(folder / part.name, part.text)
 
 
 def write_page(folder: Path, title: str, parts: Sequence[Part], footer: str) -> None:
-    """Draw the figures and write the page. A figure that cannot be drawn is named and left out: the run is finished."""
+    """Draw the figures and write the page. A figure that cannot be drawn is reported and left out.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_page(Path(folder), "mine", [Words("All is well.")], footer="seed 0")
+    ...     "<p>All is well.</p>" in (Path(folder) / PAGE).read_text()
+    True
+    """
     shown = [part for part in parts if not isinstance(part, Picture) or _draw(folder, part)]
     store.write_text(folder / PAGE, page.render(title, shown, footer))
 
 
 def show(parts: Sequence[Part]) -> None:
-    """Print the tables, and then the answers."""
+    """Print the tables, and then the answers.
+
+    Examples
+    --------
+    >>> show([Words("Buy 500 more labels.", is_answer=True), Words("Only the page shows this.")])
+    Buy 500 more labels.
+    """
     for part in parts:
         if isinstance(part, Table):
             console.stdout.print(_rich(part))
@@ -41,7 +65,7 @@ def _draw(folder: Path, picture: Picture) -> bool:
     path = folder / "figures" / f"{picture.name}.png"
     try:
         figures.save(picture.draw(), path)
-    except Exception as error:  # whatever matplotlib stumbles over, the run's results are worth more than a figure
+    except Exception as error:  # whatever matplotlib raises: a missing figure must not cost the run its results
         console.say(f"report: expected to draw {path}, found: {type(error).__name__}: {error}; going on without it")
         return False
     return True

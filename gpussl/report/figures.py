@@ -1,4 +1,4 @@
-"""Figures of a run. The only file that imports matplotlib."""
+"""The figures of runs and sweeps. No other file imports matplotlib."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,14 +15,20 @@ from gpussl.report.titles import result_title
 from gpussl.runtime.store import atomic_path
 
 DPI = 130
-COLUMNS = 14  # representatives shown of each class
+COLUMNS = 14  # images shown per class
 BINS = 20
 COLORS = ("#1f6f8b", "#d1603d", "#5b8e3e", "#7a5195", "#c9a227", "#8a6552")
 
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """A mean accuracy of a sweep with half its interval, as shares, and the published figure in percent."""
+    """A mean accuracy of a sweep and half its interval, as shares, and the published accuracy in percent.
+
+    Examples
+    --------
+    >>> CurvePoint(x=500, mean=0.82, half_width=0.01, published=81.4).mean
+    0.82
+    """
 
     x: float
     mean: float
@@ -32,17 +38,24 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """Accuracies measured at some sizes, and the curve fitted to them, as shares.
+    """Accuracies measured with several numbers of labels, and the curve fitted to them, as shares.
 
     Attributes
     ----------
     name : str
     sizes, accuracies, half_widths : (s,) array
-        Labels learnt from, the accuracy, and half its 90 % interval.
+        Number of training labels, accuracy, and half its 90 % interval.
     x, fitted, low, high : (m,) array
-        Labels, and the curve there with its 90 % band.
+        Number of labels, the curve there, and its 90 % band.
     forecasts : list of int
-        Labels that accuracies are forecast for, ascending.
+        Numbers of labels with a forecast, ascending.
+
+    Examples
+    --------
+    >>> x, fitted, halves = np.array([50, 100, 200]), np.array([0.7, 0.8, 0.85]), np.full(3, 0.02)
+    >>> points, band = (x[:2], fitted[:2], halves[:2]), (fitted - halves, fitted + halves)
+    >>> LearningCurve("random", *points, x, fitted, *band, forecasts=[200]).sizes
+    array([ 50, 100])
     """
 
     name: str
@@ -57,13 +70,30 @@ class LearningCurve:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, the same bytes for the same figure."""
+    """Write a figure as PNG. Equal figures give equal bytes.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(Figure(figsize=(1, 1)), Path(folder) / "blank.png")
+    ...     (Path(folder) / "blank.png").read_bytes()[1:4]
+    b'PNG'
+    """
     with atomic_path(path) as part:
         figure.savefig(part, format="png", dpi=DPI, metadata={"Software": None})
 
 
 def accuracy(title: str, results: Sequence[Result], published_of: PublishedOf, n_test: int) -> Figure:
-    """Test accuracy by propagation and classifier, with its 95 % interval, and the published figures beside it."""
+    """Test accuracy by training labels and classifier, with its 95 % interval and the published accuracy.
+
+    Examples
+    --------
+    >>> result = Result("random", "none", "knn", None, 50, 50, None, 0, 1.0, 0.88, 0.1, 0.1, "cpu")
+    >>> figure = accuracy("mine", [result], published_of=lambda result: 86.0, n_test=500)
+    >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    ['random labels']
+    """
     rows = list(dict.fromkeys(result_title(result) for result in results))
     classifiers = list(dict.fromkeys(result.classifier for result in results))
     figure, axes = _figure(7.5, 1.6 + 0.55 * len(rows))
@@ -84,7 +114,7 @@ def accuracy(title: str, results: Sequence[Result], published_of: PublishedOf, n
         axes.plot([], [], "D", markerfacecolor="white", markeredgecolor="#555", label="published")
     axes.set_yticks(range(len(rows)), [_plain(row) for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlabel(f"test accuracy in %, with its 95 % interval on {n_test:,} images")
+    axes.set_xlabel(f"test accuracy, %, with its 95 % interval on {n_test:,} images")
     axes.set_title(_plain(title), loc="left", fontweight="bold")
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
     axes.grid(axis="x", alpha=0.3)
@@ -92,7 +122,16 @@ def accuracy(title: str, results: Sequence[Result], published_of: PublishedOf, n
 
 
 def bought(dataset: Dataset, diagnostics: Diagnostics) -> Figure:
-    """What was bought, a row for each class: of the largest clusters first."""
+    """The images with bought labels, one row per class, those of the largest clusters first.
+
+    Examples
+    --------
+    >>> dataset = Dataset("two", np.eye(4), class_names=("cat", "dog"), image_shape=(2, 2), max_value=1.0)
+    >>> none = np.array([])
+    >>> of_two = Diagnostics(np.array([0, 3]), np.array([0, 1]), np.array([3, 1]), none, none, [])
+    >>> [label.get_text() for label in bought(dataset, of_two).axes[0].get_yticklabels()]
+    ['cat (1)', 'dog (1)']
+    """
     order = np.argsort(-diagnostics.cluster_sizes, kind="stable")
     labels = diagnostics.bought_labels[order]
     rows = {}
@@ -104,7 +143,18 @@ def bought(dataset: Dataset, diagnostics: Diagnostics) -> Figure:
 
 
 def clusters(dataset: Dataset, diagnostics: Diagnostics) -> Figure:
-    """The largest clusters, a row each: the mean of all members, and a few of them."""
+    """The largest clusters, one row each: the mean of all members, and a few members.
+
+    Examples
+    --------
+    >>> from gpussl.records import ClusterExamples
+    >>> dataset = Dataset("two", np.eye(4), class_names=("cat", "dog"), image_shape=(2, 2), max_value=1.0)
+    >>> none, members = np.array([]), np.array([0, 3])
+    >>> shown = [ClusterExamples(number=7, size=2, mean=dataset.X_train[members].mean(axis=0), members=members)]
+    >>> figure = clusters(dataset, Diagnostics(none, none, none, none, none, shown))
+    >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    ['cluster 7 (2)']
+    """
     blank = np.zeros_like(diagnostics.shown[0].mean)
     rows = {
         f"cluster {cluster.number} ({cluster.size:,})": [cluster.mean, blank, *dataset.X_train[cluster.members]]
@@ -115,7 +165,15 @@ def clusters(dataset: Dataset, diagnostics: Diagnostics) -> Figure:
 
 
 def allocations(scored: Allocations, results: Sequence[Result]) -> Figure:
-    """How the scores of all allocations are spread, and where the best one and the honest one stand."""
+    """The distribution of the scores of all allocations, with the best one and the one by bought labels marked.
+
+    Examples
+    --------
+    >>> counts = np.array([0, 0, 1, 0, 0, 0, 0, 0, 1])  # one allocation has a score of 2, one of 8
+    >>> scored = Allocations((1, 0), score=8, n_points=10, method="enumeration", counts=counts)
+    >>> allocations(scored, []).axes[0].get_title(loc="left")
+    'All 2 one-to-one allocations of classes to clusters'
+    """
     assert scored.counts is not None  # noqa: S101 - for the type checker: it is not drawn otherwise
     figure, axes = _figure(7.5, 4)
     present = np.flatnonzero(scored.counts)
@@ -124,12 +182,12 @@ def allocations(scored: Allocations, results: Sequence[Result]) -> Figure:
     axes.stairs(counts, 100 * edges / scored.n_points, color=COLORS[0], fill=True, alpha=0.6)
     axes.set_yscale("log")
     axes.axvline(100 * scored.accuracy, color=COLORS[1], linewidth=2,
-                 label=f"best of them, by the test labels: {100 * scored.accuracy:.2f} %")  # fmt: skip
+                 label=f"the best, by the test labels: {100 * scored.accuracy:.2f} %")  # fmt: skip
     honest = next((result for result in results if result.classifier == "clusters"), None)
     if honest is not None:
         axes.axvline(100 * honest.test_accuracy, color=COLORS[2], linewidth=2, linestyle="--",
                      label=f"named by {honest.n_labels} bought labels: {100 * honest.test_accuracy:.2f} %")  # fmt: skip
-    axes.set_xlabel("test points named rightly, %")
+    axes.set_xlabel("correctly named test points, %")
     axes.set_ylabel("allocations")
     axes.set_title(
         f"All {scored.counts.sum():,} one-to-one allocations of classes to clusters", loc="left", fontweight="bold"
@@ -139,7 +197,15 @@ def allocations(scored: Allocations, results: Sequence[Result]) -> Figure:
 
 
 def label_accuracy(diagnostics: Diagnostics) -> Figure:
-    """How right a propagated label is, by how near its point is to the centroid within its cluster."""
+    """The accuracy of propagated labels by the distance of their points to the centroid, as a rank in the cluster.
+
+    Examples
+    --------
+    >>> none = np.array([])
+    >>> of_four = Diagnostics(none, none, none, np.array([0.1, 0.4, 0.6, 0.9]), np.array([1, 1, 1, 0]) > 0, [])
+    >>> label_accuracy(of_four).axes[0].lines[0].get_ydata()[-1]  # three of four are correct
+    np.float64(75.0)
+    """
     figure, axes = _figure(7.5, 4)
     bins = np.minimum((diagnostics.nearness * BINS).astype(int), BINS - 1)
     counts = np.bincount(bins, minlength=BINS)
@@ -148,33 +214,41 @@ def label_accuracy(diagnostics: Diagnostics) -> Figure:
     cumulative = np.cumsum(right) / np.maximum(np.cumsum(counts), 1)
     edges = np.linspace(0, 100, BINS + 1)
     axes.stairs(100 * share, edges, color=COLORS[0], linewidth=2, baseline=None,
-                label=f"of the points in each {100 / BINS:g} %")  # fmt: skip
-    axes.plot(edges[1:], 100 * cumulative, "o-", color=COLORS[1], markersize=4, label="of all points up to there")
+                label=f"points within each {100 / BINS:g} %")  # fmt: skip
+    axes.plot(edges[1:], 100 * cumulative, "o-", color=COLORS[1], markersize=4, label="all points up to there")
     axes.set_xlim(0, 100)
     axes.set_xlabel("distance percentile within the cluster (0: nearest the centroid)")
-    axes.set_ylabel("right of the propagated labels, bought ones apart, %")
-    axes.set_title("Propagated labels by distance to the centroid", loc="left", fontweight="bold")
+    axes.set_ylabel("correct propagated labels, without bought ones, %")
+    axes.set_title("Accuracy of propagated labels by distance to the centroid", loc="left", fontweight="bold")
     axes.legend(loc="lower left", frameon=False)
     axes.grid(axis="y", alpha=0.3)
     return figure
 
 
 def calibration(calibrations: Sequence[Calibration]) -> Figure:
-    """How right propagated labels are by their weight, over how many labels have which weight."""
+    """The accuracy of propagated labels by their weight, above the number of labels with each weight.
+
+    Examples
+    --------
+    >>> counts, weights, accuracies = np.array([10, 30]), np.array([0.4, 0.9]), np.array([0.3, 0.8])
+    >>> figure = calibration([Calibration("cluster", counts, weights, accuracies, error=0.1, is_weighted=True)])
+    >>> figure.axes[0].get_legend_handles_labels()[1]
+    ['perfectly calibrated', 'cluster: calibration error 10.0 points']
+    """
     figure = Figure(figsize=(10, 5), layout="constrained")
     axes, below = figure.subplots(2, sharex=True, height_ratios=[3, 1])
-    axes.plot([0, 100], [0, 100], "--", color="#999", linewidth=1, label="as right as sure")
+    axes.plot([0, 100], [0, 100], "--", color="#999", linewidth=1, label="perfectly calibrated")
     for index, item in enumerate(calibrations):
         used, color = item.counts > 0, COLORS[index % len(COLORS)]
         axes.plot(100 * item.weights[used], 100 * item.accuracies[used], "o-", color=color, markersize=5,
-                  label=f"{_plain(item.name)}: {100 * item.error:.1f} points off on average")  # fmt: skip
+                  label=f"{_plain(item.name)}: calibration error {100 * item.error:.1f} points")  # fmt: skip
         edges = np.linspace(0, 100, len(item.counts) + 1)
         below.stairs(item.counts, edges, color=color, linewidth=2)
-    axes.set_ylabel("right of these labels, %")
+    axes.set_ylabel("correct labels, %")
     axes.set_ylim(-2, 102)
-    axes.set_title("Propagated labels by their weight, bought ones apart", loc="left", fontweight="bold")
+    axes.set_title("Accuracy of propagated labels by their weight, without bought ones", loc="left", fontweight="bold")
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
-    below.set_xlabel("weight of the label, in %")
+    below.set_xlabel("weight of the label, %")
     below.set_xlim(-2, 102)
     below.set_ylabel("labels")
     for part in (axes, below):
@@ -186,16 +260,25 @@ def calibration(calibrations: Sequence[Calibration]) -> Figure:
 def learning_curves(
     title: str, curves: Sequence[LearningCurve], budget: int, target: float, needed: tuple[float, float, float]
 ) -> Figure:
-    """Accuracy against labels: as measured on the hold-out, and the curve through it, dashed where it is a forecast.
+    """Hold-out accuracy by number of labels, with the fitted curve, dashed where it is a forecast.
 
     Parameters
     ----------
     budget : int
-        Labels bought.
+        Number of bought labels.
     target : float
-        The accuracy wanted, as a share.
+        Desired accuracy, as a share.
     needed : tuple of float
-        The labels that reach it by the first curve, and their 90 % interval.
+        Number of labels with which the first curve reaches it, and the 90 % interval of that number.
+
+    Examples
+    --------
+    >>> x, fitted, halves = np.array([50, 100, 200]), np.array([0.7, 0.8, 0.85]), np.full(3, 0.02)
+    >>> points, band = (x[:2], fitted[:2], halves[:2]), (fitted - halves, fitted + halves)
+    >>> item = LearningCurve("random", *points, x, fitted, *band, forecasts=[200])
+    >>> figure = learning_curves("mine", [item], budget=100, target=0.83, needed=(150, 120, 190))
+    >>> [tick.get_text() for tick in figure.axes[0].get_xticklabels()]
+    ['50', '100', '200']
     """
     figure, axes = _figure(8, 4.6)
     for index, item in enumerate(curves):
@@ -207,10 +290,10 @@ def learning_curves(
     best, low, high = needed
     if low < right:
         axes.plot([low, min(high, right)], [wanted, wanted], color="#222", linewidth=4, alpha=0.35,
-                  solid_capstyle="butt", label="labels that reach it, 90 %")  # fmt: skip
+                  solid_capstyle="butt", label="labels needed, 90 % interval")  # fmt: skip
         if best < right:
             axes.plot(best, wanted, "D", color="#222", markersize=6)
-    axes.plot([], [], "--", color="#555", linewidth=2, label="forecast, in a band of 90 %")
+    axes.plot([], [], "--", color="#555", linewidth=2, label="forecast, with its 90 % band")
     axes.axvline(budget, color="#555", linewidth=1, linestyle=":")
     axes.annotate(f"budget: {budget:,}", (budget, 0), (4, 4), xycoords=("data", "axes fraction"),
                   textcoords="offset points", color="#555")  # fmt: skip
@@ -220,7 +303,7 @@ def learning_curves(
     ticks = _spread_out([*sizes, *curves[0].forecasts], is_log=True)
     axes.set_xticks(ticks, [f"{x:,g}" for x in ticks])
     axes.minorticks_off()
-    axes.set_xlabel("labels learnt from")
+    axes.set_xlabel("training labels")
     axes.set_ylabel("accuracy on the hold-out, %")
     axes.set_title(_plain(title), loc="left", fontweight="bold")
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
@@ -229,23 +312,29 @@ def learning_curves(
 
 
 def _draw_curve(axes: Axes, item: LearningCurve, color: str) -> None:
-    """One selection's points and curve, dashed beyond them."""
+    """The points and the curve of one selection, dashed beyond the points."""
     axes.fill_between(item.x, 100 * item.low, 100 * item.high, color=color, alpha=0.15, linewidth=0)
     for part, style in ((item.x <= item.sizes[-1], "-"), (item.x >= item.sizes[-1], "--")):
         axes.plot(item.x[part], 100 * item.fitted[part], style, color=color, linewidth=2)
     axes.errorbar(item.sizes, 100 * item.accuracies, yerr=100 * item.half_widths, fmt="o", color=color,
-                  markersize=5, capsize=3, label=f"{_plain(item.name)}, 90 %")  # fmt: skip
+                  markersize=5, capsize=3, label=f"{_plain(item.name)}, 90 % interval")  # fmt: skip
 
 
 def curve(lines: Mapping[str, Sequence[CurvePoint]], x_name: str) -> Figure:
-    """Test accuracy against one setting of a sweep, a line for each way of training.
+    """Test accuracy by one setting of a sweep, with a line for each combination of labels and classifier.
 
     Parameters
     ----------
     lines : dict of str to list of CurvePoint
-        By name.
+        The points of each line, by its name.
     x_name : str
-        What x is, for people. Numbers of labels or clusters are shown on a logarithmic axis.
+        Name of x, for people. The axis is logarithmic if x spans a factor of eight.
+
+    Examples
+    --------
+    >>> points = [CurvePoint(500, 0.79, 0.01, None), CurvePoint(2000, 0.82, 0.01, 80.2)]
+    >>> curve({"random labels, mlp": points}, "labels bought").axes[0].get_title(loc="left")
+    'Test accuracy by labels bought'
     """
     figure, axes = _figure(7.5, 4.2)
     for index, (name, points) in enumerate(lines.items()):
@@ -253,7 +342,7 @@ def curve(lines: Mapping[str, Sequence[CurvePoint]], x_name: str) -> Figure:
         x, y = [point.x for point in points], [100 * point.mean for point in points]
         halves = [100 * point.half_width for point in points if point.half_width is not None]
         bars = None
-        if len(halves) == len(points):  # an accuracy is from 0 to 100 %
+        if len(halves) == len(points):  # intervals end at 0 and 100 %
             bars = [np.minimum(halves, y), np.minimum(halves, 100 - np.asarray(y))]
         axes.errorbar(x, y, yerr=bars, color=color, marker="o", markersize=4,
                       capsize=3, label=_plain(name))  # fmt: skip
@@ -278,7 +367,7 @@ def curve(lines: Mapping[str, Sequence[CurvePoint]], x_name: str) -> Figure:
 
 
 def _spread_out(values: Sequence[float], is_log: bool) -> list[float]:
-    """Those of ascending values that are a fifteenth of the axis apart, so that their numbers do not touch."""
+    """Ascending values that are at least a fifteenth of the axis apart, so that their labels do not touch."""
     places = np.log(values) if is_log else np.asarray(values)
     kept = [0]
     for index in range(1, len(places)):
@@ -288,7 +377,7 @@ def _spread_out(values: Sequence[float], is_log: bool) -> list[float]:
 
 
 def _gallery(rows: Mapping[str, Sequence[np.ndarray]], columns: int, title: str, dataset: Dataset) -> Figure:
-    """Rows of images under their names, as one picture: hundreds of axes would take seconds to lay out."""
+    """Named rows of images, drawn as one image: the layout of hundreds of axes would take seconds."""
     assert dataset.image_shape is not None  # noqa: S101 - for the type checker: it is not drawn otherwise
     height, width, *colors = dataset.image_shape
     largest = dataset.max_value or max(float(np.max(image)) for images in rows.values() for image in images)
@@ -316,7 +405,7 @@ def _gallery(rows: Mapping[str, Sequence[np.ndarray]], columns: int, title: str,
 
 
 def _plain(text: str) -> str:
-    """A name as it is: matplotlib would read what is between dollars as mathematics."""
+    """A name with its dollars escaped: matplotlib would typeset the text between them as mathematics."""
     return text.replace("$", r"\$")
 
 

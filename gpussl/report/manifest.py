@@ -1,4 +1,4 @@
-"""The manifest: all that is needed to know what a run was made with, and what it cost."""
+"""The manifest of a run: code, versions, data, seeds and cost."""
 
 import dataclasses
 import json
@@ -8,10 +8,10 @@ from typing import Any
 from gpussl.records import Dataset, Stage
 from gpussl.runtime import environment
 
-# files of a run's folder; without the manifest, which is written last, nothing else there counts
+# files in the folder of a run; the manifest is written last, and without it the run is not finished
 MANIFEST = "manifest.json"
 CONFIG = "config.yaml"
-FAILED = "failed.txt"  # in the folder of a sweep's job that failed: why
+FAILED = "failed.txt"  # the error of a failed job of a sweep
 
 
 def describe(
@@ -24,16 +24,24 @@ def describe(
     seconds: float,
     peak_memory: int,
 ) -> dict[str, Any]:
-    """The manifest as JSON has it.
+    """Return the manifest, as a dict for JSON.
 
     Parameters
     ----------
     name : str
-        Of the run.
+        Name of the run.
     device, reason : str
-        What was asked for, and why which one was chosen.
+        Requested device, and why the actual one was chosen.
     seeds : dict of str to int
-        By use.
+        Seeds by use.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> dataset = Dataset("table", np.zeros((2, 3)))
+    >>> described = describe("mine", "auto", "no GPU", dataset, {"run": 0}, [], seconds=1.5, peak_memory=10**8)
+    >>> described["data"]
+    {'name': 'table', 'n_train': 2, 'n_test': 0, 'sha256': {}}
     """
     return {
         "name": name,
@@ -56,5 +64,11 @@ def describe(
 
 
 def to_json(described: dict[str, Any]) -> str:
-    """The manifest as text."""
+    """Return the manifest as JSON text.
+
+    Examples
+    --------
+    >>> to_json({"seconds": 1.5}).splitlines()
+    ['{', '  "seconds": 1.5', '}']
+    """
     return json.dumps(described, indent=2) + "\n"

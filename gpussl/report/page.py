@@ -1,4 +1,4 @@
-"""The report page: one HTML file that shows a run, with the figures beside it."""
+"""The report page: one HTML file for a run or a sweep, with its figures in a folder beside it."""
 
 import html
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ th:nth-child(-n+2), td:nth-child(-n+2) { text-align: left } img { max-width: 100
 
 
 def render(title: str, parts: Sequence[Part], footer: str) -> str:
-    """The page as HTML.
+    """Return the page of a run as HTML.
 
     Examples
     --------
@@ -29,7 +29,7 @@ def render(title: str, parts: Sequence[Part], footer: str) -> str:
 
 
 def _part(part: Part) -> str:
-    """A part as HTML; nothing for files."""
+    """A part as HTML; empty for files."""
     if isinstance(part, Words):
         text = html.escape(part.text)
         return f"<p><strong>{text}</strong></p>" if part.is_answer else f"<p>{text}</p>"
@@ -50,7 +50,14 @@ def render_sweep(
     *,
     has_curve: bool,
 ) -> str:
-    """The page of a sweep: some words, its table, its curve, and for each job its folder and what became of it."""
+    """Return the page of a sweep: words, table, curve, and a link to each job with its status.
+
+    Examples
+    --------
+    >>> page = render_sweep("mine", "Means of 5 seeds.", ["x", "y"], [["1", "2"]], [("0", "finished")], has_curve=False)
+    >>> '<a href="0/report.html">0</a>: finished' in page
+    True
+    """
     curve = '<img src="figures/curve.png" alt="Test accuracy over the sweep">' if has_curve else ""
     links = [
         f'<li><a href="{html.escape(job)}/report.html">{html.escape(job)}</a>: {html.escape(state)}</li>'

@@ -1,4 +1,4 @@
-"""The parts that a report is made of: a task gives a list of them, and the report need not know the task."""
+"""The parts of a report. A task returns a list of them, so the report need not know the task."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,12 @@ class Words:
     ----------
     text : str
     is_answer : bool
-        Whether it is what the user wants to know first: set off on the page, and last on the terminal.
+        Whether it answers the user's question. Answers are bold on the page and come last on the terminal.
+
+    Examples
+    --------
+    >>> Words("Buy 500 more labels.", is_answer=True).text
+    'Buy 500 more labels.'
     """
 
     text: str
@@ -31,9 +36,14 @@ class Table:
     rows : sequence of sequences of str
     caption : str
     n_left : int
-        The first so many columns are aligned to the left, the others to the right.
+        Number of leading columns that the terminal aligns to the left; the others are aligned to the right.
     on_page : bool
-        Whether the page shows it too, beside the terminal.
+        Whether the table is on the page, and not only on the terminal.
+
+    Examples
+    --------
+    >>> Table("Stages", ("stage", "device", "seconds"), [("cluster", "cpu", "1.2")], on_page=False).rows
+    [('cluster', 'cpu', '1.2')]
     """
 
     title: str
@@ -51,10 +61,16 @@ class Picture:
     Attributes
     ----------
     name : str
-        Of its file, without the suffix.
+        Name of its file, without the suffix.
     title : str
     draw : callable
-        Makes matplotlib's figure.
+        Returns the figure of matplotlib.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> Picture("blank", "An empty figure", lambda: Figure(figsize=(1, 1))).draw().axes
+    []
     """
 
     name: str
@@ -70,6 +86,11 @@ class File:
     ----------
     name : str
     text : str
+
+    Examples
+    --------
+    >>> File("budget.json", "{}").name
+    'budget.json'
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Results as parts of a report, and as files for programs."""
+"""Results as tables of a report and as files for programs."""
 
 import csv
 import io
@@ -11,12 +11,18 @@ from gpussl.report.parts import Table
 from gpussl.report.titles import result_title
 
 DECIMALS = {"label_accuracy": 6, "train_accuracy": 6, "test_accuracy": 6, "fit_seconds": 3, "predict_seconds": 3}
-HEADER = ("training labels", "classifier", "bought", "used", "right", "test accuracy", "published", "fit")
-PublishedOf = Callable[[Result], float | None]  # the published accuracy of a result's row, in percent
+HEADER = ("training labels", "classifier", "bought", "used", "correct", "test accuracy", "published", "fit")
+PublishedOf = Callable[[Result], float | None]  # the published accuracy of the same row, in percent
 
 
 def to_csv(rows: Sequence[Mapping[str, object]]) -> str:
-    """Rows of the same names as CSV with a header; None is empty."""
+    """Return rows with equal keys as CSV with a header. None becomes an empty cell.
+
+    Examples
+    --------
+    >>> to_csv([{"seed": 0, "percentile": None, "fit_seconds": 0.12345}]).splitlines()
+    ['seed,percentile,fit_seconds', '0,,0.123']
+    """
     out = io.StringIO()
     writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -26,17 +32,26 @@ def to_csv(rows: Sequence[Mapping[str, object]]) -> str:
 
 
 def result_table(title: str, results: Sequence[Result], published_of: PublishedOf, sources: str, n_test: int) -> Table:
-    """Each row ours beside the published figure.
+    """Return the table of results, with published accuracies beside ours.
 
     Parameters
     ----------
     sources : str
-        Where the published figures come from.
+        Sources of the published accuracies.
     n_test : int
-        Test points.
+        Number of test points.
+
+    Examples
+    --------
+    >>> result = Result("random", "none", "knn", None, 50, 50, None, 0, 1.0, 0.88, 0.1, 0.1, "cpu")
+    >>> table = result_table("mine", [result], lambda result: None, "none known", n_test=500)
+    >>> table.rows
+    [('random labels', 'knn', '50', '50', '100.0 %', '88.00 %', '', '0.1 s')]
+    >>> table.caption
+    '95 % interval of an accuracy: about ±2.9 points; published: none known'
     """
     low, high = accuracy_interval(results[0].test_accuracy, n_test)
-    interval = f"95 % interval of one accuracy: about ±{50 * (high - low):.1f} points"
+    interval = f"95 % interval of an accuracy: about ±{50 * (high - low):.1f} points"
     return Table(title, HEADER, [_cells(result, published_of(result)) for result in results],
                  f"{interval}; published: {sources}")  # fmt: skip
 
@@ -56,12 +71,18 @@ def _cells(result: Result, published: float | None) -> tuple[str, ...]:
 
 
 def stage_table(stages: Sequence[Stage], reason: str) -> Table:
-    """What each group of stages cost and where it ran; for the terminal alone.
+    """Return the table of stages with device and cost, for the terminal only.
 
     Parameters
     ----------
     reason : str
         Why the device was chosen.
+
+    Examples
+    --------
+    >>> stages = [Stage("train", name, "cpu", seconds=1.5, peak_memory_bytes=2**20) for name in ("knn", "mlp")]
+    >>> stage_table(stages, "device=cpu").rows
+    [('train', 'cpu', '3.0', '1 MiB', '')]
     """
     grouped: dict[str, list[Stage]] = {}
     for stage in stages:
@@ -81,13 +102,20 @@ def stage_table(stages: Sequence[Stage], reason: str) -> Table:
 
 
 def allocations_json(allocations: Allocations, class_names: Sequence[str]) -> str:
-    """The best allocations of clusters to classes, for programs: "" for a cluster that has none."""
+    """Return the best allocations of classes to clusters as JSON, with "" for a cluster without a class.
+
+    Examples
+    --------
+    >>> found = Allocations((1, 0), score=8, n_points=10, method="enumeration", ranking=[(8, (1, 0))])
+    >>> json.loads(allocations_json(found, ["cat", "dog"]))["ranking"]
+    [{'accuracy': 0.8, 'class_of_cluster': ['dog', 'cat']}]
+    """
 
     def names(classes: Sequence[int]) -> list[str]:
         return [class_names[number] if number >= 0 else "" for number in classes]
 
     described = {
-        "judged_by": "the test labels they are scored on: an upper bound for names given one to one",
+        "judged_by": "the test labels that they are scored on: an upper bound for one-to-one names",
         "method": allocations.method,
         "accuracy": allocations.accuracy,
         "ranking": [
@@ -99,7 +127,16 @@ def allocations_json(allocations: Allocations, class_names: Sequence[str]) -> st
 
 
 def calibration_json(calibrations: Sequence[Calibration]) -> str:
-    """How right the propagated labels are by their weight, for programs."""
+    """Return the accuracy of propagated labels by their weight as JSON.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> of_two_bins = (np.array([0, 30]), np.array([0.0, 0.9]), np.array([0.0, 0.8]))
+    >>> found = json.loads(calibration_json([Calibration("cluster", *of_two_bins, error=0.1, is_weighted=True)]))
+    >>> found["cluster"]["bins"]
+    [{'from': 0.5, 'to': 1.0, 'labels': 30, 'mean_weight': 0.9, 'right': 0.8}]
+    """
     described = {}
     for item in calibrations:
         edges = [number / len(item.counts) for number in range(len(item.counts) + 1)]

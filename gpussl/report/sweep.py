@@ -1,4 +1,4 @@
-"""Sweeps: the results of all jobs of a Hydra multirun in one table, with means and intervals over the seeds."""
+"""Sweeps: the results of all jobs of a Hydra multirun in one table, with means and intervals over seeds."""
 
 import csv
 import statistics
@@ -22,15 +22,22 @@ from gpussl.studies.published import Published, find
 
 RESULTS, SUMMARY = "results.csv", "summary.csv"
 GROUP_BY = ("overrides", "select", "propagation", "classifier", "n_clusters", "percentile")
-# what a curve may be drawn against: the first of these that takes several values
+# x of the curve: the first of these with several values
 CURVES = {"n_labels": "labels bought", "percentile": "percentile", "n_clusters": "clusters"}
 SETTINGS = {"n_labels": ("n_labels", "n_clusters"), "percentile": ("percentile",), "n_clusters": ("n_clusters",)}
-ALWAYS = ("training labels", "test accuracy %")  # columns that stay where all their cells are the same
+ALWAYS = ("training labels", "test accuracy %")  # columns that are shown even if all their cells are equal
 Row = Mapping[str, str]
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse the folder of a run: ConfigError."""
+    """Raise ConfigError if a folder contains a single run.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     check_folder(Path(folder))
+    """
     if (folder / MANIFEST).exists():
         raise ConfigError(
             f"hydra.sweep.dir: expected a folder without a run in it, found a finished one in {folder}; name another"
@@ -38,12 +45,25 @@ def check_folder(folder: Path) -> None:
 
 
 def finish(folder: Path, started: float) -> None:
-    """Gather the jobs of the sweep that began at `started`, and print their table.
+    """Gather the jobs of the sweep that started at a time, and print their table.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the sweep.
+    started : float
+        Seconds since the epoch. Older jobs in the folder belong to another sweep.
 
     Raises
     ------
     GpusslError
-        Jobs failed, which the message names, or what they left makes no table.
+        Jobs have failed, which the message names, or their results do not form a table.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     finish(Path(folder), started=0)  # there are no jobs
     """
     jobs = _jobs(folder, started)
     try:
@@ -56,7 +76,7 @@ def finish(folder: Path, started: float) -> None:
     if summary:
         console.stdout.print(summary_table(summary))
     elif any((job / MANIFEST).exists() for job in jobs):
-        console.say("the jobs have no results to put into one table; each has a report of its own")
+        console.say("the jobs have no results for a common table; each has its own report")
     if jobs:
         console.stdout.print(f"Sweep folder: {folder.resolve()}", soft_wrap=True)
     failed = [job for job in jobs if (job / FAILED).exists()]
@@ -68,11 +88,19 @@ def finish(folder: Path, started: float) -> None:
 
 
 def gather(folder: Path, jobs: Sequence[Path]) -> list[dict[str, str]]:
-    """Write a sweep's tables, curve and page from what its jobs have left in their folders; the summary's rows."""
+    """Write the tables, curve and page of a sweep from the folders of its jobs, and return the rows of the summary.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     gather(Path(folder), jobs=[])
+    []
+    """
     rows = read_jobs(jobs)
     if not rows:
         for name in (RESULTS, SUMMARY):
-            (folder / name).unlink(missing_ok=True)  # of an earlier sweep
+            (folder / name).unlink(missing_ok=True)  # left by an earlier sweep
         return []
     summary = summarize(rows)
     store.write_text(folder / RESULTS, to_csv(rows))
@@ -83,8 +111,21 @@ def gather(folder: Path, jobs: Sequence[Path]) -> list[dict[str, str]]:
 
 
 def read_jobs(jobs: Sequence[Path]) -> list[dict[str, str]]:
-    """The rows of every finished job, each with the overrides that made it differ, its seed apart."""
-    # a job that failed may have an earlier one's results in its folder
+    """Return the rows of all finished jobs, each with the overrides, without the seed, that distinguish its job.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     jobs = [Path(folder) / str(number) for number in range(2)]
+    ...     for number, job in enumerate(jobs):
+    ...         store.write_text(job / ".hydra" / "overrides.yaml", f"[data=digits, views={number + 1}]")
+    ...         store.write_text(job / CONFIG, "{data: {name: digits}, published: []}")
+    ...         store.write_text(job / RESULTS, "n_clusters,n_labels,percentile\\n,50,\\n")
+    ...     [(row["overrides"], row["n_labels"]) for row in read_jobs(jobs)]
+    [('views=1', '50'), ('views=2', '50')]
+    """
+    # the folder of a failed job may contain results of an earlier attempt
     finished = [job for job in jobs if (job / RESULTS).is_file() and not (job / FAILED).exists()]
     given = [[item for item in _overrides(job) if not item.startswith("seed=")] for job in finished]
     common = set[str].intersection(*map(set, given)) if given else set()
@@ -99,7 +140,16 @@ def read_jobs(jobs: Sequence[Path]) -> list[dict[str, str]]:
 
 
 def summarize(rows: Sequence[Row]) -> list[dict[str, str]]:
-    """One row for each way of training: means over its seeds, and the half width of the 95 % interval (Student's t)."""
+    """Return one row for each setting: means over seeds, and half the 95 % interval of the accuracy (Student's t).
+
+    Examples
+    --------
+    >>> row = dict.fromkeys((*GROUP_BY, "row", "published", "device", "train_accuracy"), "")
+    >>> row |= dict.fromkeys(("n_labels", "n_train", "label_accuracy", "fit_seconds", "predict_seconds"), "1")
+    >>> rows = [row | {"seed": str(seed), "test_accuracy": f"0.{80 + seed}"} for seed in range(3)]
+    >>> [(item["test_accuracy"], item["half_width"], item["n_seeds"]) for item in summarize(rows)]
+    [('0.810000', '0.024841', '3')]
+    """
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(row[name] for name in GROUP_BY), []).append(row)
@@ -132,7 +182,13 @@ def summarize(rows: Sequence[Row]) -> list[dict[str, str]]:
 
 
 def half_width(values: Sequence[float]) -> float | None:
-    """Half the 95 % confidence interval of the mean of `values`; None for a single one."""
+    """Return half the 95 % confidence interval of the mean of `values` (Student's t); None for a single value.
+
+    Examples
+    --------
+    >>> round(half_width([0.80, 0.81, 0.82]), 4)
+    0.0248
+    """
     n = len(values)
     if n < 2:
         return None
@@ -140,18 +196,19 @@ def half_width(values: Sequence[float]) -> float | None:
 
 
 def summary_table(summary: Sequence[Row]) -> Table:
-    """The summary for the terminal: a column for each setting that varies; what is the same in all rows is said once.
+    """Return the summary as a table for the terminal. The caption has the columns with equal cells.
 
-    >>> from gpussl.report import sweep
+    Examples
+    --------
     >>> row = {"select": "random", "propagation": "none", "classifier": "knn", "n_clusters": "", "percentile": ""}
     >>> row |= {"n_labels": "50", "label_accuracy": "1", "test_accuracy": "0.9", "half_width": "", "published": ""}
     >>> row |= {"n_seeds": "1", "fit_seconds": "0.1", "overrides": "classifier.knn.n_neighbors=1"}
     >>> other = row | {"overrides": "classifier.knn.n_neighbors=3", "test_accuracy": "0.8"}
-    >>> table = sweep.summary_table([row, other])
+    >>> table = summary_table([row, other])
     >>> [str(column.header) for column in table.columns]
     ['n_neighbors', 'training labels', 'test accuracy %']
     >>> table.caption
-    'all rows: classifier knn, bought 50, right % 100.0, seeds 1, fit s 0.1'
+    'all rows: classifier knn, bought 50, correct % 100.0, seeds 1, fit s 0.1'
     """
     columns, constant = _shown(summary)
     table = Table(
@@ -166,7 +223,17 @@ def summary_table(summary: Sequence[Row]) -> Table:
 
 
 def curve_lines(summary: Sequence[Row]) -> tuple[str, dict[str, list[figures.CurvePoint]]] | None:
-    """What a curve can be drawn of, if anything: the name of x, and for each way of training its points."""
+    """Return the name of x and the points of each line, for `figures.curve`; None if nothing varies along an x.
+
+    Examples
+    --------
+    >>> row = {"select": "random", "propagation": "none", "classifier": "knn", "n_clusters": "", "percentile": ""}
+    >>> row |= {"overrides": "", "half_width": "", "published": ""}
+    >>> rows = [row | {"n_labels": n, "test_accuracy": accuracy} for n, accuracy in (("50", "0.8"), ("100", "0.9"))]
+    >>> x_name, lines = curve_lines(rows)
+    >>> x_name, [(name, [point.x for point in points]) for name, points in lines.items()]
+    ('labels bought', [('random labels, knn', [50.0, 100.0])])
+    """
     rows = [row for row in summary if row["propagation"] != "best_allocation"]
     for name, words in CURVES.items():
         if len({row[name] for row in rows if row[name]}) < 2:
@@ -189,7 +256,7 @@ def curve_lines(summary: Sequence[Row]) -> tuple[str, dict[str, list[figures.Cur
 
 
 def _overrides(job: Path) -> list[str]:
-    """What the command line said for a job."""
+    """The overrides of a job from the command line."""
     return [str(item) for item in OmegaConf.load(job / ".hydra" / "overrides.yaml")]
 
 
@@ -204,7 +271,7 @@ def _setting(override: str) -> str:
 
 
 def _jobs(folder: Path, started: float) -> list[Path]:
-    """The folders of the jobs of the sweep that began at `started`, in order."""
+    """The folders of the jobs of the sweep that started at `started`, in order."""
     paths = folder.glob("*/.hydra/overrides.yaml")
     jobs = [path.parent.parent for path in paths if path.stat().st_mtime >= started - 1]
     return sorted(jobs, key=lambda job: (len(job.name), job.name))
@@ -223,7 +290,7 @@ def _write_page(folder: Path, name: str, summary: Sequence[Row], jobs: Sequence[
 
 
 def _shown(summary: Sequence[Row]) -> tuple[dict[str, list[str]], str]:
-    """The summary for people: its columns, and in words those that are the same in all rows."""
+    """The summary for people: its columns, and a sentence with the columns that are equal in all rows."""
     columns = _varied([_settings(row["overrides"]) for row in summary])
     clusters = [row["n_clusters"] for row in summary]
     if not any(_repeats(clusters, cells) for cells in columns.values()):
@@ -232,7 +299,7 @@ def _shown(summary: Sequence[Row]) -> tuple[dict[str, list[str]], str]:
         "training labels": [title(row["select"], row["propagation"], _float(row["percentile"])) for row in summary],
         "classifier": [row["classifier"] for row in summary],
         "bought": [f"{int(row['n_labels']):,}" for row in summary],
-        "right %": [f"{100 * float(row['label_accuracy']):.1f}" for row in summary],
+        "correct %": [f"{100 * float(row['label_accuracy']):.1f}" for row in summary],
         "test accuracy %": [_with_interval(float(row["test_accuracy"]), _float(row["half_width"])) for row in summary],
         "published %": [row["published"] for row in summary],
         "seeds": [row["n_seeds"] for row in summary],
@@ -245,7 +312,7 @@ def _shown(summary: Sequence[Row]) -> tuple[dict[str, list[str]], str]:
 
 
 def _settings(overrides: str) -> dict[str, str]:
-    """The overrides of a row, by name; a value may have blanks."""
+    """The overrides of a row, by name. Values may contain blanks."""
     found: dict[str, str] = {}
     for item in overrides.split():
         name, equals, value = item.partition("=")
@@ -257,7 +324,7 @@ def _settings(overrides: str) -> dict[str, str]:
 
 
 def _varied(settings: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
-    """A column for each setting, under the last part of its name where nothing else is called that."""
+    """A column for each setting, headed by the last part of its name if that is unique."""
     names = list(dict.fromkeys(name for row in settings for name in row))
     short = [name.rpartition(".")[2] for name in names]
     shown = [
@@ -268,12 +335,12 @@ def _varied(settings: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
 
 
 def _repeats(cells: Sequence[str], others: Sequence[str]) -> bool:
-    """Do cells say nothing that others beside them do not say?"""
+    """Whether cells are each empty or equal to those beside them."""
     return all(cell in ("", other) for cell, other in zip(cells, others, strict=True))
 
 
 def _with_interval(accuracy: float, half: float | None) -> str:
-    """An accuracy in percent and its interval, which ends at 0 and 100.
+    """An accuracy in percent and its interval, clipped to 0 and 100.
 
     >>> _with_interval(0.99, 0.025)
     '99.00 [96.5, 100.0]'
@@ -285,7 +352,7 @@ def _with_interval(accuracy: float, half: float | None) -> str:
 
 
 def _published(cfg: Any, row: Row) -> dict[str, str]:
-    """The published accuracy of the same row in percent and what that row is called, or nothing."""
+    """The published accuracy of the same row in percent, and the name of that row; both empty if there is none."""
     numbers = {
         "n_clusters": int(row["n_clusters"]) if row["n_clusters"] else None,
         "n_labels": int(row["n_labels"]),

@@ -1,6 +1,6 @@
-"""What training labels are called for people, by how they were selected and propagated.
+"""Names of training labels for people, by selection and propagation.
 
-A selection or propagation that is not listed is shown by its name, so a new one needs no entry.
+A selection or propagation without an entry is shown by its own name, so a new one needs none.
 """
 
 from gpussl.records import Result
@@ -10,20 +10,20 @@ SELECTED = {
     "random": "random labels",
     "first": "first labels",
     "all": "all labels",
-    "stratified": "as many of each class (classes known)",  # nobody finds them otherwise, so every row says it
+    "stratified": "as many of each class (classes known)",  # it needs all classes in advance, so every row says so
     "typical": "the clusters' most typical",
     "coverage": "labels that cover most",
     "cluster_budget": "more labels for mixed clusters",
 }
 PROPAGATED = {"cluster": "whole cluster", "label_spreading": "along the graph", "poisson": "along the graph, Poisson"}
-JUDGED = {  # the labels by which the best allocation is chosen
+JUDGED = {  # by the labels that choose the best allocation
     "training_labels": "best one-to-one, by all training labels",
     "test_labels": "best one-to-one, by test labels: upper bound",
 }
 
 
 def title(select: str, propagation: str, percentile: float | None) -> str:
-    """How training labels came about, for people.
+    """Return a name for training labels, by selection and propagation.
 
     Examples
     --------
@@ -42,5 +42,12 @@ def title(select: str, propagation: str, percentile: float | None) -> str:
 
 
 def result_title(result: Result) -> str:
-    """How a result's training labels came about, for people."""
+    """Return a name for the training labels of a result.
+
+    Examples
+    --------
+    >>> result = Result("random", "cluster", "knn", 10, 50, 900, 100.0, 0, 0.9, 0.88, 0.1, 0.1, "cpu")
+    >>> result_title(result)
+    'whole cluster'
+    """
     return title(result.select, result.propagation, result.percentile)

@@ -1,1 +1,1 @@
-"""What every task runs on: configuration, files, the terminal, the machine."""
+"""What every task needs: configuration, files, terminal and machine."""

@@ -1,4 +1,4 @@
-"""The command line: Hydra's, with each refusal in one line of ours and exit code 2."""
+"""The command line: Hydra's, but each error is one line and exit code 2."""
 
 import argparse
 import contextlib
@@ -28,13 +28,19 @@ from gpussl.errors import DeviceError, GpusslError
 from gpussl.runtime import config, console
 from gpussl.runtime.names import did_you_mean, nearest, unknown_setting
 
-REFUSED = 2  # the exit code after a mistake the user can mend
+REFUSED = 2  # the exit code of an error that the user can fix
 FULL_ERROR = "HYDRA_FULL_ERROR"  # Hydra's own variable: 1 shows tracebacks
 SHOWS_TRACEBACKS = os.environ.get(FULL_ERROR) == "1"
 
 
 def start(task: Callable[[DictConfig], None]) -> None:
-    """Compose the configuration that the command line asks for, and call `task` with it, or once for each job."""
+    """Compose the configuration from the command line, and call `task` with it, in a sweep once per job.
+
+    >>> from unittest import mock
+    >>> with mock.patch.object(sys, "argv", ["gpussl", "--version"]):
+    ...     start(print)  # doctest: +ELLIPSIS
+    gpussl ...
+    """
     with console.streams():
         if "--version" in sys.argv[1:]:
             console.stdout.print(f"gpussl {__version__}")
@@ -58,9 +64,9 @@ def refusing(overrides: Sequence[str] = (), *, is_sweep: bool = False) -> Iterat
     Parameters
     ----------
     overrides : sequence of str
-        The overrides that the block composes a configuration from, if it does.
+        The overrides, if the block composes a configuration from them.
     is_sweep : bool
-        Whether several values of one setting are meant to be tried one after the other.
+        Whether an override may list several values, one per job.
 
     >>> import sys
     >>> with contextlib.redirect_stderr(sys.stdout), contextlib.suppress(SystemExit), refusing():
@@ -69,7 +75,7 @@ def refusing(overrides: Sequence[str] = (), *, is_sweep: bool = False) -> Iterat
     """
     try:
         yield
-    except BrokenPipeError:  # the reader has seen enough, as `head` has
+    except BrokenPipeError:  # the reader has closed the pipe, as `head` does
         sys.exit(0)
     except Exception as error:
         if SHOWS_TRACEBACKS:
@@ -78,20 +84,25 @@ def refusing(overrides: Sequence[str] = (), *, is_sweep: bool = False) -> Iterat
 
 
 def refuse(message: str) -> NoReturn:
-    """Say in one line what is wrong, and exit with code 2."""
+    """Print an error in one line, and exit with code 2.
+
+    >>> with contextlib.redirect_stderr(sys.stdout), contextlib.suppress(SystemExit):
+    ...     refuse("seed: expected a whole number, found x")
+    gpussl: error: seed: expected a whole number, found x
+    """
     console.say(f"gpussl: error: {message}")
     sys.exit(REFUSED)
 
 
 def told(error: Exception) -> Exception:
-    """Return the error itself or, if its cause lies outside gpussl, one that says what to do.
+    """Return the error itself or, if the system caused it, one that says what to do.
 
-    Such causes are an allocator that found no memory, and a disk or folder that cannot be written.
+    The system's causes are too little memory, and disks or folders that cannot be written.
 
-    >>> told(MemoryError("no 5 GB"))
-    DeviceError('memory: expected enough for this run, found no more (no 5 GB); take fewer points or clusters, ...)
+    >>> str(told(MemoryError("no 5 GB"))).partition(";")[0]
+    'memory: expected enough for this run, found no more (no 5 GB)'
     """
-    # a library that clears away after its allocator failed raises errors of its own: the first in the chain counts
+    # a library may raise further errors while it cleans up after its allocator failed, so the whole chain is searched
     for cause in _causes(error):
         if isinstance(cause, MemoryError) or type(cause).__name__ == "OutOfMemoryError":  # CuPy's, PyTorch's
             said = str(cause).strip().splitlines() or ["out of memory"]
@@ -99,7 +110,7 @@ def told(error: Exception) -> Exception:
                 f"memory: expected enough for this run, found no more ({said[0]}); take fewer points or clusters, "
                 "close what else needs memory, or take device=cpu and a memory_limit, which leaves large data on disk"
             )
-    # ours, when OmegaConf or Hydra called us and wrapped it
+    # OmegaConf and Hydra wrap the errors of functions that they call
     is_wrapped = isinstance(error, (OmegaConfBaseException, HydraException))
     for cause in _causes(error) if is_wrapped else [error]:
         if isinstance(cause, GpusslError):
@@ -110,10 +121,10 @@ def told(error: Exception) -> Exception:
 
 
 def explain(error: Exception, overrides: Sequence[str] = (), *, is_sweep: bool = False) -> str:
-    """Return what is wrong, in one line.
+    """Return the message of an error in one line.
 
-    Hydra's exceptions are written for people, so the overrides are checked again here, one by one. This does not depend
-    on the wording of Hydra's messages, and where it finds nothing, their first line is shown.
+    Hydra's messages have no fixed form to parse, so the overrides are checked again here, one by one. If all are right,
+    the first line of Hydra's message is returned.
 
     >>> explain(HydraException("Nothing fits.\\nSearch path: ..."))
     'Nothing fits.'
@@ -125,7 +136,7 @@ def explain(error: Exception, overrides: Sequence[str] = (), *, is_sweep: bool =
         return _syntax(error.override)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         return _missing(error.missing_cfg_file, error.options or ())
-    # an error of the check itself is no news
+    # if the check itself fails, the first error still counts
     with contextlib.suppress(HydraException, OmegaConfBaseException):
         complaint = _complaint(overrides, is_sweep)
         if complaint:
@@ -139,21 +150,27 @@ def explain(error: Exception, overrides: Sequence[str] = (), *, is_sweep: bool =
 
 
 class Gather(Callback):
-    """Hydra's callback of a multirun: refuses a folder that is a run's, and gathers the jobs when they are done.
+    """Hydra's callback of a multirun: refuses the folder of a single run, and gathers the results of the jobs.
 
-    Hydra turns exceptions of a callback into warnings, so here they end the process.
+    Hydra turns exceptions in a callback into warnings, so here they end the process.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     gather, cfg = Gather(), OmegaConf.create({"hydra": {"sweep": {"dir": folder}}})
+    ...     gather.on_multirun_start(cfg)
+    ...     gather.on_multirun_end(cfg)  # there are no jobs to gather
     """
 
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
-        """Remember when: what is older in the sweep's folder is another sweep's."""
+        """Note the time: older jobs in the folder belong to an earlier sweep."""
         self.started = time.time()
         with refusing():
-            from gpussl.report import sweep  # late: --help and refusals need not wait for it
+            from gpussl.report import sweep  # late: --help and errors do not wait for matplotlib
 
             sweep.check_folder(Path(config.hydra.sweep.dir))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
-        """Gather what the jobs have left in the sweep's folder."""
+        """Gather the results of the jobs."""
         with refusing():
             from gpussl.report import sweep
 
@@ -161,7 +178,7 @@ class Gather(Callback):
 
 
 def _arguments() -> argparse.Namespace:
-    """The command line, as Hydra will read it, with its refusals in one line."""
+    """The command line as Hydra parses it, with errors in one line."""
     parser = get_args_parser()
 
     def refuse_arguments(message: str) -> NoReturn:
@@ -175,7 +192,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _help(arguments: argparse.Namespace) -> str:
-    """What Hydra would say to --help, in half the time: it would list all groups in its own way too."""
+    """Hydra's answer to --help, in half the time: Hydra would also list all groups in its own format."""
     with hydra.initialize_config_dir(str(config.folder()), version_base="1.3"):
         cfg = hydra.compose("config", arguments.overrides, return_hydra_config=True)
     settings = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
@@ -184,7 +201,7 @@ def _help(arguments: argparse.Namespace) -> str:
 
 
 def _complaint(overrides: Sequence[str], is_sweep: bool) -> str | None:
-    """What is wrong with the first wrong override."""
+    """The error in the first wrong override."""
     parser = OverridesParser.create()
     parsed = [parser.parse_override(text) for text in overrides]
     for item in parsed:
@@ -204,7 +221,7 @@ def _complaint(overrides: Sequence[str], is_sweep: bool) -> str | None:
 
 
 def _missing(path: str, options: Sequence[str]) -> str:
-    """What is wrong with a choice that has no file, such as data/nothing."""
+    """The error in a choice without a file, such as data/nothing."""
     group, _, name = path.rpartition("/")
     offered = options or list(config.choices(group))
     if not offered:
@@ -213,7 +230,7 @@ def _missing(path: str, options: Sequence[str]) -> str:
 
 
 def _wrong_choice(item: Override) -> str | None:
-    """What is wrong with the way an override such as data=mnist is written."""
+    """The error in an override of a choice, such as data=mnist."""
     group, line = item.key_or_group, str(item.input_line).lstrip("+~")
     has_choice = group in {field.name for field in dataclasses.fields(config.Config)}
     if item.is_delete():
@@ -228,7 +245,7 @@ def _wrong_choice(item: Override) -> str | None:
 
 
 def _wrong_setting(item: Override, cfg: DictConfig) -> str | None:
-    """What is wrong with an override such as cluster.n_clusters=10."""
+    """The error in an override of a setting, such as cluster.n_clusters=10."""
     key, line = item.key_or_group, str(item.input_line).lstrip("+~")
     _, equals, value = line.partition("=")
     settings: Any = OmegaConf.to_container(cfg)
@@ -237,7 +254,7 @@ def _wrong_setting(item: Override, cfg: DictConfig) -> str | None:
     complaint = unknown_setting(settings, key, equals + value)
     adds = item.is_add() or item.is_force_add()
     if complaint and adds and "." in key:
-        return None  # it is new, as the + says
+        return None  # + adds a new setting
     if complaint:
         group, _, name = key.partition(".")
         name = name.partition(".")[0]
@@ -256,7 +273,7 @@ def _wrong_setting(item: Override, cfg: DictConfig) -> str | None:
 
 
 def _syntax(override: str) -> str:
-    """What is wrong with an override that Hydra cannot read."""
+    """The error in an override that Hydra cannot parse."""
     key, equals, value = override.partition("=")
     if not equals:
         return f"{override}: expected key=value, found no =; see gpussl --help"
@@ -266,7 +283,7 @@ def _syntax(override: str) -> str:
 
 
 def _of_the_system(error: OSError) -> str:
-    """What is wrong with a file, a folder or the disk."""
+    """The error in a file, a folder or the disk."""
     where = "" if error.filename is None else f"{error.filename}: "
     found = error.strerror or _first_line(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -278,7 +295,7 @@ def _of_the_system(error: OSError) -> str:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error, and what it came of."""
+    """The error and its chain of causes."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause

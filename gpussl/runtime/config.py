@@ -1,6 +1,6 @@
-"""From Hydra's configuration to the stages of a run, with every name, type and range checked before any work.
+"""From Hydra's configuration to the stages of a run. Every name, type and range is checked before any work.
 
-A stage's settings are the fields of its class, so the class is its schema.
+The fields of a stage's class are its settings, so the class is the schema.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -30,15 +31,19 @@ if TYPE_CHECKING:
     from gpussl.evaluate.learning_curve import LabelBudget
 
 PACKAGE = Path(__file__).parent.parent
-RESERVED = {"random", "all"}  # what the baselines are called in a run
-TEST_STOPPED = "test_stopped"  # how the name ends of a classifier that test labels told when to stop
+RESERVED = {"random", "all"}  # names of the baselines
+TEST_STOPPED = "test_stopped"  # the suffix of a classifier that stops by the test labels
 MIN_MEMORY = 2 * 10**9  # the libraries alone take a third of it
 UNITS = {"M": 10**6, "G": 10**9, "T": 10**12, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 FOLDERS = (PACKAGE / "conf", PACKAGE.parent / "conf")  # in a wheel, in the repository
 
 
 class Device(enum.Enum):
-    """Where the work is done."""
+    """The device of a run.
+
+    >>> [device.name for device in Device]
+    ['auto', 'cuda', 'cpu']
+    """
 
     auto = enum.auto()
     cuda = enum.auto()
@@ -46,14 +51,22 @@ class Device(enum.Enum):
 
 
 class Task(enum.Enum):
-    """What is done with the stages: all of them as a study, or only what advice on the number of labels takes."""
+    """The task: a study runs all stages; advise runs those needed to say how many labels are enough.
+
+    >>> [task.name for task in Task]
+    ['study', 'advise']
+    """
 
     study = enum.auto()
     advise = enum.auto()
 
 
 class Baselines(enum.Enum):
-    """What propagation is compared with: nothing, as many random labels, or those and all labels."""
+    """The baselines of propagation: none, as many random labels, or these and all labels.
+
+    >>> [baselines.name for baselines in Baselines]
+    ['none', 'random', 'all']
+    """
 
     none = enum.auto()
     random = enum.auto()
@@ -62,7 +75,11 @@ class Baselines(enum.Enum):
 
 @dataclass
 class Config:
-    """The schema of `conf/config.yaml`. Each group's schema is the class its `_target_` names."""
+    """The schema of `conf/config.yaml`. The schema of a group is the class that its `_target_` names.
+
+    >>> Config().seed, Config().baselines.name
+    (0, 'random')
+    """
 
     name: str = "gpussl"
     task: Task = Task.study
@@ -88,7 +105,14 @@ class Config:
 
 @dataclass(frozen=True)
 class Job:
-    """A checked configuration: the stages, ready to run, and as `resolved` the text they were made from."""
+    """A checked configuration: the stages, ready to run. `resolved` is the YAML that they were made from.
+
+    >>> checked = job("classifier=[knn]", "select=random", "select.n_labels=20")
+    >>> checked.select
+    Random(n_labels=20)
+    >>> checked.classifier
+    {'knn': KNeighborsClassifier(n_neighbors=3)}
+    """
 
     name: str
     task: str
@@ -113,12 +137,16 @@ class Job:
 
 
 def folder() -> Path:
-    """The folder with gpussl's configuration files."""
+    """Return the folder of gpussl's configuration files.
+
+    >>> (folder() / "config.yaml").is_file()
+    True
+    """
     return next(path for path in FOLDERS if path.is_dir())
 
 
 def register() -> None:
-    """Tell Hydra the schema that `conf/config.yaml` builds on, and OmegaConf the functions that the files call.
+    """Register the schema of `conf/config.yaml` with Hydra, and the functions that the files call with OmegaConf.
 
     >>> register()
     >>> OmegaConf.create({"cache": "${cache_home:}/gpussl"}).cache.endswith("/gpussl")
@@ -127,30 +155,44 @@ def register() -> None:
     ConfigStore.instance().store(name="schema", node=Config)
     for resolver in (cache_home, help_on_choices):
         OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
-    # its answer is kept, as Hydra keeps that of `now`: all jobs of a sweep have one folder
+    # cached, as Hydra caches `now`: all jobs of a sweep share one folder
     OmegaConf.register_new_resolver("fresh_folder", fresh_folder, replace=True, use_cache=True)
 
 
 def cache_home() -> str:
-    """Return the folder for caches: `XDG_CACHE_HOME`, which counts if it is absolute, or `~/.cache`.
+    """Return the folder for caches: `XDG_CACHE_HOME` if it is absolute, else `~/.cache`.
 
     References
     ----------
     XDG Base Directory Specification, version 0.8.
+
+    Examples
+    --------
+    >>> from unittest import mock
+    >>> with mock.patch.dict(os.environ, XDG_CACHE_HOME="/var/cache"):
+    ...     cache_home()
+    '/var/cache'
     """
     given = os.environ.get("XDG_CACHE_HOME", "")
-    return given if os.path.isabs(given) else "~/.cache"  # noqa: PTH117 - the text is kept as it is
+    return given if os.path.isabs(given) else "~/.cache"  # noqa: PTH117 - the text is returned unchanged
 
 
 def fresh_folder(name: str, time: str) -> str:
-    """Make a folder that no other process has: `outputs/NAME/TIME`, or the first of TIME-1, TIME-2, ... not taken.
+    """Create a folder that no other process uses: `outputs/NAME/TIME`, or the first free one of TIME-1, TIME-2, ...
 
     Raises
     ------
     ConfigError
-        The name cannot be a folder's.
+        The name is not valid for a folder.
     OSError
-        The folder cannot be made.
+        The folder cannot be created.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as place, contextlib.chdir(place):
+    ...     fresh_folder("mine", "12-00"), fresh_folder("mine", "12-00")
+    ('outputs/mine/12-00', 'outputs/mine/12-00-1')
     """
     folder = Path("outputs", check_file_name(name, "name"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -163,7 +205,7 @@ def fresh_folder(name: str, time: str) -> str:
 
 
 def choices(group: str) -> dict[str, str]:
-    """Return the choices of a group and what each is, from the first sentence of its file; none if there is no group.
+    """Return the choices of a group, each with the first sentence of its file; empty if there is no such group.
 
     >>> choices("cluster")["kmeans"]
     'k-means'
@@ -202,7 +244,7 @@ def _help_on(group: str, prefix: str, has_several: bool) -> str:
 
 
 def wrong_value(key: str, found: str) -> str | None:
-    """Return the complaint about a value that a setting at the top cannot have; None if there is no such setting.
+    """Return the error message for a wrong value of a top-level setting; None if there is no such setting.
 
     >>> wrong_value("device", "gpu")
     'device: expected one of auto, cuda, cpu, found gpu; did you mean cpu?'
@@ -220,12 +262,20 @@ def wrong_value(key: str, found: str) -> str | None:
 
 
 def build(cfg: DictConfig) -> Job:
-    """Check a composed configuration and make its stages.
+    """Check a composed configuration and create its stages.
 
     Raises
     ------
     ConfigError
-        A name, type or range is wrong; the message says which, and what was expected.
+        A name, type or range is wrong. The message names it and says what was expected.
+
+    Examples
+    --------
+    >>> register()
+    >>> with initialize_config_dir(str(folder()), version_base="1.3"):
+    ...     cfg = compose("config", ["classifier=[knn]", "cluster.n_clusters=10"])
+    >>> build(cfg).cluster.n_clusters
+    10
     """
     _check_top(cfg)
     plugins.allow(list(cfg.plugins))
@@ -255,18 +305,47 @@ def build(cfg: DictConfig) -> Job:
     )
 
 
-def instantiate(node: Any, path: str, contract: type) -> Any:
-    """The stage that a node of the configuration describes: `_target_` names its class, the rest are its fields.
+def job(*overrides: str) -> Job:
+    """Compose and check a configuration from the overrides that the command takes.
 
-    Only dataclasses of gpussl and of the plugins are made: a configuration cannot call anything else.
+    Raises
+    ------
+    ConfigError
+        As `build`.
+
+    Examples
+    --------
+    >>> job("data=digits", "classifier=[knn]", "seed=3").seed
+    3
+    """
+    register()
+    with initialize_config_dir(str(folder()), version_base="1.3"):
+        return build(compose("config", list(overrides)))
+
+
+def instantiate(node: Any, path: str, contract: type) -> Any:
+    """Create the stage that a node of the configuration describes: `_target_` names its class, the rest are its fields.
+
+    The class must be a dataclass of gpussl or of a plugin: a configuration cannot call anything else.
 
     Parameters
     ----------
     node : DictConfig
     path : str
-        Where the node stands, for messages.
+        Position of the node in the configuration, for messages.
     contract : type
-        The base class that the stage must have, of `gpussl.protocols`.
+        Required base class, from `gpussl.protocols`.
+
+    Raises
+    ------
+    ConfigError
+        The class is not allowed, or a field has the wrong name, type or range.
+
+    Examples
+    --------
+    >>> node = OmegaConf.create({"_target_": "gpussl.select.random.Random", "n_labels": 5})
+    >>> instantiate(node, "select", Selection)
+    Random(n_labels=5)
     """
     if not isinstance(node, DictConfig) or not isinstance(node.get("_target_"), str):
         raise ConfigError(f"{path}: expected settings with a _target_, found {node!r}; choose one with {path}=...")
@@ -288,7 +367,11 @@ def instantiate(node: Any, path: str, contract: type) -> Any:
 
 
 def memory_limit(text: str) -> int:
-    """Bytes: "4GB" is 4,000,000,000, and "4GiB" a little more. ConfigError if it is no size, or too small a one."""
+    """Convert a size such as "4GB" or "4GiB" to bytes. ConfigError if it is not a size, or below `MIN_MEMORY`.
+
+    >>> memory_limit("4GB"), memory_limit("2.5GiB")
+    (4000000000, 2684354560)
+    """
     found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([MGT]i?)B", text)
     size = round(float(found[1]) * UNITS[found[2]]) if found else 0
     if size < MIN_MEMORY:
@@ -297,7 +380,7 @@ def memory_limit(text: str) -> int:
 
 
 def _plain(node: Any) -> Any:
-    """A node of the configuration as dicts and lists, its references resolved."""
+    """A node of the configuration as dicts and lists, with its references resolved."""
     return OmegaConf.to_container(node, resolve=True)
 
 
@@ -321,12 +404,12 @@ def _check_top(cfg: DictConfig) -> None:
         if not cfg[name] and not cfg.allocate:
             raise ConfigError(f"{name}: expected at least one choice, found none; choose with {name}=[...]")
     for name in RESERVED.intersection(str(key) for key in cfg.propagate):
-        raise ConfigError(f"propagate.{name}: expected a name that is no baseline's, found {name}; choose another")
+        raise ConfigError(f"propagate.{name}: expected a name that no baseline has, found {name}; choose another")
     check(dataclasses.replace(Config(), seed=cfg.seed, views=cfg.views))
 
 
 def _check_names(classifiers: dict[str, Classifier]) -> None:
-    """A model that the test labels stop must say so wherever its accuracy is shown."""
+    """Wherever its accuracy is shown, a model that stops by the test labels must say so."""
     for name, model in classifiers.items():
         if model.stops_by_test_labels and not name.endswith(TEST_STOPPED):
             raise ConfigError(
@@ -357,7 +440,7 @@ def _target(target: str, path: str, contract: type) -> type:
 
 
 def _explain(error: OmegaConfBaseException, cls: type, settings: dict[str, Any], path: str) -> str:
-    """OmegaConf's complaint in one line of ours."""
+    """OmegaConf's error as one line."""
     key: str = error.full_key or ""
     name = key.split(".")[0].split("[")[0]
     fields = {item.name: item for item in dataclasses.fields(cls)}

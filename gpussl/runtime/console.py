@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn
 
-PIPE_WIDTH = 140  # columns where there is no terminal to ask: wide enough for the widest table
+PIPE_WIDTH = 140  # columns where there is no terminal: enough for the widest table
 
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Go quiet when the reader has gone, as `head` does: the work goes on, and its exit code stays its own."""
+        """Stop printing if the reader has closed the pipe, as `head` does: the work goes on and keeps its exit code."""
         self.quiet = True
         _discard(self.file.fileno())
 
@@ -33,7 +33,7 @@ stderr = _console(stderr=True)
 
 
 def progress(*columns: ProgressColumn) -> Progress:
-    """Return a progress bar on stderr that leaves nothing behind; where there is no terminal it writes nothing.
+    """Return a progress bar on stderr that disappears when done. Without a terminal it writes nothing.
 
     >>> bar = progress()
     >>> bar.live.transient
@@ -54,10 +54,10 @@ def say(text: str) -> None:
 
 @contextlib.contextmanager
 def streams() -> Iterator[None]:
-    """Let no output stream end the block, or fail the process after it.
+    """Keep stdout and stderr from raising errors in the block and at exit.
 
-    Characters that a stream cannot encode are replaced, a closed stream discards, and a reader that has gone is no
-    error.
+    Characters that a stream cannot encode are replaced, output to a closed stream is discarded, and a reader that has
+    closed its pipe is no error.
 
     >>> with streams():
     ...     print("done")
@@ -65,11 +65,11 @@ def streams() -> Iterator[None]:
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:  # closed by the shell's >&-; opening it keeps data files from getting its descriptor
+        if stream is None:  # closed by >&- in the shell; opening it keeps data files off its descriptor
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123 - open until the process ends
         elif hasattr(stream, "reconfigure"):  # the stand-ins of tests and notebooks may lack it
             stream.reconfigure(errors="replace")
-    raises, logging.raiseExceptions = logging.raiseExceptions, False  # else a log's broken pipe shows a traceback
+    raises, logging.raiseExceptions = logging.raiseExceptions, False  # else logging to a broken pipe prints a traceback
     try:
         yield
     finally:
@@ -77,12 +77,12 @@ def streams() -> Iterator[None]:
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
-            except OSError:  # or Python would flush again at its exit, and fail
+            except OSError:  # else Python would flush again at exit, and fail
                 _discard(stream.fileno())
 
 
 def _discard(descriptor: int) -> None:
-    """Send all further output of a file descriptor to nowhere."""
+    """Redirect a file descriptor to the null device."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, descriptor)
     os.close(nowhere)

@@ -22,7 +22,7 @@ LIBRARIES = (
 
 @cache
 def versions() -> dict[str, str]:
-    """Versions of Python, gpussl and those of `LIBRARIES` that are installed.
+    """Return the versions of Python, gpussl and the installed `LIBRARIES`.
 
     Examples
     --------
@@ -39,7 +39,7 @@ def versions() -> dict[str, str]:
 
 
 def source_digest() -> str:
-    """SHA-256 of the source code of gpussl and of the plugins, so that no version reads the cache of another.
+    """Return the SHA-256 of the source code of gpussl and its plugins, so that no version reads the cache of another.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def _package_digest() -> str:
 
 
 def git_commit() -> str | None:
-    """The commit gpussl runs from, with the suffix "-dirty" if tracked files have changed.
+    """Return the commit that gpussl runs from, with the suffix "-dirty" if tracked files have changed.
 
     Returns
     -------
@@ -80,21 +80,21 @@ def git_commit() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", "__init__.py")  # fails in a repository that only contains the installation
+        git("ls-files", "--error-unmatch", "__init__.py")  # fails if gpussl is merely installed inside a repository
         return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.SubprocessError):
         return None
 
 
 def machine() -> dict[str, str | int | None]:
-    """The properties of the machine that results and timings may depend on: those of the MLP depend on the threads.
+    """Return the properties of the machine that timings and, through the number of threads, the MLP depend on.
 
     Examples
     --------
     >>> list(machine())
     ['platform', 'machine', 'cpu_count', 'torch_threads', 'blas_threads']
     """
-    torch = sys.modules.get("torch")  # imported only where a network was trained
+    torch = sys.modules.get("torch")  # imported only if a network was trained
     blas = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
     return {
         "platform": platform.platform(),

@@ -1,4 +1,4 @@
-"""Names that people give: are they safe as file names, and which one did they mean?"""
+"""Names from users: are they safe as file names, and which one was meant?"""
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,12 +10,12 @@ MAX_BYTES = 100  # two names and a suffix stay below the 255 that file systems a
 
 
 def check_file_name(name: str, path: str) -> str:
-    """Return a name that becomes part of a path.
+    """Return a name unchanged if it is safe as part of a path.
 
     Parameters
     ----------
     path : str
-        The setting that it comes from, for the message.
+        The setting that has this value, for the message.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def check_file_name(name: str, path: str) -> str:
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
-    """Return the one of `names` that is spelt most like `name`; None if none is like it.
+    """Return the one of `names` with the spelling most like `name`; None if none is similar.
 
     >>> nearest("logistik", ["knn", "logistic", "mlp"])
     'logistic'
@@ -59,16 +59,16 @@ def did_you_mean(name: str | None) -> str:
 
 
 def unknown_setting(settings: Mapping[str, Any], path: str, value: str = "") -> str | None:
-    """Return the complaint about a path that leads to no setting; None if it leads to one.
+    """Return the error message for a path without a setting; None if there is a setting.
 
     Parameters
     ----------
     settings : Mapping
         All settings, nested.
     path : str
-        Keys with dots between them.
+        Keys joined by dots.
     value : str
-        What the suggestion ends in, such as "=10".
+        Suffix of the suggestion, such as "=10".
 
     Examples
     --------
@@ -97,7 +97,7 @@ def unknown_setting(settings: Mapping[str, Any], path: str, value: str = "") -> 
 
 
 def _meant(settings: Mapping[str, Any], above: str, beside: list[str], keys: list[str]) -> str | None:
-    """The setting that misspelt keys stand for: one of that very name elsewhere, or one of a like name beside."""
+    """The setting that was meant: the only one of the same name elsewhere, or a similar name at the same level."""
     of_that_name = [path for path in _paths(settings) if path.rpartition(".")[2] == keys[-1]]
     if len(of_that_name) == 1:
         return of_that_name[0]

@@ -31,18 +31,18 @@ def param(
     choices: Iterable[str] | None = None,
     min_items: int = 0,
 ) -> Any:
-    """A dataclass field with a default and a range.
+    """Return a dataclass field with a default and a range.
 
     Parameters
     ----------
     default : object
         A list is copied for each instance.
     ge, gt, le, lt : float, optional
-        Bounds of the value, or of each item of a list: >=, >, <= and <.
+        Bounds (>=, >, <=, <) of the value, or of each item of a list.
     choices : iterable of str, optional
-        The values allowed.
+        Allowed values.
     min_items : int
-        Smallest length of a list.
+        Minimum length of a list.
 
     Examples
     --------
@@ -64,12 +64,12 @@ def param(
 
 
 def check(params: Any) -> None:
-    """Check every field of a dataclass instance against its declared range.
+    """Check each field of a dataclass instance against its range.
 
     Raises
     ------
     ConfigError
-        A value is out of range. The message begins with the name of the field; the caller may prefix the path to it.
+        A value is out of range. The message starts with the name of the field; the caller may put a path before it.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def check(params: Any) -> None:
 
 
 def describe(field: "dataclasses.Field[Any]") -> str:
-    """The type and range of a field in words.
+    """Return the type and range of a field in words.
 
     Examples
     --------
@@ -110,7 +110,7 @@ def describe(field: "dataclasses.Field[Any]") -> str:
 
 
 def kind(field: "dataclasses.Field[Any]") -> str:
-    """The type of a field in words.
+    """Return the type of a field in words.
 
     Examples
     --------

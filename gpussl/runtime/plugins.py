@@ -1,4 +1,4 @@
-"""Plugins: modules of the user's own that gpussl may import. Each is named by the user; nothing else is imported."""
+"""Plugins: the user's own modules. gpussl imports those that the user names, and no others."""
 
 import importlib
 import sys
@@ -11,7 +11,7 @@ _allowed: set[str] = set()
 
 
 def allow(names: Sequence[str]) -> None:
-    """Import modules, and allow their classes in configurations and in saved files until the process ends.
+    """Import modules, and allow their classes in configurations and saved files until the process ends.
 
     Importing a module runs its code, so name only modules that you trust.
 
@@ -46,7 +46,14 @@ def allow(names: Sequence[str]) -> None:
 
 
 def files() -> list[Path]:
-    """The source files of the allowed modules, of packages with all that they hold."""
+    """Return the source files of the allowed modules. A package counts with all its submodules.
+
+    Examples
+    --------
+    >>> allow(["colorsys"])
+    >>> "colorsys.py" in [path.name for path in files()]
+    True
+    """
     found: set[Path] = set()
     for name in _allowed:
         origin = getattr(sys.modules[name], "__file__", None)

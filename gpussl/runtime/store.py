@@ -1,11 +1,12 @@
-"""Store: artifacts on disk, written whole or not at all and never pickled, and the cache of stages made of them.
+"""Artifacts on disk, written atomically and without pickles, and the cache of stages, made of artifacts.
 
-An artifact is one safetensors file: its arrays, and under the metadata key "gpussl" a JSON object with its kind, its
-other values, and the sha256 of all that.
+An artifact is one safetensors file with its arrays. A JSON object under the metadata key "gpussl" has its kind, its
+other values, and the SHA-256 of arrays and object.
 
-A kind leads to a class by convention, so a file cannot name a module to import, and a new stage needs no edit here. The
-class with the attribute `kind: ClassVar[str] = "mlp"` is in the module `mlp` of `gpussl.classifier`, or of another of
-`GROUPS`. A class of a plugin has the kind "module:Class", and is found only if `plugins.allow` has imported its module.
+A kind is mapped to a class by convention, so a file cannot name a module to import, and a new stage needs no entry
+here: the class with the attribute `kind: ClassVar[str] = "mlp"` is in the module `mlp` of `gpussl.classifier`, or of
+another of `GROUPS`. The class of a plugin has the kind "module:Class" and is found only if `plugins.allow` has imported
+its module.
 """
 
 import contextlib
@@ -37,17 +38,17 @@ from gpussl.runtime.plugins import allow, is_allowed
 
 METADATA_KEY = "gpussl"
 RECORDS: dict[str, type] = {"clustering": Clustering, "pseudo_labels": PseudoLabels}
-GROUPS = ("classifier", "represent", "features", "studies")  # whose modules are searched for a kind, in this order
-ALIASES = {"logistic_regression": "logistic"}  # kinds whose module has another name
+GROUPS = ("classifier", "represent", "features", "studies")  # packages that are searched for a kind, in this order
+ALIASES = {"logistic_regression": "logistic"}  # kinds with a module of another name
 PLAIN = re.compile("[a-z][a-z0-9_]*")
-PART = ".gpussl-part"  # how the names of temporary files end
+PART = ".gpussl-part"  # suffix of temporary files
 
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that becomes `path` if the block succeeds, and is removed if it fails.
+    """Yield a temporary path beside `path`. It is renamed to `path` if the block succeeds, and removed if it fails.
 
-    Temporary files that killed processes left in the folder are removed as well.
+    Temporary files of killed processes in the same folder are removed as well.
 
     Examples
     --------
@@ -71,7 +72,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all. StoreError if it cannot be written.
+    """Write a text file atomically. StoreError if it cannot be written.
 
     Examples
     --------
@@ -86,14 +87,14 @@ def write_text(path: Path, text: str) -> None:
 
 
 def save(path: str | Path, artifact: Any) -> None:
-    """Write a record or a fitted model to one file that `load` reads again. The same artifact gives the same bytes.
+    """Write a record or a fitted model to a file for `load`. Equal artifacts give equal bytes.
 
     Parameters
     ----------
     path : str or Path
-        A file that is there is replaced; missing folders are made.
+        An existing file is replaced; missing folders are created.
     artifact : object
-        Of a class that `check_savable` accepts. Its arrays may be on any device.
+        An object of a class that `check_savable` accepts, with arrays on any device.
 
     Raises
     ------
@@ -116,21 +117,21 @@ def save(path: str | Path, artifact: Any) -> None:
 
 
 def load(path: str | Path, plugins: Sequence[str] = ()) -> Any:
-    """Read what `save` wrote: a `Clustering`, `PseudoLabels` or a fitted model, its arrays on the host.
+    """Read a file of `save`: a `Clustering`, `PseudoLabels` or a fitted model, with arrays on the host.
 
-    A model works on the device of the array it is given. The checksum is verified first. It tells a damaged file, not a
-    forged one: load only files that you trust.
+    A model works on the device of the array it is given. The checksum is verified first. It detects damage, not
+    forgery: load only files that you trust.
 
     Parameters
     ----------
     path : str or Path
     plugins : sequence of str
-        Modules with the classes of your own that the file needs. They are imported, and stay allowed.
+        Your own modules with classes that the file needs. They are imported, and remain allowed.
 
     Raises
     ------
     StoreError
-        The file is missing, damaged, not one of gpussl's, or needs a plugin that was not allowed.
+        The file is missing, damaged, not an artifact of gpussl, or needs a plugin that is not allowed.
     ConfigError
         A plugin cannot be imported.
 
@@ -150,7 +151,7 @@ def load(path: str | Path, plugins: Sequence[str] = ()) -> Any:
 def check_savable(cls: type) -> None:
     """Raise ConfigError if objects of a class could not be saved and loaded again.
 
-    A savable class has methods `pack` and `unpack`, or is a frozen dataclass; and its kind leads back to it.
+    A class can be saved if it is a frozen dataclass or has methods `pack` and `unpack`, and its kind is mapped to it.
 
     Examples
     --------
@@ -178,17 +179,17 @@ def check_savable(cls: type) -> None:
 
 
 def pack(artifact: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    """The kind of an artifact, its arrays, and its other values. ConfigError if its class cannot be saved.
+    """Return the kind of an artifact, its arrays, and its other values. ConfigError if its class cannot be saved.
 
-    An artifact that is made of others packs them with this function, and names their arrays apart.
+    An artifact with other artifacts inside packs them with this function too, and gives their arrays distinct names.
 
     Returns
     -------
     kind : str
     arrays : dict of str to array
-        On the device where they are.
+        On their device.
     values : dict of str to object
-        As JSON can hold them.
+        Values that JSON can represent.
 
     Examples
     --------
@@ -206,7 +207,7 @@ def pack(artifact: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
 
 
 def unpack(kind: str, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> Any:
-    """The artifact that `pack` took apart. StoreError if the kind is unknown, or the parts are not those of its class.
+    """Return the artifact that `pack` took apart. StoreError if the kind is unknown or the parts do not fit its class.
 
     Examples
     --------
@@ -225,8 +226,14 @@ def unpack(kind: str, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> 
 
 @dataclasses.dataclass(frozen=True)
 class Fetched:
-    """What `Cache.fetch` answers: the value, the seconds it took to compute when it was computed, and whether that was
-    now or in an earlier run."""
+    """A value of `Cache.fetch`, the seconds that computing it took, and whether it comes from the cache.
+
+    Examples
+    --------
+    >>> fetched = Cache(None, {}).fetch("cluster", {}, lambda: 3)
+    >>> fetched.value, fetched.cached
+    (3, False)
+    """
 
     value: Any
     seconds: float
@@ -234,16 +241,16 @@ class Fetched:
 
 
 class Cache:
-    """Artifacts by what they depend on, so that work is done once over runs and sweeps.
+    """A cache of artifacts by everything they depend on, so that runs and sweeps do no work twice.
 
-    What cannot be read is computed again, and what cannot be written is not kept: each problem is told once.
+    An unreadable artifact is computed again, and one that cannot be written is not kept. Each problem is reported once.
 
     Parameters
     ----------
     folder : Path or None
-        None: nothing is kept.
+        None keeps nothing.
     depends_on : dict
-        What everything here depends on: versions, device.
+        Dependencies of all artifacts, such as versions and device.
 
     Examples
     --------
@@ -261,9 +268,9 @@ class Cache:
         self._told: set[str] = set()
 
     def fetch(self, stage: str, depends_on: dict[str, Any], compute: Callable[[], Any]) -> Fetched:
-        """The artifact of a stage, computed only if no run has computed it from the same `depends_on` before.
+        """Return the artifact of a stage, computed only if it is not in the cache.
 
-        `depends_on` must hold, as JSON, everything that the result depends on: settings, seed, checksums of the inputs.
+        `depends_on` must contain, as JSON, everything that the result depends on: settings, seed, input checksums.
         """
         if self._folder is None:
             return _timed(compute)
@@ -281,7 +288,7 @@ class Cache:
         fetched = _timed(compute)
         try:
             _write(path, _to_bytes(path, fetched.value, {"key": key, "seconds": fetched.seconds}))
-            note = {"seconds": fetched.seconds, "depends_on": depends_on}  # for people: it is never read
+            note = {"seconds": fetched.seconds, "depends_on": depends_on}  # for people; never read
             _write(path.with_suffix(".json"), json.dumps(note, indent=1).encode())
         except OSError as error:
             self._tell(f"{self._folder} could not be written ({error.strerror}); going on without")
@@ -294,7 +301,13 @@ class Cache:
 
 
 def digest(*arrays: Any) -> str:
-    """sha256 of arrays' values, types and shapes, wherever they are."""
+    """Return the SHA-256 of the values, types and shapes of arrays on any device.
+
+    Examples
+    --------
+    >>> digest(np.zeros(3)) == digest(np.zeros(3)), digest(np.zeros(3)) == digest(np.zeros((3, 1)))
+    (True, False)
+    """
     total = hashlib.sha256()
     for array in arrays:
         on_host = np.asarray(backend.of(array).to_numpy(array), order="C")
@@ -317,13 +330,13 @@ def _fetched(path: Path, key: str) -> Fetched:
 
 
 def _to_bytes(path: Path, artifact: Any, also: dict[str, Any] | None = None) -> bytes:
-    """An artifact as a safetensors file whose description has the entries of `also` too. `path` is for messages."""
+    """An artifact as a safetensors file. `also` adds entries to its description; `path` is for messages."""
     kind, arrays, values = pack(artifact)
     try:
         on_host = {name: _as_stored(array) for name, array in arrays.items()}
-        described = json.loads(json.dumps({"kind": kind, "values": values, **(also or {})}))  # as it will be read
+        described = json.loads(json.dumps({"kind": kind, "values": values, **(also or {})}))  # as they will be read
         described["sha256"] = _checksum(described, on_host)
-        # one metadata key, for safetensors writes several in no fixed order
+        # one metadata key: safetensors writes several in no fixed order
         return to_safetensors(on_host, {METADATA_KEY: json.dumps(described, sort_keys=True)})
     except (safetensors.SafetensorError, TypeError, ValueError) as error:
         raise StoreError(
@@ -333,7 +346,7 @@ def _to_bytes(path: Path, artifact: Any, also: dict[str, Any] | None = None) -> 
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The description and the arrays of a file, just as they were written. StoreError if they are not."""
+    """The description and the arrays of a file. StoreError if they are not as they were written."""
     try:
         if path.is_dir():
             raise StoreError(f"{path}: expected a file, found a folder; name one of the .safetensors files in it")
@@ -379,7 +392,7 @@ def _as_stored(array: Any) -> np.ndarray:
 
 
 def _kind_of(cls: type) -> str:
-    """The name of a record; the class's own kind, which a subclass does not inherit; else "module:Class"."""
+    """The name of a record, or the class's own kind, which subclasses do not inherit, or "module:Class"."""
     for kind, record in RECORDS.items():
         if record is cls:
             return kind
@@ -388,7 +401,7 @@ def _kind_of(cls: type) -> str:
 
 
 def _class_of(kind: str) -> type:
-    """The class of this very kind. StoreError if there is none, or its module may not be imported."""
+    """The class of a kind. StoreError if there is none, or its module may not be imported."""
     if kind in RECORDS:
         return RECORDS[kind]
     for module in _modules_of(kind):
@@ -401,7 +414,7 @@ def _class_of(kind: str) -> type:
 
 
 def _modules_of(kind: str) -> Iterator[ModuleType]:
-    """The modules that may define a kind: nothing is imported that is neither gpussl's nor allowed."""
+    """The modules that may define a kind, each of gpussl or allowed; no others are imported."""
     plugin, separator, _ = kind.partition(":")
     if separator:
         if not is_allowed(plugin):
@@ -451,20 +464,20 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 def _create_part(folder: Path) -> tuple[Path, int]:
-    """A new temporary file and its descriptor, locked: the system lets go of the lock when the process ends."""
+    """A new temporary file and its descriptor, locked. The system releases the lock when the process ends."""
     while True:
         part = folder / f".{secrets.token_hex(8)}{PART}"
         handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         with contextlib.suppress(OSError):  # some network file systems have no locks
             fcntl.flock(handle, fcntl.LOCK_EX)
-        if os.fstat(handle).st_nlink:  # else another process took it for abandoned before the lock was ours
+        if os.fstat(handle).st_nlink:  # else another process found it unlocked and removed it
             return part, handle
         os.close(handle)
 
 
 def _remove_abandoned(folder: Path) -> None:
     """Remove the temporary files that no process has locked."""
-    with contextlib.suppress(OSError):  # a folder that cannot be listed can still be written into
+    with contextlib.suppress(OSError):  # a folder may be writable even if it cannot be listed
         for part in folder.glob(f".*{PART}"):
             with contextlib.suppress(OSError), part.open("r+b") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

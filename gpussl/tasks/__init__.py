@@ -1,1 +1,1 @@
-"""Tasks: pages that put the stages in order."""
+"""Tasks: each puts the stages in order."""

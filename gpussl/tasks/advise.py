@@ -1,9 +1,9 @@
-"""Advise: how many labels are enough, from a budget of labels that are bought to find it out.
+"""Advise: how many labels are enough, estimated from a budget of bought labels and no others.
 
-No other label plays a part. The hold-out is a random sample of the data and counts as bought. Where labels are selected
-at random all of them are that sample: each is scored by classifiers that learnt from other folds, so that none is spent
-on scoring alone. Any other selection must not see the hold-out. It chooses from the rest, anew for each size as it
-would with so many labels, and beside it as many random labels are learnt from, taken from the hold-out's other folds.
+The hold-out is a random sample of the data and counts as bought. If labels are selected at random, all of them form the
+hold-out: cross-validation scores each by classifiers trained on other folds, so none is spent on scoring alone. Any
+other selection must not see the hold-out. It chooses from the rest, anew for each size, and is compared with the same
+number of random labels from the other folds of the hold-out.
 """
 
 import dataclasses
@@ -31,19 +31,24 @@ from gpussl.tasks import advise_parts, prepare
 from gpussl.tasks.outcome import Outcome
 from gpussl.tasks.prepare import Context
 
-# takes the indices (m,) of points, and how many clusters if not as set
+# takes the indices (m,) of points, and the number of clusters, None for that of the settings
 Cluster = Callable[[Array, int | None], Clustering]
 
 
 @dataclass(frozen=True)
 class Purchase:
-    """What was bought, as indices on the host.
+    """The bought points, as indices on the host.
 
     Attributes
     ----------
     holdout : (h,) int array
     chosen : list of (m,) int array
-        For each size, what a selection that is not random chose for it; empty for a random one.
+        The points that the selection chose for each size; empty if it is random.
+
+    Examples
+    --------
+    >>> Purchase(holdout=np.array([4, 7]), chosen=[]).holdout
+    array([4, 7])
     """
 
     holdout: np.ndarray
@@ -52,7 +57,16 @@ class Purchase:
 
 @dataclass(frozen=True)
 class Learner:
-    """The classifier, and what it learns from: (n, d) features where `twin` is."""
+    """The classifier with the (n, d) features that it learns from, on the device of `twin`.
+
+    Examples
+    --------
+    >>> from gpussl.classifier.knn import KNeighborsClassifier
+    >>> X = np.array([[0.0], [1.0], [0.2], [0.9]], dtype=np.float32)
+    >>> learn = Learner(KNeighborsClassifier(n_neighbors=1), X, cpu, image_shape=None, seed=0)
+    >>> learn(np.array([0, 1]), np.array([5, 6]), asked=np.array([2, 3]), name="random 0 0 2")
+    array([5, 6])
+    """
 
     model: Classifier
     X: Array
@@ -61,9 +75,9 @@ class Learner:
     seed: int
 
     def __call__(self, points: np.ndarray, labels: np.ndarray, asked: np.ndarray, name: str) -> np.ndarray:
-        """The classes of the points `asked` (q,), learnt from the labels (m,) of `points` (m,)."""
+        """Predict the classes (q,) of the points `asked` (q,) from the labels (m,) of `points` (m,)."""
         if len(np.unique(labels)) == 1:
-            return np.full(len(asked), labels[0])  # there is nothing to tell apart
+            return np.full(len(asked), labels[0])  # classifiers need two classes
         twin = self.twin
         model = self.model.prepared(seeds.derive(self.seed, f"budget/{name}"), self.image_shape, twin.DEVICE)
         rows, queries = (self.X.take(twin.asarray(ids), axis=0) for ids in (points, asked))
@@ -72,33 +86,42 @@ class Learner:
 
 
 def check(job: Job) -> None:
-    """Raise ConfigError if a job asks for what a budget cannot be spent on."""
-    alone, select, names = "the bought labels alone", job.select.name, ", ".join(job.classifier) or "none"
+    """Raise ConfigError if a job does not suit the task.
+
+    Examples
+    --------
+    >>> from gpussl.runtime import config
+    >>> check(config.job("+experiment=label_budget", "classifier=[knn]", "propagate=[cluster]"))
+    Traceback (most recent call last):
+    gpussl.errors.ConfigError: propagate: expected none with task=advise, found cluster; choose another with
+        propagate=...
+    """
+    select, names = job.select.name, ", ".join(job.classifier) or "none"
     if job.budget is None:
-        _refuse("budget", "settings, as +experiment=label_budget has them", "none")
+        _refuse("budget", "settings, such as those of +experiment=label_budget,", "none")
     if len(job.classifier) != 1:
-        _refuse("classifier", "one, whose curve it is", names)
+        _refuse("classifier", "exactly one", names)
     (model,) = job.classifier.values()
     if model.stops_by_test_labels:
-        _refuse("classifier", "one that no test label stops", names)
+        _refuse("classifier", "one that does not stop by the test labels", names)
     if model.learns_from_unlabelled:
-        _refuse("classifier", f"one that learns from {alone}", names)
+        _refuse("classifier", "one that learns from labelled points alone", names)
     if not all(isinstance(stage, NoPropagation) for stage in job.propagate.values()):
-        _refuse("propagate", f"none, for classifiers learn from {alone}", ", ".join(job.propagate))
+        _refuse("propagate", "none", ", ".join(job.propagate))
     if job.allocate:
-        _refuse("allocate", "false, for no test label is opened", "true")
+        _refuse("allocate", "false", "true")
     if job.score_training:
-        _refuse("score_training", "false, for no label is opened that was not bought", "true")
+        _refuse("score_training", "false", "true")
     if job.views > 1:
         _refuse("views", "1", str(job.views))
     if job.features.needs_clusters:
-        _refuse("features", "represented or pixels", "distances to clusters that are others for each size")
+        _refuse("features", "represented or pixels", "distances to clusters, which differ between sizes")
     if not job.select.one_per_cluster and job.select.n_labels is None:
         _refuse("select", "one that takes any number of labels", select)
     if job.select.knows_classes:
-        _refuse("select", "one that need not know the classes", select)
+        _refuse("select", "one that does not know the classes in advance", select)
     if job.select.one_per_cluster and not job.cluster.has_n_clusters:
-        _refuse("cluster", f"one with n_clusters, for select={select}", type(job.cluster).__name__)
+        _refuse("cluster", f"one with n_clusters for select={select}", type(job.cluster).__name__)
     try:
         _budget(job).check_plan(is_random=select == "random")
     except ConfigError as error:
@@ -106,7 +129,7 @@ def check(job: Job) -> None:
 
 
 def _refuse(name: str, expected: str, found: str) -> NoReturn:
-    raise ConfigError(f"{name}: expected with a budget {expected}, found {found}; choose another with {name}=...")
+    raise ConfigError(f"{name}: expected {expected} with task=advise, found {found}; choose another with {name}=...")
 
 
 def _budget(job: Job) -> LabelBudget:
@@ -115,7 +138,18 @@ def _budget(job: Job) -> LabelBudget:
 
 
 def work(run_on: Context, folder: Path) -> Outcome:
-    """Spend a budget of labels to find out how many are needed."""
+    """Spend a budget of labels to estimate how many are needed.
+
+    Examples
+    --------
+    >>> from gpussl.runtime import config
+    >>> from gpussl.tasks.monitor import Monitor
+    >>> small = ("budget.n_labels=60", "budget.n_folds=4", "budget.n_repeats=2", "budget.n_sizes=3")
+    >>> job = config.job("+experiment=label_budget", "classifier=[knn]", "cache=null", "device=cpu", *small)
+    >>> run_on = Context(job, cpu, Monitor(), prepare.open_cache(job, cpu), prepare.Loader())
+    >>> print(work(run_on, Path()).parts[1].text.partition(":")[0])
+    Go on, buy 60 more
+    """
     job, twin, monitor, budget = run_on.job, run_on.twin, run_on.monitor, _budget(run_on.job)
     pixels = prepare.load(run_on)
     n_points = len(pixels.dataset.X_train)
@@ -143,7 +177,17 @@ def work(run_on: Context, folder: Path) -> Outcome:
 
 
 def choose(job: Job, X: Array, twin: Twin, oracle: Oracle, cluster: Cluster) -> Purchase:
-    """Draw the hold-out from (n, d) points, and let the selection choose from the others for each size."""
+    """Draw the hold-out from (n, d) points, and let the selection choose from the others for each size.
+
+    Examples
+    --------
+    >>> from gpussl.runtime import config
+    >>> job = config.job("+experiment=label_budget", "classifier=[knn]", "budget.n_labels=60")
+    >>> oracle = Oracle(np.zeros(100, dtype=int))
+    >>> purchase = choose(job, np.zeros((100, 2)), cpu, oracle, cluster=None)  # random labels need no clusters
+    >>> purchase.holdout.shape, purchase.chosen, oracle.n_bought
+    ((60,), [], 60)
+    """
     budget, is_random = _budget(job), job.select.name == "random"
     rng = seeds.generator(job.seed, "budget/hold-out")
     holdout = rng.choice(X.shape[0], budget.n_holdout(is_random), replace=False)
@@ -153,7 +197,7 @@ def choose(job: Job, X: Array, twin: Twin, oracle: Oracle, cluster: Cluster) -> 
         return Purchase(holdout, chosen)
     others = twin.asarray(np.setdiff1d(np.arange(X.shape[0]), holdout))
     rest = X.take(others, axis=0)
-    clusters = functools.cache(lambda n_clusters: cluster(others, n_clusters))  # one for all sizes, or one for each
+    clusters = functools.cache(lambda n_clusters: cluster(others, n_clusters))  # shared by all sizes, or one for each
     for size in budget.sizes(is_random).tolist():
         select, n_clusters = of_size(job.select, size)
         seed = seeds.derive(job.seed, f"budget/select {size}")
@@ -167,7 +211,14 @@ def choose(job: Job, X: Array, twin: Twin, oracle: Oracle, cluster: Cluster) -> 
 
 
 def of_size(select: Selection, size: int) -> tuple[Selection, int | None]:
-    """The selection of so many labels, and the clusters it takes: as many, or None for as many as are set."""
+    """Return the selection of `size` labels, and the number of clusters it needs; None for that of the settings.
+
+    Examples
+    --------
+    >>> from gpussl.select.random import Random
+    >>> of_size(Random(n_labels=100), 40)
+    (Random(n_labels=40), None)
+    """
     if select.one_per_cluster:
         return select, size
     return dataclasses.replace(select, n_labels=size), None  # type: ignore[type-var]
@@ -176,12 +227,23 @@ def of_size(select: Selection, size: int) -> tuple[Selection, int | None]:
 def measure(
     purchase: Purchase, labels_of: Callable[[np.ndarray], np.ndarray], job: Job, learn: Learner, advance: OnProgress
 ) -> list[Measured]:
-    """Score classifiers that learnt from what was chosen, and beside it from as many random labels.
+    """Score classifiers trained on the chosen labels, and on the same number of random labels.
 
     Parameters
     ----------
     labels_of : callable
-        Takes indices (m,) that were bought and answers their labels (m,).
+        Maps indices (m,) of bought points to their labels (m,).
+
+    Examples
+    --------
+    >>> from gpussl.runtime import config
+    >>> small = ("budget.n_labels=60", "budget.n_folds=4", "budget.n_repeats=2", "budget.n_sizes=3")
+    >>> job = config.job("+experiment=label_budget", "classifier=[knn]", *small)
+    >>> parity = lambda indices: indices % 2
+    >>> learn = lambda points, labels, asked, name: parity(asked)  # a classifier that is always correct
+    >>> (found,) = measure(Purchase(np.arange(60), []), parity, job, learn, lambda done, total, note: None)
+    >>> found.sizes, found.accuracies
+    (array([11, 22, 45]), array([1., 1., 1.]))
     """
     budget = _budget(job)
     sizes = budget.sizes(not purchase.chosen)
@@ -206,6 +268,6 @@ def measure(
     measured = [Measured("random", sizes, correct, is_reused=True)]
     if purchase.chosen:
         hits = [learn(points, labels_of(points), holdout, f"chosen {len(points)}") == y for points in purchase.chosen]
-        lengths = np.array([len(points) for points in purchase.chosen])  # an empty cluster has no label
+        lengths = np.array([len(points) for points in purchase.chosen])  # fewer than asked for, if clusters are empty
         measured.insert(0, Measured(job.select.name, lengths, np.array(hits)[None], is_reused=False))
     return measured

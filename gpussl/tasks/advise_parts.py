@@ -1,4 +1,4 @@
-"""What a budget of labels has shown, in words, tables and files."""
+"""The report of the task advise."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,18 +14,33 @@ from gpussl.report.parts import File, Part, Picture, Table, Words
 from gpussl.report.results import to_csv
 from gpussl.report.titles import SELECTED
 
-HEADER = ("labels by", "learnt from", "accuracy", "90 % interval")
+HEADER = ("selection", "training labels", "accuracy", "90 % interval")
 
 
 def in_words(findings: Findings) -> list[str]:
-    """The answer in sentences, that of the selection asked for first."""
+    """Return the answer in sentences.
+
+    Examples
+    --------
+    >>> from gpussl.evaluate.advice import advise
+    >>> correct = np.arange(100) < np.array([[60], [70], [75]])  # for each of 100 hold-out points
+    >>> measured = curves.Measured("random", np.array([25, 50, 90]), correct[None], is_reused=True)
+    >>> budget = LabelBudget(n_labels=100)
+    >>> findings = Findings(budget, 100, 1000, [advise(measured, budget, 1000, seed=0)])
+    >>> for sentence in in_words(findings):
+    ...     print(sentence)
+    An accuracy of 85 % takes more than all 1,000 random labels (90 % interval: 120 to more than all 1,000). The
+    forecast is 76.2 % with 100 labels (90 % interval: 68.4 to 83.8) and 79.9 % with 200 (90 % interval: 71.7 to 87.3).
+    Go on, buy 100 more: twice the labels would add 3.7 points (90 % interval: 1.5 to 5.4); they add less than 1 with a
+    probability of only 0.01.
+    """
     advices, budget, n_points = findings.advices, findings.budget, findings.n_points
     advice = advices[0]
     n, now, double = budget.n_labels, advice.forecasts[0], advice.forecasts[1]
     by = "random labels" if advice.measured.select == "random" else f"labels chosen by {advice.measured.select}"
     sentences = [
-        f"{_labels_needed(advice, budget, by, n_points)} With {n:,} of them {100 * now.accuracy:.1f} % is to be "
-        f"expected ({_percent(now.low, now.high)}), and with {double.n_labels:,} {100 * double.accuracy:.1f} % "
+        f"{_labels_needed(advice, budget, by, n_points)} The forecast is {100 * now.accuracy:.1f} % with {n:,} labels "
+        f"({_percent(now.low, now.high)}) and {100 * double.accuracy:.1f} % with {double.n_labels:,} "
         f"({_percent(double.low, double.high)}).",
         _decision(advice, budget, n_points),
     ]
@@ -33,50 +48,63 @@ def in_words(findings: Findings) -> list[str]:
         mean, low, high = curves.paired_difference(advice.measured, advices[1].measured)
         size = advice.measured.sizes[-1]
         sentences.append(
-            f"With {size:,} labels, {advice.measured.select} was {100 * mean:+.1f} points from as many random labels "
-            f"(90 %: {100 * low:+.1f} to {100 * high:+.1f})."
+            f"With {size:,} labels, the accuracy of {advice.measured.select} minus that of random labels is "
+            f"{100 * mean:+.1f} points (90 % interval: {100 * low:+.1f} to {100 * high:+.1f})."
         )
     return sentences
 
 
 def _labels_needed(advice: Advice, budget: LabelBudget, by: str, n_points: int) -> str:
     needed, low, high = advice.needed
-    aim = f"{100 * budget.target:g} %"
-    among = f"90 %: {_rounded(low, n_points)} to {_rounded(high, n_points)}" if low <= n_points else "90 %: no fewer"
+    aim = f"An accuracy of {100 * budget.target:g} %"
+    among = f"{_rounded(low, n_points)} to {_rounded(high, n_points)}" if low <= n_points else "above that"
     if isfinite(needed):
-        return f"{aim} takes {'about ' * (needed <= n_points)}{_rounded(needed, n_points)} {by} ({among})."
-    limit = f"{aim} is not reachable by this curve: {by} lead to {100 * float(advice.curve.a):.2f} % at most"
-    return f"{limit}; others that may be right reach it ({among})." if low <= n_points else f"{limit}."
+        return (
+            f"{aim} takes {'about ' * (needed <= n_points)}{_rounded(needed, n_points)} {by} (90 % interval: {among})."
+        )
+    limit = f"{aim} is beyond the fitted curve: its limit with {by} is {100 * float(advice.curve.a):.2f} %"
+    return f"{limit}; other plausible curves reach it (90 % interval: {among})." if low <= n_points else f"{limit}."
 
 
 def _decision(advice: Advice, budget: LabelBudget, n_points: int) -> str:
     gain, low, high = (100 * value for value in advice.gain)
-    twice = f"twice the labels would add {gain:.1f} points (90 %: {low:.1f} to {high:.1f})"
+    twice = f"twice the labels would add {gain:.1f} points (90 % interval: {low:.1f} to {high:.1f})"
     if advice.p_reached >= LEVEL:
         return f"Stop: the target is reached with probability {advice.p_reached:.2f}; {twice}."
     if advice.p_small >= LEVEL:
-        return f"Stop: {twice}, less than {100 * budget.min_gain:g} with probability {advice.p_small:.2f}."
+        return f"Stop: {twice}; they add less than {100 * budget.min_gain:g} with probability {advice.p_small:.2f}."
     if advice.is_enough:
         return f"Stop: all {n_points:,} labels are bought."
     return (
-        f"Go on, buy {advice.more:,} more: {twice}, and that this is less than {100 * budget.min_gain:g} has a "
-        f"probability of {advice.p_small:.2f} only."
+        f"Go on, buy {advice.more:,} more: {twice}; they add less than {100 * budget.min_gain:g} with a probability of "
+        f"only {advice.p_small:.2f}."
     )
 
 
 def _percent(low: float, high: float) -> str:
-    return f"90 %: {100 * low:.1f} to {100 * high:.1f}"
+    return f"90 % interval: {100 * low:.1f} to {100 * high:.1f}"
 
 
 def _rounded(labels: float, n_points: int) -> str:
-    """A number of labels for people, to two digits."""
+    """A number of labels in words, rounded to two digits."""
     if labels > n_points:
-        return f"more than the {n_points:,}"
+        return f"more than all {n_points:,}"
     return f"{float(f'{labels:.2g}'):,.0f}"
 
 
 def to_json(findings: Findings) -> str:
-    """All that was found, for programs; what is infinite is null."""
+    """Return all findings as JSON, with null for infinity.
+
+    Examples
+    --------
+    >>> from gpussl.evaluate.advice import advise
+    >>> correct = np.arange(100) < np.array([[60], [70], [75]])  # for each of 100 hold-out points
+    >>> measured = curves.Measured("random", np.array([25, 50, 90]), correct[None], is_reused=True)
+    >>> budget = LabelBudget(n_labels=100)
+    >>> findings = Findings(budget, 100, 1000, [advise(measured, budget, 1000, seed=0)])
+    >>> json.loads(to_json(findings))["selections"][0]["measured"][0]["accuracy"]
+    0.6
+    """
     advices, budget = findings.advices, findings.budget
     described = {
         "answer": in_words(findings),
@@ -120,7 +148,18 @@ def _described(advice: Advice) -> dict[str, Any]:
 
 
 def rows(advices: Sequence[Advice]) -> list[Mapping[str, object]]:
-    """A row for each selection, size and repeat: the accuracy on the hold-out."""
+    """Return the hold-out accuracy for each selection, size and repeat, for CSV.
+
+    Examples
+    --------
+    >>> from gpussl.evaluate.advice import advise
+    >>> correct = np.arange(100) < np.array([[60], [70], [75]])  # for each of 100 hold-out points
+    >>> measured = curves.Measured("random", np.array([25, 50, 90]), correct[None], is_reused=True)
+    >>> budget = LabelBudget(n_labels=100)
+    >>> findings = Findings(budget, 100, 1000, [advise(measured, budget, 1000, seed=0)])
+    >>> rows(findings.advices)[0]
+    {'select': 'random', 'n_labels': 25, 'repeat': 0, 'n_holdout': 100, 'accuracy': '0.600000'}
+    """
     return [
         {
             "select": advice.measured.select,
@@ -136,7 +175,18 @@ def rows(advices: Sequence[Advice]) -> list[Mapping[str, object]]:
 
 
 def cells(advices: Sequence[Advice]) -> list[tuple[str, ...]]:
-    """What was measured and what is forecast, for people, under `HEADER`."""
+    """Return measurements and forecasts for people, with the columns of `HEADER`.
+
+    Examples
+    --------
+    >>> from gpussl.evaluate.advice import advise
+    >>> correct = np.arange(100) < np.array([[60], [70], [75]])  # for each of 100 hold-out points
+    >>> measured = curves.Measured("random", np.array([25, 50, 90]), correct[None], is_reused=True)
+    >>> budget = LabelBudget(n_labels=100)
+    >>> findings = Findings(budget, 100, 1000, [advise(measured, budget, 1000, seed=0)])
+    >>> [row[:3] for row in cells(findings.advices)[:2]]
+    [('random', '25', '60.0 %'), ('random', '50', '70.0 %')]
+    """
     found = []
     for advice in advices:
         measured = zip(advice.measured.sizes, advice.measured.accuracies, advice.half_widths, strict=True)
@@ -151,18 +201,29 @@ def cells(advices: Sequence[Advice]) -> list[tuple[str, ...]]:
 
 
 def parts(name: str, findings: Findings) -> list[Part]:
-    """What the task shows and writes: the answer in words, the curve, the table, and files for programs."""
+    """Return the report: the answer in words, the curve, the table, and files for programs.
+
+    Examples
+    --------
+    >>> from gpussl.evaluate.advice import advise
+    >>> correct = np.arange(100) < np.array([[60], [70], [75]])  # for each of 100 hold-out points
+    >>> measured = curves.Measured("random", np.array([25, 50, 90]), correct[None], is_reused=True)
+    >>> budget = LabelBudget(n_labels=100)
+    >>> findings = Findings(budget, 100, 1000, [advise(measured, budget, 1000, seed=0)])
+    >>> [part.name for part in parts("mine", findings) if isinstance(part, File)]
+    ['budget.json', 'budget.csv']
+    """
     holdout = findings.advices[0].measured.correct.shape[2]
     return [
         *(Words(sentence, is_answer=True) for sentence in in_words(findings)),
-        Picture("budget", "Accuracy by labels, and the curve fitted", lambda: _picture(findings)),
+        Picture("budget", "Accuracy by number of labels, and the fitted curve", lambda: _picture(findings)),
         Words(
-            "Every number here comes from the labels bought: no test label was opened, and no other training label. "
-            "Accuracies are those of the hold-out, a random sample of the data that is counted among the labels bought."
+            "Every number comes from the bought labels: no test label and no other training label was opened. "
+            "Accuracies are measured on the hold-out, a random sample of the data that counts as bought."
         ),
         Table(
-            f"{name}: from {findings.n_bought:,} bought labels alone", HEADER, cells(findings.advices),
-            f"hold-out: {holdout:,} of them, drawn at random", n_left=1,
+            f"{name}: estimated from {findings.n_bought:,} bought labels alone", HEADER, cells(findings.advices),
+            f"hold-out: {holdout:,} of the bought labels, drawn at random", n_left=1,
         ),
         File("budget.json", to_json(findings)),
         File("budget.csv", to_csv(rows(findings.advices))),
@@ -190,5 +251,5 @@ def _picture(findings: Findings) -> Any:
                 forecasts=[forecast.n_labels for forecast in item.forecasts],
             )
         )
-    title, budget = f"Told from {findings.n_bought:,} bought labels", findings.budget
+    title, budget = f"Estimated from {findings.n_bought:,} bought labels", findings.budget
     return figures.learning_curves(title, lines, budget.n_labels, budget.target, findings.advices[0].needed)

@@ -1,4 +1,4 @@
-"""Combinations of stages that cannot work are refused before any work."""
+"""Checks, before any work, that the stages of a job fit together and fit the data."""
 
 from gpussl.errors import ConfigError
 from gpussl.records import Dataset
@@ -7,7 +7,16 @@ from gpussl.runtime.config import Job
 
 
 def check_job(job: Job) -> None:
-    """Raise ConfigError if the stages of a job do not fit together, or if a classifier could not be saved."""
+    """Raise ConfigError if the stages of a job do not fit together, or a classifier cannot be saved.
+
+    Examples
+    --------
+    >>> from gpussl.runtime import config
+    >>> check_job(config.job("cluster=none", "select=random", "classifier=[knn]"))
+    Traceback (most recent call last):
+    gpussl.errors.ConfigError: propagate=cluster: expected clusters to propagate labels in, found none;
+        choose some with cluster=..., or propagate=[none]
+    """
     _check_images(job)
     for model in job.classifier.values():
         store.check_savable(type(model))
@@ -30,7 +39,15 @@ def check_job(job: Job) -> None:
 
 
 def check_data(job: Job, dataset: Dataset) -> None:
-    """Raise ConfigError if a data set has fewer points than a job needs, or no images for stages that need them."""
+    """Raise ConfigError if a data set has fewer points than a job needs, or no images for stages that need them.
+
+    Examples
+    --------
+    >>> from gpussl.runtime import config
+    >>> check_data(config.job("classifier=[knn]", "represent=[hog]"), Dataset("table", [[0.0]] * 100))
+    Traceback (most recent call last):
+    gpussl.errors.ConfigError: hog: expected images, found data=table, which has none
+    """
     for sized in (job.cluster, job.select):
         sized.check_size(len(dataset.X_train))
     if dataset.image_shape is None:
@@ -41,12 +58,12 @@ def check_data(job: Job, dataset: Dataset) -> None:
 
 
 def _check_images(job: Job) -> None:
-    """Stages that need images come before those that make something else of them."""
+    """Stages that need images must come before any step with other output."""
     made_of = ""
     for name, step in job.represent.items():
         if step.needs_images and made_of:
             raise ConfigError(
-                f"represent={name}: expected images, found what {made_of} makes of them; put {name} before {made_of}"
+                f"represent={name}: expected images, found the output of {made_of}; put {name} before {made_of}"
             )
         made_of = made_of if step.keeps_images else made_of or name
     if job.features.of_pixels:

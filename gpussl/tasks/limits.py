@@ -1,4 +1,4 @@
-"""Limits: what `memory_limit` does not allow is refused before the costly stages, wherever that can be known."""
+"""Memory limits, checked before the costly stages as far as the needs are known by then."""
 
 import math
 
@@ -9,31 +9,47 @@ from gpussl.numeric.rows import SHARE, in_gigabytes, is_mapped, refuse_beyond
 from gpussl.records import UNLABELLED, Array, Dataset, TrainingSet
 from gpussl.runtime.config import Job
 
-DEVICE_SHARE = 9  # times the points as float32 that a run takes on a GPU: the main job has taken 8.3
+DEVICE_SHARE = 9  # memory of a run on a GPU, in multiples of the points as float32: 8.3 measured in the main job
 
 
 def check_device(dataset: Dataset, room: int | None) -> None:
-    """Raise ConfigError if the data will not fit on a device with room for so many bytes, before they are put there.
+    """Raise ConfigError if the data do not fit on a device with `room` bytes. None: points may stay on disk.
 
-    None: points that do not fit stay on disk.
+    Examples
+    --------
+    >>> import numpy as np
+    >>> check_device(Dataset("table", np.zeros((1_000_000, 100))), room=10**9)
+    Traceback (most recent call last):
+    gpussl.errors.ConfigError: data: expected room for at least 3.6GB on the GPU, for 1,000,000 points of 100 features,
+        found 1.0GB; take fewer points, free memory or raise memory_limit, or choose device=cpu with a memory_limit
     """
     n, d = len(dataset.X_train) + dataset.n_test, math.prod(dataset.X_train.shape[1:])
     needed = DEVICE_SHARE * 4 * n * d
     if room is not None and needed > room:
         raise ConfigError(
             f"data: expected room for at least {in_gigabytes(needed)} on the GPU, for {n:,} points of {d:,} features, "
-            f"found {math.floor(room / 1e8) / 10}GB; take fewer points, free some or raise memory_limit, or add "
-            "device=cpu and a memory_limit there"
+            f"found {math.floor(room / 1e8) / 10}GB; take fewer points, free memory or raise memory_limit, or choose "
+            "device=cpu with a memory_limit"
         )
 
 
 def check_early(job: Job, dataset: Dataset, X_train: Array, limit: int | None) -> None:
-    """Raise ConfigError if the data as they were read, or what will surely be learnt from, are beyond the limit.
+    """Raise ConfigError if the raw data, or training data of known size, exceed the limit.
 
     Parameters
     ----------
     limit : int or None
         Bytes beyond which points stay on disk; None: they never do.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gpussl.runtime import config
+    >>> X = np.zeros((1000, 64), dtype=np.float32)
+    >>> check_early(config.job("classifier=[knn]", "baselines=all"), Dataset("table", X), X, limit=10**6)
+    Traceback (most recent call last):
+    gpussl.errors.ConfigError: memory_limit: expected at least 0.1GB for data that are read into memory, found 0.001GB;
+        raise it, or give large IDX files that are not gzipped
     """
     raw = dataset.X_train
     if limit is None:
@@ -63,7 +79,16 @@ def check_early(job: Job, dataset: Dataset, X_train: Array, limit: int | None) -
 
 
 def check_training(job: Job, X_train: Array, training_sets: list[TrainingSet], limit: int | None) -> None:
-    """Raise ConfigError if a classifier would need more training points at once than the limit allows."""
+    """Raise ConfigError if the training points of a classifier exceed the limit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gpussl.records import PseudoLabels
+    >>> from gpussl.runtime import config
+    >>> labelled = TrainingSet("all", "all", "none", PseudoLabels(np.zeros(9, int), np.arange(9)), 9, 1.0)
+    >>> check_training(config.job("classifier=[knn]"), np.zeros((9, 64)), [labelled], limit=10**9)  # fits
+    """
     for training_set in training_sets if job.classifier else []:
         labels = training_set.pseudo_labels.labels
         n_labelled = int(array_namespace(labels).count_nonzero(labels != UNLABELLED))

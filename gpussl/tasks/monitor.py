@@ -1,4 +1,4 @@
-"""What each stage cost: seconds, peak memory, device; shown while it runs and kept for the manifest."""
+"""The cost of each stage (seconds, peak memory, device), shown during the run and kept for the manifest."""
 
 import contextlib
 import threading
@@ -18,7 +18,16 @@ SAMPLE_SECONDS = 0.01
 
 @dataclass
 class Monitor:
-    """Times the stages of a run and shows them on stderr."""
+    """Measures the stages of a run and shows them on stderr.
+
+    Examples
+    --------
+    >>> monitor = Monitor()
+    >>> with monitor.stage("cluster", cpu) as stage:
+    ...     stage.note = "10 clusters"
+    >>> [(stage.name, stage.note, stage.cached) for stage in monitor.stages]
+    [('cluster', '10 clusters', False)]
+    """
 
     stages: list[Stage] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
@@ -27,25 +36,25 @@ class Monitor:
     _peak_memory: Callable[[], int] = field(default=lambda: 0)
 
     def seconds(self) -> float:
-        """Wall-clock time since the run began, imports apart."""
+        """Wall-clock time since the run started, without imports."""
         return time.perf_counter() - self.started
 
     @contextlib.contextmanager
     def live(self) -> Iterator[None]:
-        """A context in which a line shows the stage at work, and the memory of the host is watched."""
+        """Show the current stage in a line during the block, and watch the memory of the host."""
         with self._progress, _peak_memory(cpu.memory) as self._peak_memory:
             yield
 
     def peak_memory(self) -> int:
-        """The most bytes that this process has had for itself on the host, or that a stage has used on its device."""
+        """Peak memory in bytes: of this process on the host, or of a stage on its device, whichever is larger."""
         return max(self._peak_memory(), *(stage.peak_memory_bytes for stage in self.stages))
 
     @contextlib.contextmanager
     def stage(self, group: str, twin: Twin, name: str = "") -> Iterator[Stage]:
-        """Measure the block as one stage that runs on a backend twin; `name` is shown where it is not the group's."""
+        """Measure the block as one stage on a backend. `name` defaults to the group."""
         stage = Stage(group, name or group, twin.device_name())
         self._task = self._progress.add_task(stage.name, total=None, note="")
-        twin.release()  # what the stage before has left free, so that the peak is this one's
+        twin.release()  # free memory of earlier stages must not count in the peak of this one
         start = time.perf_counter()
         with _peak_memory(twin.memory) as peak:
             yield stage
@@ -57,7 +66,7 @@ class Monitor:
         console.say(f"{stage.name:<32} {seconds:>10}   {stage.note}")
 
     def advance(self, completed: int, total: int, note: str) -> None:
-        """Say how far the stage at work has come."""
+        """Update the progress of the current stage."""
         self._progress.update(self._task, completed=completed, total=total, note=note)
 
 
@@ -68,7 +77,7 @@ def _stage_progress() -> Progress:
 
 @contextlib.contextmanager
 def _peak_memory(memory: Callable[[], int]) -> Iterator[Callable[[], int]]:
-    """Sample `memory` in a thread; the function that is yielded answers the highest sample."""
+    """Sample `memory` in a thread, and yield a function that returns the highest sample."""
     samples, done = [memory()], threading.Event()
 
     def sample() -> None:

@@ -1,4 +1,4 @@
-"""What a task gives the report."""
+"""The outcome of a task."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,18 +9,24 @@ from gpussl.report.parts import Part
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a task found.
+    """What a task returns to the run.
 
     Attributes
     ----------
     dataset : Dataset
-        What it worked on.
     parts : sequence of Part
-        What there is to show and to write, in order.
+        The parts of the report, in order.
     results : list of Result
-        A row for each trained model, where the task trains models to compare them.
+        A row for each trained model, if the task compares models.
     saved : str
-        A sentence on what else lies in the run's folder.
+        A sentence about other files in the folder of the run.
+
+    Examples
+    --------
+    >>> from gpussl.report.parts import Words
+    >>> outcome = Outcome(Dataset("table", [[0.0], [1.0]]), [Words("Buy 500 more labels.", is_answer=True)])
+    >>> outcome.results
+    []
     """
 
     dataset: Dataset

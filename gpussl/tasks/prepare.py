@@ -1,4 +1,4 @@
-"""Prepare: load, represent, cluster. What needs no label."""
+"""The stages that need no label: load, represent, cluster."""
 
 import dataclasses
 from dataclasses import dataclass, field
@@ -30,13 +30,22 @@ class Data:
     ----------
     dataset : Dataset
     X_train, X_test : (n, d) and (n_test, d) array
-        `X_test` is None where there is no test set.
+        `X_test` is None if there is no test set.
     fingerprint : str
-        Names what the training points were made of.
+        Identifies the training points by their source and all steps.
     steps : tuple of Transform
-        What made them of the scaled raw values.
+        The steps from the scaled raw values to these points.
     on_disk_beyond : int or None
         The memory limit in bytes beyond which points stay on disk; None: they never do.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gpussl.represent.pca import PCA
+    >>> X = np.eye(4, dtype=np.float32)
+    >>> data = Data(Dataset("table", X), X, None, "table")
+    >>> data.transformed(PCA(n_components=2).fit(X, seed=0), "table pca").X_train.shape
+    (4, 2)
     """
 
     dataset: Dataset
@@ -47,7 +56,7 @@ class Data:
     on_disk_beyond: int | None = None
 
     def transformed(self, fitted: Transform, fingerprint: str) -> "Data":
-        """The same after one more step, which was fitted to the training points."""
+        """The data after one more step, which is fitted to the training points."""
         return dataclasses.replace(
             self,
             X_train=fitted.transform_fitted(self.X_train),
@@ -58,18 +67,26 @@ class Data:
 
 
 class Loader:
-    """Reads data and puts them on the device, where the last stay for the next job of a sweep that wants the same."""
+    """Reads data and moves them to the device. The latest data stay there for the next job of a sweep.
+
+    Examples
+    --------
+    >>> from gpussl.runtime import config
+    >>> loader, job = Loader(), config.job("classifier=[knn]")
+    >>> [loader.load(job, cpu)[1] for _ in range(2)]  # whether the data were there
+    [False, True]
+    """
 
     def __init__(self) -> None:
         self._last: tuple[tuple[str, ...], Data] | None = None
 
     def load(self, job: Job, twin: Twin) -> tuple[Data, bool]:
-        """The data, scaled, and whether they were there. ConfigError if they do not suit the job."""
+        """Return the scaled data, and whether they were there already. ConfigError if they do not suit the job."""
         key = repr(job.data), repr(job.memory_limit), twin.DEVICE
         if self._last is not None and self._last[0] == key:
             check_data(job, self._last[1].dataset)
             return self._last[1], True
-        self._last = None  # before there are others: the device may have no room for both
+        self._last = None  # released first: the device may not have room for both
         dataset = job.data.load()
         twin.release()
         room = twin.room(job.memory_limit)
@@ -81,17 +98,25 @@ class Loader:
         return data, False
 
 
-of_the_sweep = Loader()  # one for all jobs of a sweep, which are run one after another
+of_the_sweep = Loader()  # shared by all jobs of a sweep, which run one after another
 
 
 @dataclass(frozen=True)
 class Context:
-    """What every stage runs in.
+    """The context of all stages of a run.
 
     Attributes
     ----------
     seeds : dict of str to int
-        Those used so far, by use.
+        The seeds derived so far, by use.
+
+    Examples
+    --------
+    >>> from gpussl.runtime import config
+    >>> job = config.job("classifier=[knn]", "cluster.n_clusters=10", "cache=null", "device=cpu")
+    >>> run_on = Context(job, cpu, Monitor(), open_cache(job, cpu), Loader())
+    >>> run_on.seed("cluster") == run_on.seeds["cluster"]
+    True
     """
 
     job: Job
@@ -102,13 +127,20 @@ class Context:
     seeds: dict[str, int] = field(default_factory=dict)
 
     def seed(self, use: str) -> int:
-        """The seed of one use of the run's seed. What a stage is called on the screen plays no part."""
+        """Derive a seed from the seed of the run and its use. Names shown to users play no part."""
         self.seeds[use] = seeds.derive(self.job.seed, use)
         return self.seeds[use]
 
 
 def open_cache(job: Job, twin: Twin) -> store.Cache:
-    """The cache of stages for a job on a device."""
+    """Return the cache of stages for a job on a device.
+
+    Examples
+    --------
+    >>> from gpussl.runtime import config
+    >>> open_cache(config.job("classifier=[knn]", "cache=null"), cpu).fetch("cluster", {}, lambda: 3).value
+    3
+    """
     return store.Cache(
         job.cache,
         {"versions": environment.versions(), "code": environment.source_digest(), "device": twin.device_name()},
@@ -116,26 +148,42 @@ def open_cache(job: Job, twin: Twin) -> store.Cache:
 
 
 def load(run_on: Context) -> Data:
-    """The data on the device."""
+    """Return the scaled data on the device.
+
+    Examples
+    --------
+    >>> from gpussl.runtime import config
+    >>> job = config.job("classifier=[knn]", "cluster.n_clusters=10", "cache=null", "device=cpu")
+    >>> run_on = Context(job, cpu, Monitor(), open_cache(job, cpu), Loader())
+    >>> load(run_on).X_train.shape
+    (1297, 64)
+    """
     with run_on.monitor.stage("load", cpu) as stage:
         data, was_there = run_on.loader.load(run_on.job, run_on.twin)
         kind = "points" if data.dataset.image_shape is None else "images"
         stage.note = (
             f"{data.dataset.name}: {len(data.dataset.X_train):,} training and {data.dataset.n_test:,} test {kind}"
         )
-        stage.note += ", of the job before" if was_there else ""
+        stage.note += ", kept from the previous job" if was_there else ""
     return data
 
 
 def oracle_of(dataset: Dataset) -> Oracle:
-    """Sells the training labels. DataError if they are not known."""
+    """Return the oracle that sells the training labels. DataError if there are none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> oracle_of(Dataset("table", np.zeros((2, 3)), np.array([1, 0]))).buy(np.array([0]))
+    array([1])
+    """
     if dataset.y_train is None:
         raise DataError(f"data={dataset.name}: expected training labels to buy, found none; choose another data set")
     return Oracle(dataset.y_train)
 
 
 def _scaled(dataset: Dataset, twin: Twin, on_disk_beyond: int | None) -> Data:
-    """The data on the device as float32. ConfigError if the test points are too many for the memory limit."""
+    """The data on the device as float32. ConfigError if the test points exceed the memory limit."""
     X_train = scale(twin.asarray(dataset.X_train), dataset.max_value, on_disk_beyond)
     X_test = None
     if dataset.X_test is not None:
@@ -146,7 +194,17 @@ def _scaled(dataset: Dataset, twin: Twin, on_disk_beyond: int | None) -> Data:
 
 
 def represent_and_cluster(run_on: Context, pixels: Data) -> tuple[Data, Clustering]:
-    """The data as they are represented, and their clusters; of several views the first, and what all agree on."""
+    """Return the represented data and their clusters. With several views, the first view and the consensus of all.
+
+    Examples
+    --------
+    >>> from gpussl.runtime import config
+    >>> job = config.job("classifier=[knn]", "cluster.n_clusters=10", "cache=null", "device=cpu", "views=2")
+    >>> run_on = Context(job, cpu, Monitor(), open_cache(job, cpu), Loader())
+    >>> data, agreed = represent_and_cluster(run_on, load(run_on))
+    >>> 0 < (agreed.labels >= 0).sum() < len(data.X_train)  # points on which the views disagree are in no cluster
+    np.True_
+    """
     data = represent(run_on, pixels)
     clusterings = [cluster(run_on, data)]
     for view in range(1, run_on.job.views):
@@ -161,9 +219,15 @@ def represent_and_cluster(run_on: Context, pixels: Data) -> tuple[Data, Clusteri
 
 
 def represent(run_on: Context, data: Data, view: int = 0) -> Data:
-    """Take the data through the chain of representations; what is costly comes from an earlier run where it can.
+    """Apply the chain of representations. Costly steps are cached. Each further view has its own seeds.
 
-    Each view of the data but the first has seeds of its own.
+    Examples
+    --------
+    >>> from gpussl.runtime import config
+    >>> job = config.job("classifier=[knn]", "cluster.n_clusters=10", "cache=null", "device=cpu", "represent=[pca]")
+    >>> run_on = Context(job, cpu, Monitor(), open_cache(job, cpu), Loader())
+    >>> represent(run_on, load(run_on)).X_train.shape
+    (1297, 50)
     """
     for choice, step in run_on.job.represent.items():
         seed = run_on.seed(f"represent/{choice}" + (f"/{view}" if view else ""))
@@ -176,7 +240,7 @@ def represent(run_on: Context, data: Data, view: int = 0) -> Data:
 
 
 def _represent_once(run_on: Context, data: Data, step: Representation, seed: int) -> tuple[Data, bool]:
-    """The data after one step, and whether an earlier run had fitted it."""
+    """The data after one step, and whether the fitted step comes from the cache."""
     if step.needs_images and data.dataset.image_shape is not None:
         step = dataclasses.replace(step, image_shape=list(data.dataset.image_shape))  # type: ignore[type-var]
 
@@ -191,7 +255,16 @@ def _represent_once(run_on: Context, data: Data, step: Representation, seed: int
 
 
 def cluster(run_on: Context, data: Data, view: int = 0) -> Clustering:
-    """Cluster the training points, or take the clustering that an earlier run made of the same."""
+    """Cluster the training points, or take their clustering from the cache.
+
+    Examples
+    --------
+    >>> from gpussl.runtime import config
+    >>> job = config.job("classifier=[knn]", "cluster.n_clusters=10", "cache=null", "device=cpu")
+    >>> run_on = Context(job, cpu, Monitor(), open_cache(job, cpu), Loader())
+    >>> cluster(run_on, load(run_on)).centroids.shape
+    (10, 64)
+    """
     job, seed = run_on.job, run_on.seed(f"cluster/{view}" if view else "cluster")
     with run_on.monitor.stage("cluster", run_on.twin, f"cluster {view}" if view else "") as stage:
         fetched = run_on.cache.fetch(
@@ -205,7 +278,7 @@ def cluster(run_on: Context, data: Data, view: int = 0) -> Clustering:
         n_noise = int(xp.count_nonzero(clustering.labels < 0))
         stage.note = (
             f"{clustering.centroids.shape[0]:,} clusters, {clustering.n_iter} iterations, "
-            f"inertia {clustering.inertia:,.0f}" + (f", {n_noise:,} points in none" if n_noise else "")
+            f"inertia {clustering.inertia:,.0f}" + (f", {n_noise:,} points in no cluster" if n_noise else "")
         )
     return clustering
 

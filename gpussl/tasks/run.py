@@ -1,4 +1,4 @@
-"""Run: a checked job in a folder of its own, from the device to the report."""
+"""Run a checked job in its own folder, from the choice of the device to the report."""
 
 from pathlib import Path
 from typing import Protocol
@@ -18,14 +18,20 @@ from gpussl.tasks.prepare import Context
 
 
 class Task(Protocol):
-    """What a file of this folder must have to be a task."""
+    """The functions that make a module of this package a task.
+
+    Examples
+    --------
+    >>> sorted(TASKS)
+    ['advise', 'study']
+    """
 
     def check(self, job: Job) -> None:
-        """Raise ConfigError if the task cannot be done with a job."""
+        """Raise ConfigError if a job does not suit the task."""
         ...
 
     def work(self, run_on: Context, folder: Path) -> Outcome:
-        """Do it, and save in `folder` what is worth it."""
+        """Do the task, and save its artifacts in `folder`."""
         ...
 
 
@@ -33,14 +39,41 @@ TASKS: dict[str, Task] = {"study": study, "advise": advise}
 
 
 def run(job: Job, folder: Path, *, replace: bool = False, loader: prepare.Loader | None = None) -> list[Result]:
-    """Run a checked job and leave its artifacts in `folder`, in place of another run's there if `replace`.
+    """Run a checked job and write its artifacts and report to a folder.
 
-    Jobs that are given one `loader` find the data of the job before where they are.
+    Parameters
+    ----------
+    job : Job
+    folder : Path
+        A folder without a run in it.
+    replace : bool
+        Whether a finished run in the folder may be replaced.
+    loader : Loader, optional
+        Jobs with the same loader share data on the device.
+
+    Returns
+    -------
+    list of Result
+        A row for each trained model.
 
     Raises
     ------
     GpusslError
-        The data, the device or a setting is not what it must be. The manifest, written last, is not there then.
+        The data, the device or a setting is wrong. The folder then has no manifest, which is written last.
+
+    Examples
+    --------
+    >>> import contextlib, io, tempfile
+    >>> from gpussl.runtime import config
+    >>> few = ("classifier=[knn]", "cluster.n_clusters=10", "propagate=[cluster]", "baselines=none")
+    >>> job = config.job(*few, "cache=null", "device=cpu")
+    >>> with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):  # hides the tables
+    ...     (result,) = run(job, Path(folder))
+    ...     files = {path.name for path in Path(folder).iterdir()}
+    >>> result.n_labels, result.n_train
+    (10, 1297)
+    >>> sorted(files - {"config.yaml"})
+    ['clustering.safetensors', 'figures', 'labels', 'manifest.json', 'models', 'report.html', 'results.csv']
     """
     task = TASKS[job.task]
     task.check(job)
@@ -60,7 +93,7 @@ def run(job: Job, folder: Path, *, replace: bool = False, loader: prepare.Loader
 
 
 def _finish(run_on: Context, folder: Path, outcome: Outcome, reason: str) -> None:
-    """Write the page, and last the manifest, which says that all the rest is there."""
+    """Write the page, and last the manifest, which marks the run as finished."""
     job, monitor = run_on.job, run_on.monitor
     with monitor.stage("report", cpu, "figures"):
         footer = (
@@ -74,4 +107,4 @@ def _finish(run_on: Context, folder: Path, outcome: Outcome, reason: str) -> Non
         monitor.seconds(), monitor.peak_memory(),
     )  # fmt: skip
     store.write_text(folder / manifest.MANIFEST, manifest.to_json(described))
-    (folder / manifest.FAILED).unlink(missing_ok=True)  # of another process that wanted this folder meanwhile
+    (folder / manifest.FAILED).unlink(missing_ok=True)  # written by another process that found this folder in use

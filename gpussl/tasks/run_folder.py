@@ -1,4 +1,4 @@
-"""The folder of a run: one process has it at a time, and a run that fails leaves nothing of itself there."""
+"""The folder of a run: only one process uses it at a time, and a failed run leaves nothing behind."""
 
 import contextlib
 import fcntl
@@ -14,7 +14,7 @@ from gpussl.runtime import environment
 from gpussl.runtime.config import Job
 
 MARK = ".running"
-# what a run leaves, the manifest first: without it nothing else counts
+# files of a run. The manifest is removed first: without it a run is not finished
 LEFT_BY_RUNS = (
     MANIFEST, CONFIG, "results.csv", "report.html", "allocations.json", "calibration.json", "clustering.safetensors",
     "budget.json", "budget.csv",
@@ -23,7 +23,16 @@ LEFT_BY_RUNS = (
 
 
 def is_finished(folder: Path, job: Job) -> bool:
-    """Does a folder hold this very job, run to its end by this very code and these libraries? Data are not compared."""
+    """Return whether a folder contains the same job, finished by the same code and libraries. Data are not compared.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from gpussl.runtime import config
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     is_finished(Path(folder), config.job("classifier=[knn]"))
+    False
+    """
     try:
         described = json.loads((folder / MANIFEST).read_text())
         made_with = (described["code"], described["versions"], (folder / CONFIG).read_text())
@@ -33,7 +42,18 @@ def is_finished(folder: Path, job: Job) -> bool:
 
 
 def discard(folder: Path) -> None:
-    """Remove what a run has left in its folder, and nothing else."""
+    """Remove the files of a run from its folder, and no others.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("results.csv", "mine.txt"):
+    ...         (Path(folder) / name).touch()
+    ...     discard(Path(folder))
+    ...     [path.name for path in Path(folder).iterdir()]
+    ['mine.txt']
+    """
     for pattern in LEFT_BY_RUNS:
         for path in folder.glob(pattern):
             path.unlink()
@@ -41,17 +61,29 @@ def discard(folder: Path) -> None:
 
 @contextlib.contextmanager
 def claim(folder: Path, *, replace: bool = False) -> Iterator[None]:
-    """Have a run folder to oneself for the block. If it fails, nothing of the run is left.
+    """Lock the folder of a run for the block. If the block fails, the files of the run are removed.
 
     Parameters
     ----------
     replace : bool
-        Whether a finished run may be removed. What a killed one has left is removed in any case.
+        Whether a finished run may be replaced. The files of a killed run are removed in any case.
 
     Raises
     ------
     ConfigError
-        The folder holds a finished run, or another process is at work in it.
+        The folder contains a finished run or a sweep, or another process is using it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     try:
+    ...         with claim(Path(folder)):
+    ...             (Path(folder) / "results.csv").touch()
+    ...             raise KeyboardInterrupt
+    ...     except KeyboardInterrupt:
+    ...         print(list(Path(folder).iterdir()))
+    []
     """
     expected = "hydra.run.dir: expected a folder without a run in it"
     folder.mkdir(parents=True, exist_ok=True)
@@ -76,9 +108,9 @@ def claim(folder: Path, *, replace: bool = False) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _lock(path: Path) -> Iterator[IO[str] | None]:
-    """A file that only one process has at a time and that is gone after the block; None if another has it.
+    """A locked file that is removed after the block; None if another process has locked it.
 
-    The lock is the system's: a process that dies lets go of it, and leaves the file behind.
+    The system releases the lock of a killed process, but its file remains.
     """
     with path.open("a+") as file:
         try:
@@ -86,7 +118,7 @@ def _lock(path: Path) -> Iterator[IO[str] | None]:
             is_ours = path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino
         except BlockingIOError:
             is_ours = False
-        if not is_ours:  # another process has it, or had it and has just removed it
+        if not is_ours:  # another process has the lock, or has just removed the file
             yield None
             return
         file.seek(0)

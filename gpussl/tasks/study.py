@@ -1,4 +1,4 @@
-"""Study: all labels are known; how good are labels, clusters and models that know only the few that were bought?"""
+"""Study: all labels are known, so labels, clusters and models from a few bought labels can be scored."""
 
 import dataclasses
 import time
@@ -39,7 +39,14 @@ CLUSTERING = "clustering.safetensors"
 
 @dataclass(frozen=True)
 class Labelling:
-    """The labels that were bought, who sold them, and what there is to learn from."""
+    """The bought labels, the oracle that sold them, and the training sets made from them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Labelling(Answers(np.array([0]), np.array([1])), Oracle(np.array([1, 0])), training_sets=[]).bought.labels
+    array([1])
+    """
 
     bought: Answers
     oracle: Oracle
@@ -47,17 +54,36 @@ class Labelling:
 
 
 def check(job: Job) -> None:
-    """Any job will do."""
+    """Accept any job.
+
+    Examples
+    --------
+    >>> from gpussl.runtime import config
+    >>> check(config.job("classifier=[knn]"))
+    """
 
 
 def work(run_on: Context, folder: Path) -> Outcome:
-    """Take the data through all stages; clusterings, labels and models are saved in `folder` as they are made."""
+    """Run all stages, and save clustering, labels and models in `folder` as they are made.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from gpussl.runtime import config
+    >>> from gpussl.tasks.monitor import Monitor
+    >>> job = config.job("classifier=[knn]", "cluster.n_clusters=10", "cache=null", "device=cpu")
+    >>> run_on = Context(job, cpu, Monitor(), prepare.open_cache(job, cpu), prepare.Loader())
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     outcome = work(run_on, Path(folder))
+    ...     sorted(path.name for path in Path(folder).glob("models/*"))
+    ['cluster-knn.safetensors', 'nearest-knn.safetensors', 'none-knn.safetensors', 'random-knn.safetensors']
+    >>> [result.n_labels for result in outcome.results]
+    [10, 10, 10, 10]
+    """
     job, monitor = run_on.job, run_on.monitor
     pixels = prepare.load(run_on)
-    dataset, guessing = (
-        pixels.dataset,
-        commonest_share(pixels.dataset),
-    )  # DataError, before the work, without a test set
+    dataset = pixels.dataset
+    guessing = commonest_share(dataset)  # without a test set, DataError before the work
     represented, clustering = prepare.represent_and_cluster(run_on, pixels)
     labelling = _label(run_on, represented, clustering)
     if clustering.centroids.shape[0]:
@@ -75,12 +101,12 @@ def work(run_on: Context, folder: Path) -> Outcome:
         diagnostics = _diagnose(run_on, represented, clustering, labelling)
         calibrations = calibrate(labelling.oracle, labelling.training_sets)
     parts = study_parts.parts(job, dataset, results, diagnostics, allocations, calibrations, guessing)
-    saved = "The models, labels and clustering beside this page are read again with gpussl.load(path)."
+    saved = "gpussl.load(path) reads the models, labels and clustering in this folder."
     return Outcome(dataset, parts, results, saved)
 
 
 def _label(run_on: Context, data: Data, clustering: Clustering) -> Labelling:
-    """Select what to label, buy it, propagate it each way, and make the baselines."""
+    """Select points, buy their labels, propagate them by each method, and make the baselines."""
     job, monitor, oracle = run_on.job, run_on.monitor, prepare.oracle_of(data.dataset)
     with monitor.stage("select", run_on.twin) as stage:
         seed = run_on.seed("select")
@@ -112,16 +138,14 @@ def _label(run_on: Context, data: Data, clustering: Clustering) -> Labelling:
 
 
 def _baselines(run_on: Context, data: Data, clustering: Clustering, n_labels: int) -> list[TrainingSet]:
-    """What propagation is compared with: as many random labels, and all labels."""
+    """The baselines of propagation: the same number of random labels, and all labels."""
     job = run_on.job
     selections = {"none": (), "random": (Random(n_labels),), "all": (Random(n_labels), All())}[job.baselines]
     training_sets = []
     for selection in selections:
         if clustering.centroids.shape[0] == 0 and selection.name == job.select.name:
-            continue  # it would be compared with its like
-        oracle = prepare.oracle_of(
-            data.dataset
-        )  # each has its own purse: what was bought for clusters is not known here
+            continue  # it would be compared with itself
+        oracle = prepare.oracle_of(data.dataset)  # its own: labels bought for the clusters are not known here
         seed = run_on.seed(f"{selection.name} baseline")
         answers = ask_in_rounds(selection, data.X_train, clustering, seed, oracle.buy, oracle.reveal)
         labels = NoPropagation().propagate(data.X_train, clustering, answers.indices, answers.labels)
@@ -130,7 +154,7 @@ def _baselines(run_on: Context, data: Data, clustering: Clustering, n_labels: in
 
 
 def _refuse_one_class(training_set: TrainingSet, dataset: Dataset) -> None:
-    """Raise ConfigError if there is nothing to tell apart."""
+    """Raise ConfigError if the labels have only one class."""
     labels = training_set.pseudo_labels.labels
     classes = array_namespace(labels).unique_values(labels[labels != UNLABELLED])
     if classes.shape[0] < 2:
@@ -143,7 +167,7 @@ def _refuse_one_class(training_set: TrainingSet, dataset: Dataset) -> None:
 def _allocate(
     run_on: Context, data: Data, clustering: Clustering, labelling: Labelling
 ) -> tuple[Allocations, list[Result]]:
-    """Score the clusters themselves: named by the labels bought in them, and by the best of all allocations."""
+    """Score the clusters as classes: named by the labels bought in them, and by the best of all allocations."""
     with run_on.monitor.stage("allocate", run_on.twin) as stage:
         start = time.perf_counter()
         clusters = assign(clustering, data.X_test)
@@ -156,14 +180,14 @@ def _allocate(
         )
         honest = dataclasses.replace(honest, select=run_on.job.select.name)
         stage.note = (
-            f"test accuracy {honest.test_accuracy:.2%} named by {honest.n_labels:,} bought labels, one to one at most "
-            f"{judged[-1].test_accuracy:.2%} ({allocations.method})"
+            f"test accuracy {honest.test_accuracy:.2%} with names from {honest.n_labels:,} bought labels, at most "
+            f"{judged[-1].test_accuracy:.2%} with one-to-one names ({allocations.method})"
         )
     return allocations, [honest, *judged]
 
 
 def _featurize(run_on: Context, data: Data, clustering: Clustering) -> Data:
-    """The data as the classifiers see them."""
+    """The data with the features that classifiers learn from."""
     with run_on.monitor.stage("features", run_on.twin) as stage:
         features = run_on.job.features
         made_of = data.fingerprint
@@ -175,7 +199,7 @@ def _featurize(run_on: Context, data: Data, clustering: Clustering) -> Data:
 
 
 def _train(run_on: Context, data: Data, training_set: TrainingSet, name: str) -> tuple[Classifier, float]:
-    """Fit one classifier to one training set, or take it from an earlier run; with the seconds the fit took."""
+    """A classifier fitted to a training set, perhaps from the cache, and the seconds that the fit took."""
     twin, monitor = run_on.twin, run_on.monitor
     known = training_set.pseudo_labels
     labels, xp = known.labels, array_namespace(known.labels)
@@ -204,7 +228,7 @@ def _train(run_on: Context, data: Data, training_set: TrainingSet, name: str) ->
 
 
 def _model(data: Data, classifier: Classifier) -> Model:
-    """What is saved: the classifier with all that leads to it."""
+    """The model to save: the classifier with all steps before it."""
     dataset = data.dataset
     n_features = int(dataset.X_train.shape[1])
     return Model(data.steps, classifier, tuple(dataset.class_names), n_features, dataset.image_shape, dataset.max_value)
@@ -219,7 +243,7 @@ def _evaluate(
     model: Classifier,
     fit_seconds: float,
 ) -> Sequence[Result]:
-    """Open the test labels, once for each model; and score what it says of the training points, if that is wanted."""
+    """Score a model on the test labels and, with `score_training`, on the training points."""
     job = run_on.job
     with run_on.monitor.stage("evaluate", run_on.twin, f"evaluate {training_set.name} {name}") as stage:
         start = time.perf_counter()
@@ -254,7 +278,7 @@ def _evaluate(
 
 
 def _diagnose(run_on: Context, data: Data, clustering: Clustering, labelling: Labelling) -> Diagnostics:
-    """What the report shows of the labels bought and of the clusters."""
+    """The diagnostics of bought labels and clusters for the report."""
     bought = labelling.bought
     spreading = ClusterPropagation() if clustering.centroids.shape[0] else NoPropagation()
     spread = spreading.propagate(data.X_train, clustering, bought.indices, bought.labels)

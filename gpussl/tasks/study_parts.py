@@ -1,4 +1,4 @@
-"""What a study shows and writes."""
+"""The report of a study."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -21,12 +21,23 @@ def parts(
     calibrations: Sequence[Calibration],
     commonest_share: float,
 ) -> list[Part]:
-    """A study's words, tables, figures and files.
+    """Return the words, tables, figures and files of a study.
 
     Parameters
     ----------
     commonest_share : float
-        The test accuracy of always predicting the most frequent class.
+        Test accuracy of always predicting the most frequent class.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gpussl.runtime import config
+    >>> job, none = config.job("classifier=[knn]"), np.array([])
+    >>> dataset = Dataset("table", np.zeros((90, 2)), X_test=np.zeros((50, 2)))
+    >>> result = Result("random", "none", "knn", None, 9, 9, None, 0, 1.0, 0.88, 0.1, 0.1, "cpu")
+    >>> found = parts(job, dataset, [result], Diagnostics(none, none, none, none, none, []), None, [], 0.3)
+    >>> found[0].text.partition(". ")[0]
+    'table: 9 of 90 training points were labelled'
     """
 
     def published_of(result: Result) -> float | None:
@@ -44,7 +55,7 @@ def parts(
     ]
     if allocations is not None:
         found.append(File("allocations.json", of_results.allocations_json(allocations, dataset.class_names)))
-    if any(calibration.is_weighted for calibration in calibrations):  # else all is said by the label accuracy
+    if any(calibration.is_weighted for calibration in calibrations):  # else the label accuracy says it all
         found.append(File("calibration.json", of_results.calibration_json(calibrations)))
         found.append(_calibration(calibrations))
     return found
@@ -71,16 +82,16 @@ def _pictures(
     ]  # fmt: skip
     if allocations is not None and allocations.counts is not None:
         scored = allocations
-        title = "Scores of all ways to name the clusters"
+        title = "Scores of all allocations of classes to clusters"
         found.append(Picture("allocations", title, lambda: figures.allocations(scored, results)))
     if diagnostics.shown and dataset.image_shape is not None:
         title = "The largest clusters: the mean of each, and nine members"
         found.append(Picture("clusters", title, lambda: figures.clusters(dataset, diagnostics)))
     if len(diagnostics.correct):
-        title = "Share of propagated labels that are right, by distance within the cluster"
+        title = "Accuracy of propagated labels by distance to the centroid"
         found.append(Picture("label_accuracy", title, lambda: figures.label_accuracy(diagnostics)))
     if dataset.image_shape is not None:
-        title = "The points whose labels were bought, by class"
+        title = "Images with bought labels, by class"
         found.append(Picture("bought", title, lambda: figures.bought(dataset, diagnostics)))
     return found
 
@@ -88,40 +99,37 @@ def _pictures(
 def _calibration(calibrations: Sequence[Calibration]) -> Picture:
     from gpussl.report import figures
 
-    title = "Share of propagated labels that are right, by their weight"
+    title = "Accuracy of propagated labels by their weight"
     return Picture("calibration", title, lambda: figures.calibration(calibrations))
 
 
 def _summary(dataset: Dataset, results: Sequence[Result]) -> str:
     fair = _fair(results)
     if not fair:
-        return (
-            f"{dataset.name}: every row here was made with labels that were not bought; none says how good it is on "
-            "unseen data."
-        )
+        return f"{dataset.name}: every row used labels that were not bought, so none shows the accuracy on unseen data."
     with_clusters = [result for result in fair if result.n_clusters is not None]
     best = max(with_clusters or fair, key=lambda item: item.test_accuracy)
     points = _points(dataset)
     return (
-        f"{dataset.name}: {best.n_labels:,} labels were bought for {len(dataset.X_train):,} training {points}. Of the "
-        f"rows that used them, {result_title(best)} with {best.classifier} did best: {best.test_accuracy:.2%} of "
-        f"{dataset.n_test:,} test {points}. Picking the best row by its test accuracy flatters it a little."
+        f"{dataset.name}: {best.n_labels:,} of {len(dataset.X_train):,} training {points} were labelled. The best row "
+        f'is {best.classifier} with "{result_title(best)}": an accuracy of {best.test_accuracy:.2%} on '
+        f"{dataset.n_test:,} test {points}. It is slightly optimistic, because the best row was chosen by it."
     )
 
 
 def _beside_guessing(dataset: Dataset, results: Sequence[Result], commonest_share: float) -> str:
-    """What always guessing the commonest class gives, and which rows are no better than that."""
+    """The accuracy of always predicting the most frequent class, and the rows that are not better."""
     no_better = [
         f"{result_title(result)} with {result.classifier}"
         for result in _fair(results)
         if accuracy_interval(result.test_accuracy, dataset.n_test)[0] <= commonest_share
     ]
     said = f"Always predicting the most frequent class gives {commonest_share:.2%}."
-    return f"{said} No better than that, within the 95 % interval: {'; '.join(no_better)}." if no_better else said
+    return f"{said} By the 95 % interval, these rows are not better: {'; '.join(no_better)}." if no_better else said
 
 
 def _fair(results: Sequence[Result]) -> list[Result]:
-    """Those that saw only labels that were bought."""
+    """The results that used bought labels alone."""
     return [
         result
         for result in results
