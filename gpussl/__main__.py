@@ -56,6 +56,7 @@ def run(cfg: Any) -> None:
             traceback.print_exception(error)
         if not in_sweep:
             if isinstance(told, GpusslError):
+                config.discard_fresh(folder)
                 command.refuse(str(told))
             sys.exit(1)
         console.say(f"gpussl: error: {told}")

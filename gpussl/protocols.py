@@ -4,6 +4,7 @@ A stage is a dataclass that inherits from its contract. Its fields are its setti
 attributes with defaults here. Tasks read these attributes and nothing else.
 """
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol, Self
 
@@ -23,6 +24,7 @@ class Source(Protocol):
 
     name: str
 
+    @abstractmethod
     def load(self) -> Dataset:
         """Read the data set. Raise DataError if it is missing or corrupt."""
         ...
@@ -39,6 +41,7 @@ class Transform(Protocol):
 
     kind: ClassVar[str] = ""
 
+    @abstractmethod
     def transform(self, X: Array) -> Array:
         """Map (n, d) points to (n, k), on the device of `X`."""
         ...
@@ -65,6 +68,7 @@ class Representation(Protocol):
     needs_images: ClassVar[bool] = False
     keeps_images: ClassVar[bool] = False
 
+    @abstractmethod
     def fit(self, X: Array, seed: int, on_progress: OnProgress | None = None) -> Transform:
         """Fit to (n, d) points. Raise ConfigError if they do not suit the settings."""
         ...
@@ -88,6 +92,7 @@ class Clusterer(Protocol):
         """Raise ConfigError if `n` points are too few."""
         return
 
+    @abstractmethod
     def fit(self, X: Array, seed: int, on_progress: OnProgress | None = None) -> Clustering:
         """Cluster (n, d) points."""
         ...
@@ -107,7 +112,8 @@ class Features(Protocol):
     of_pixels: ClassVar[bool] = False
     needs_clusters: ClassVar[bool] = False
 
-    def fit(self, X: Array, clustering: Clustering) -> Transform:
+    @abstractmethod
+    def fit(self, X: Array, clustering: Clustering, seed: int) -> Transform:
         """Fit to (n, d) points and their clusters."""
         ...
 
@@ -141,6 +147,7 @@ class Selection(Protocol):
         """Raise ConfigError if `n` points are too few."""
         return
 
+    @abstractmethod
     def select(self, X: Array, clustering: Clustering, answers: Answers, n: int | None, seed: int) -> Array:
         """Return the points to ask for next.
 
@@ -170,12 +177,15 @@ class Propagation(Protocol):
     ----------
     percentile : float or None
         Share of each cluster that is labelled, nearest to the centroid first; None without a cut.
+    spreads : bool
+        Whether any point but the labelled ones gets a label.
     needs_clusters : bool
         Whether it needs clusters.
     needs_all_points : bool
         Whether all points must be in memory at once.
     """
 
+    spreads: ClassVar[bool] = True
     needs_clusters: ClassVar[bool] = False
     needs_all_points: ClassVar[bool] = False
 
@@ -184,6 +194,7 @@ class Propagation(Protocol):
         """The cut, or None."""
         return None
 
+    @abstractmethod
     def propagate(self, X: Array, clustering: Clustering, indices: Array, labels: Array) -> PseudoLabels:
         """Propagate labels to other points.
 
@@ -228,6 +239,7 @@ class Classifier(Protocol):
     classes_: np.ndarray
     n_features_in_: int
 
+    @abstractmethod
     def fit(
         self,
         X: Array,
@@ -240,18 +252,22 @@ class Classifier(Protocol):
         """Fit to (n, d) points and their (n,) labels."""
         ...
 
+    @abstractmethod
     def predict(self, X: Array) -> Array:
         """(n, d) -> (n,) classes."""
         ...
 
+    @abstractmethod
     def predict_proba(self, X: Array) -> Array:
         """(n, d) -> (n, n_classes) probabilities of `classes_`."""
         ...
 
+    @abstractmethod
     def prepared(self, seed: int, image_shape: Sequence[int] | None, device: str) -> Self:
         """Return a copy with the settings that the configuration cannot know: seed, image shape and kind of device."""
         ...
 
+    @abstractmethod
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The settings."""
         ...

@@ -375,6 +375,7 @@ class Result:
     predict_seconds: float
     device: str
     train_accuracy: float | None = None
+    is_fair: bool = True
 
 
 @dataclass

@@ -12,6 +12,8 @@ from gpussl.classifier.knn import KNeighborsClassifier
 from gpussl.cluster.kmeans import KMeans
 from gpussl.data.digits import Digits
 from gpussl.errors import ConfigError, DataError
+from gpussl.report import figures
+from gpussl.select.first import First
 from gpussl.tasks.run import run
 
 WITHOUT_CLUSTERS = "cluster=none", "select=random", "propagate=[none]", "classifier=[logistic]"
@@ -148,3 +150,49 @@ def test_images_may_have_colours(job, tmp_path, changed):
     assert row.test_accuracy > 0.9
     figures = {path.stem for path in (tmp_path / "hog" / "figures").iterdir()}
     assert {"bought", "clusters", "accuracy"} <= figures
+
+
+def test_names_that_would_make_two_models_one_file_are_refused(job, tmp_path):
+    def renamed(stages, *names):
+        return dict.fromkeys(names, next(iter(stages.values())))
+
+    wanted = job("classifier=[knn]")
+    wanted = dataclasses.replace(
+        wanted, propagate=renamed(wanted.propagate, "z", "z-b"), classifier=renamed(wanted.classifier, "k", "b-k")
+    )
+    with pytest.raises(ConfigError, match="found two models for z-b-k; choose other names"):
+        run(wanted, tmp_path / "run")
+
+
+def test_labels_that_are_not_known_are_not_sold(job, tmp_path, changed):
+    y = Digits().load().y_train.copy()
+    y[:3] = -1
+    changed(y_train=y)
+    with pytest.raises(DataError, match="data=digits: expected all training labels known, found 3 unknown"):
+        run(job("classifier=[knn]"), tmp_path / "run")
+
+
+def test_a_budget_without_its_task_is_no_study(composed, tmp_path):
+    from gpussl.runtime import config
+
+    with pytest.raises(ConfigError, match="budget: expected none with task=study, found one; say task=advise"):
+        run(config.build(composed("+experiment=label_budget", "task=study", "device=cpu")), tmp_path / "run")
+
+
+def test_a_selection_that_asks_again_is_stopped(job, tmp_path):
+    class Stubborn(First):
+        def select(self, X, clustering, answers, n, seed):
+            return np.arange(5)
+
+    with pytest.raises(
+        ConfigError, match="select=first: expected points that were not asked for before, found one again"
+    ):
+        run(dataclasses.replace(job("classifier=[knn]"), select=Stubborn(5)), tmp_path / "run")
+
+
+def test_figures_cost_no_finished_run(job, tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "bought", lambda *_: 1 / 0)
+    run(job("classifier=[knn]", "baselines=none"), tmp_path)
+    assert (tmp_path / "manifest.json").exists()
+    assert "bought.png" not in (tmp_path / "report.html").read_text()
+    assert "clusters.png" in (tmp_path / "report.html").read_text()

@@ -133,3 +133,48 @@ def test_a_clone_is_unfitted_and_has_the_same_settings(make):
     assert clone.get_params() == model.get_params()
     with pytest.raises(NotFittedError):
         clone.predict(TRAIN)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"y": np.where(IS_LABELLED, LABELS, np.nan)},
+            "y: expected numbers or strings, and -1 where a label is unknown",
+        ),
+        ({"y": np.array([None, *LABELS[1:]], dtype=object)}, "y: expected numbers or strings"),
+        ({"y": np.array([b"a", b"b"] * 648 + [b"a"])}, "y: expected numbers or strings"),
+        ({"groups": np.zeros(3)}, r"groups: expected shape \(1297,\), found \(3,\)"),
+        ({"sample_weight": np.full(1297, np.inf)}, "sample_weight: expected numbers of at least 0"),
+        ({"X": np.full((1297, 64), "ink")}, "X: expected numbers, found others"),
+    ],
+)
+def test_what_cannot_be_learnt_from_is_refused_in_one_line(make, arguments, message):
+    given = {"X": TRAIN, "y": LABELS, **arguments}
+    model = make()
+    with pytest.raises(InputError, match=message):
+        model.fit(given.pop("X"), given.pop("y"), **given)
+    with pytest.raises(NotFittedError):
+        model.predict(TRAIN)
+
+
+def test_a_setting_of_another_type_is_refused(make):
+    model = make()
+    for name in ("C", "n_neighbors", "batch_size", "n_estimators"):
+        if name in model.get_params():
+            for value in ("1", None):
+                with pytest.raises(ConfigError, match=f"{name}: expected a"):
+                    model.set_params(**{name: value}).fit(TRAIN, LABELS)
+
+
+def test_numbers_among_objects_stay_numbers(make):
+    names = np.array(DIGITS.y_train % 2, dtype=object)
+    model = make().fit(TRAIN, names)
+    again = type(model).unpack(*model.pack())
+    assert model.classes_.tolist() == again.classes_.tolist() == [0, 1]
+
+
+def test_of_no_points_there_is_nothing_to_say(make):
+    model = make().fit(TRAIN, LABELS)
+    assert model.predict(TRAIN[:0]).shape == (0,)
+    assert model.predict_proba(TRAIN[:0]).shape == (0, len(model.classes_))

@@ -85,6 +85,14 @@ def test_every_experiment_composes_and_builds(composed, experiment):
             "select._target_=gpussl.cluster.kmeans.KMeans",
             "select._target_: expected a dataclass with the base gpussl.protocols.Selection, found",
         ),
+        (
+            "select._target_=gpussl.select.checks.Budget",
+            "select._target_: expected a class with select, found gpussl.select.checks.Budget, which has none; add it",
+        ),
+        (
+            "+experiment=label_budget budget._target_=gpussl.cluster.none.NoClustering",
+            "budget._target_: expected a dataclass with the base",
+        ),
         ("data.n_test=null", "data.n_test: expected a whole number"),
         ("seed=-1", "seed: expected a whole number of at least 0, found -1"),
         ("classifier=[]", "classifier: expected at least one choice"),

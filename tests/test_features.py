@@ -42,7 +42,7 @@ def test_more_components_than_there_can_be_are_refused(n):
 
 def clustered(features, train, test, clustering):
     """Training and test points as features see them."""
-    fitted = features.fit(train, clustering)
+    fitted = features.fit(train, clustering, 0)
     return fitted.transform(train), fitted.transform(test)
 
 

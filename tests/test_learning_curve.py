@@ -10,13 +10,13 @@ import pytest
 from scipy.stats import norm
 
 from gpussl.backend import cpu
+from gpussl.classifier.knn import KNeighborsClassifier
 from gpussl.data.digits import Digits
 from gpussl.errors import ConfigError
 from gpussl.evaluate import learning_curve as budget
 from gpussl.evaluate.advice import Findings, advise
 from gpussl.evaluate.learning_curve import Curve, LabelBudget, Measured
 from gpussl.label.oracle import Oracle
-from gpussl.protocols import Classifier
 from gpussl.runtime import config
 from gpussl.tasks import advise as advisor
 from gpussl.tasks import advise_parts as words
@@ -350,7 +350,7 @@ def test_test_stopped_trees_and_unlabelled_learners_are_refused(asked):
         ("stops_by_test_labels", "classifier: expected one that does not stop by the test labels"),
         ("learns_from_unlabelled", "classifier: expected one that learns from labelled points alone"),
     ):
-        stage = type("Stage", (Classifier,), {attribute: True})()
+        stage = type("Stage", (KNeighborsClassifier,), {attribute: True})()
         with pytest.raises(ConfigError, match=f"^{expected}"):
             advisor.check(dataclasses.replace(job, classifier={"stage": stage}))
 

@@ -66,7 +66,7 @@ def fit_chain(chain, features):
         steps.append(step.fit(X, seed=0))
         X = steps[-1].transform_fitted(X)
     clustering = KMeans(n_clusters=6).fit(X, seed=0)
-    steps.append(features.fit(X, clustering))
+    steps.append(features.fit(X, clustering, 0))
     return tuple(steps), steps[-1].transform(X)
 
 

@@ -56,7 +56,7 @@ class Brightness(Clusterer):
 class Signs(Features, Transform):
     """Whether there is ink."""
 
-    def fit(self, X, clustering):
+    def fit(self, X, clustering, seed):
         return self
 
     def transform(self, X):

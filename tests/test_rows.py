@@ -85,7 +85,7 @@ def test_pixels_stay_on_disk_where_they_are_too_many():
         np.asarray,
         lambda X: HDBSCAN(20).fit(X, 0),
         lambda X: GaussianMixture(3).fit(X, 0),
-        lambda X: CentroidDistances().fit(X, KMeans(40).fit(X, 0)),
+        lambda X: CentroidDistances().fit(X, KMeans(40).fit(X, 0), 0),
     ],
 )
 def test_more_rows_at_once_than_the_limit_allows_are_refused(use):

@@ -1,5 +1,6 @@
 """The public interface of all classifiers: `fit`, `predict` and `predict_proba` check inputs and convert labels."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -84,12 +85,12 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, Classifier):
         if labels.ndim != 1 or labels.shape[0] != X.shape[0]:
             raise InputError(f"y: expected a label for each of the {X.shape[0]:,} points, found shape {labels.shape}")
         weights = None if sample_weight is None else _weights(sample_weight, X.shape[0])
-        if not self.learns_from_weights:
-            weights = None
         is_labelled = _is_labelled(labels)
         if weights is not None:
             is_labelled &= weights > 0
-        self.classes_, inverse = np.unique(labels[is_labelled], return_inverse=True)
+        if not self.learns_from_weights:
+            weights = None
+        self.classes_, inverse = np.unique(_of_one_type(labels[is_labelled]), return_inverse=True)
         if len(self.classes_) < 2:
             found = ", ".join(map(str, self.classes_)) or "no labels"
             raise InputError(f"y: expected labels of at least two classes, found {found}")
@@ -97,14 +98,18 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, Classifier):
         encoded[is_labelled] = inverse
         if weights is not None and bool(np.all(weights[is_labelled] == 1)):
             weights = None  # equal weights must change nothing, not even the last digit
-        names = None if groups is None else backend.of(groups).to_numpy(groups)
+        names = None if groups is None else _groups(groups, X.shape[0])
         if not self.learns_from_unlabelled and not is_labelled.all():
             kept = np.flatnonzero(is_labelled)
             X, encoded = array_namespace(X).take(X, twin.asarray(kept), axis=0), encoded[kept]
             weights = None if weights is None else weights[kept]
             names = None if names is None else names[kept]
         self.n_features_in_ = int(X.shape[1])
-        self._fit(X, encoded, weights, names, on_progress)
+        try:
+            self._fit(X, encoded, weights, names, on_progress)
+        except BaseException:
+            del self.n_features_in_  # or it would pass for fitted
+            raise
         return self
 
     def predict(self, X: Array) -> Array:
@@ -143,7 +148,7 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, Classifier):
         check_is_fitted(self, "n_features_in_")
         arrays, fitted = self._pack()
         values = {"params": self.get_params(), "fitted": {**fitted, "n_features_in_": self.n_features_in_}}
-        if self.classes_.dtype.kind in "OSUT":
+        if self.classes_.dtype.kind == "U":
             return arrays, {**values, "classes_": [str(name) for name in self.classes_]}
         return {**arrays, "classes_": self.classes_}, values
 
@@ -158,6 +163,7 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, Classifier):
         model._unpack(arrays)
         return model
 
+    @abstractmethod
     def _fit(
         self,
         X: Array,
@@ -167,20 +173,22 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, Classifier):
         on_progress: OnProgress | None,
     ) -> None:
         """Fit to (n, d) points and class numbers (n,); -1 only if the classifier learns from unlabelled points."""
-        raise NotImplementedError
+        ...
 
     def _predict(self, X: Array) -> Array:
         """(n, d) -> (n,) class numbers."""
         xp = array_namespace(X)
         return xp.argmax(self._predict_proba(X), axis=1)
 
+    @abstractmethod
     def _predict_proba(self, X: Array) -> Array:
         """(n, d) -> (n, n_classes)."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def _pack(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The fitted arrays and other values, apart from `classes_` and `n_features_in_`."""
-        raise NotImplementedError
+        ...
 
     def _unpack(self, arrays: dict[str, np.ndarray]) -> None:
         """Restore the arrays from `_pack`; its other values are attributes already."""
@@ -189,8 +197,11 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, Classifier):
 
     def _points(self, X: Array, n_features: int | None = None) -> Array:
         """Check (n, d) points, and convert them to an array of floating-point numbers."""
-        if not array_api_compat.is_array_api_obj(X):
-            X = np.asarray(X, dtype=np.float32)
+        if not array_api_compat.is_array_api_obj(X) or (isinstance(X, np.ndarray) and X.dtype.kind not in "biuf"):
+            try:
+                X = np.asarray(X, dtype=np.float32)
+            except (TypeError, ValueError) as error:
+                raise InputError(f"X: expected numbers, found others ({error})") from error
         if X.ndim != 2 or (n_features is not None and X.shape[1] != n_features):
             expected = "d" if n_features is None else n_features
             raise InputError(f"X: expected shape (n, {expected}), found {tuple(X.shape)}")
@@ -208,13 +219,13 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, Classifier):
     def _named(self, numbers: Array, X: Array) -> Array:
         """Map class numbers (n,) to classes (n,), on the device of `X`; strings are on the host."""
         twin = backend.of(X)
-        if self.classes_.dtype.kind in "OSUT":
+        if self.classes_.dtype.kind == "U":
             return self.classes_[twin.to_numpy(numbers)]
         return twin.asarray(self.classes_)[twin.asarray(numbers)]
 
 
 def _is_labelled(labels: np.ndarray) -> np.ndarray:
-    """(n,) bool: whether each label is a class. A string always is, even "-1"."""
+    """(n,) bool: whether each label is known. A string always is, even "-1"."""
     if labels.dtype.kind == "O":  # numbers and strings mixed
         return np.array([isinstance(label, str) or label != UNLABELLED for label in labels], dtype=bool)
     if labels.dtype.kind in "iuf":
@@ -222,11 +233,32 @@ def _is_labelled(labels: np.ndarray) -> np.ndarray:
     return np.ones(len(labels), dtype=bool)
 
 
+def _of_one_type(labels: np.ndarray) -> np.ndarray:
+    """Known labels (m,) as numbers or as strings. InputError if they are mixed, missing or of another type."""
+    if labels.dtype.kind == "O" and all(isinstance(label, str) for label in labels):
+        return labels.astype(str)
+    if labels.dtype.kind == "O" and all(isinstance(label, (int, float, np.number)) for label in labels):
+        labels = np.array(labels.tolist())
+    if labels.dtype.kind == "T":  # NumPy's strings of any length
+        return labels.astype(str)
+    if labels.dtype.kind not in "biufU" or (labels.dtype.kind == "f" and np.isnan(labels).any()):
+        raise InputError("y: expected numbers or strings, and -1 where a label is unknown, found others, such as NaN")
+    return labels
+
+
+def _groups(groups: Array, n: int) -> np.ndarray:
+    """Groups (n,) on the host. InputError if there is not one for each point."""
+    found = backend.of(groups).to_numpy(groups) if hasattr(groups, "shape") else np.asarray(groups)
+    if found.shape != (n,):
+        raise InputError(f"groups: expected shape ({n},), found {tuple(found.shape)}")
+    return found
+
+
 def _weights(weights: Array, n: int) -> np.ndarray:
     """Check weights (n,), and copy them to the host. Raise InputError for a wrong shape, a negative weight or NaN."""
     found = backend.of(weights).to_numpy(weights) if hasattr(weights, "shape") else np.asarray(weights)
     if found.shape != (n,):
         raise InputError(f"sample_weight: expected shape ({n},), found {tuple(found.shape)}")
-    if not bool(np.all(found >= 0)):
-        raise InputError("sample_weight: expected numbers of at least 0, found a negative number or NaN")
+    if not bool(np.all((found >= 0) & np.isfinite(found))):
+        raise InputError("sample_weight: expected numbers of at least 0, found a negative number, infinity or NaN")
     return found

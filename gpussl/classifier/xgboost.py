@@ -135,7 +135,8 @@ class XGBClassifier(BaseClassifier):
     def _predict_proba(self, X: Array) -> Array:
         twin = backend.of(X)
         self.booster_.set_param({"device": twin.DEVICE})
-        return softmax(twin.asarray(self.booster_.inplace_predict(X, predict_type="margin")))
+        margins = twin.asarray(self.booster_.inplace_predict(X, predict_type="margin"))
+        return softmax(margins.reshape(-1, len(self.classes_)))
 
     def _pack(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Pack the trees as bytes of UBJSON."""

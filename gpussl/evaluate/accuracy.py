@@ -72,4 +72,7 @@ def fingerprint(dataset: Dataset) -> str:
 def _labels(dataset: Dataset) -> np.ndarray:
     if dataset.y_test is None:
         raise DataError(f"data={dataset.name}: expected a test set with labels, found none")
-    return np.asarray(dataset.y_test)
+    y = np.asarray(dataset.y_test)
+    if (y < 0).any():
+        raise DataError(f"data={dataset.name}: expected all test labels known, found {int((y < 0).sum()):,} unknown")
+    return y

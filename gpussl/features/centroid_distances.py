@@ -29,7 +29,7 @@ class CentroidDistances(Features):
     >>> import numpy as np
     >>> from gpussl.cluster.kmeans import KMeans
     >>> X = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
-    >>> fitted = CentroidDistances().fit(X, KMeans(n_clusters=3).fit(X, seed=0))
+    >>> fitted = CentroidDistances().fit(X, KMeans(n_clusters=3).fit(X, seed=0), seed=0)
     >>> abs(np.cov(fitted.transform(X).T, bias=True)).round(2).tolist()
     [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
@@ -40,7 +40,7 @@ class CentroidDistances(Features):
     def __post_init__(self) -> None:
         check(self)
 
-    def fit(self, X: Array, clustering: Clustering) -> "FittedCentroidDistances":
+    def fit(self, X: Array, clustering: Clustering, seed: int) -> "FittedCentroidDistances":
         """Fit to (n, d) points and their k clusters.
 
         Raises

@@ -20,7 +20,7 @@ class Represented(Features, Transform):
 
     kind: ClassVar[str] = "represented"
 
-    def fit(self, X: Array, clustering: Clustering) -> "Represented":
+    def fit(self, X: Array, clustering: Clustering, seed: int) -> "Represented":
         """Nothing is learnt."""
         return Represented()  # the subclass for pixels needs no transform of its own
 

@@ -1,7 +1,10 @@
 """Rounds of asking for labels until a selection has nothing left to ask."""
 
+import numpy as np
 from array_api_compat import array_namespace
 
+from gpussl import backend
+from gpussl.errors import ConfigError
 from gpussl.numeric.arrays import arange_like
 from gpussl.protocols import Selection
 from gpussl.records import Answers, Array, Buy, Clustering
@@ -42,7 +45,18 @@ def ask_in_rounds(selection: Selection, X: Array, clustering: Clustering, seed: 
         asked = selection.select(X, clustering, answers, None, seed)
         if asked.shape[0] == 0:
             return answers
+        _check_asked(selection, asked, answers)
         answers = merged(answers, Answers(asked, buy(asked)))
+
+
+def _check_asked(selection: Selection, asked: Array, answers: Answers) -> None:
+    """Raise ConfigError if a selection asks for a point twice: it would never come to an end."""
+    known, new = (backend.of(indices).to_numpy(indices) for indices in (answers.indices, asked))
+    if len(np.unique(new)) < len(new) or np.isin(new, known).any():
+        raise ConfigError(
+            f"select={selection.name}: expected points that were not asked for before, found one again; mend the "
+            "selection, or choose another with select=..."
+        )
 
 
 def no_answers(clustering: Clustering) -> Answers:

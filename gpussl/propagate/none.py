@@ -1,6 +1,7 @@
 """No propagation."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from gpussl.numeric.arrays import scatter
 from gpussl.protocols import Propagation
@@ -19,6 +20,8 @@ class NoPropagation(Propagation):
     >>> NoPropagation().propagate(X, NoClustering().fit(X, seed=0), np.array([2]), np.array([7])).labels.tolist()
     [-1, -1, 7, -1]
     """
+
+    spreads: ClassVar[bool] = False
 
     def propagate(self, X: Array, clustering: Clustering, indices: Array, labels: Array) -> PseudoLabels:
         """See `ClusterPropagation.propagate`."""

@@ -60,11 +60,11 @@ def show(parts: Sequence[Part]) -> None:
 
 
 def _draw(folder: Path, picture: Picture) -> bool:
-    from gpussl.report import figures  # late: matplotlib takes a second
-
     path = folder / "figures" / f"{picture.name}.png"
     try:
-        figures.save(picture.draw(), path)
+        from gpussl.report import figures  # late: matplotlib takes a second, and may be set up wrongly
+
+        figures.save(picture.draw(figures), path)
     except Exception as error:  # whatever matplotlib raises: a missing figure must not cost the run its results
         console.say(f"report: expected to draw {path}, found: {type(error).__name__}: {error}; going on without it")
         return False

@@ -3,8 +3,10 @@
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from gpussl.errors import ConfigError
 from gpussl.records import Dataset, Stage
 from gpussl.runtime import environment
 
@@ -72,3 +74,18 @@ def to_json(described: dict[str, Any]) -> str:
     ['{', '  "seconds": 1.5', '}']
     """
     return json.dumps(described, indent=2) + "\n"
+
+
+def check_folder(folder: Path) -> None:
+    """Raise ConfigError if a folder contains a single run.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     check_folder(Path(folder))
+    """
+    if (folder / MANIFEST).exists():
+        raise ConfigError(
+            f"hydra.sweep.dir: expected a folder without a run in it, found a finished one in {folder}; name another"
+        )

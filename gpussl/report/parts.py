@@ -64,18 +64,20 @@ class Picture:
         Name of its file, without the suffix.
     title : str
     draw : callable
-        Returns the figure of matplotlib.
+        Takes the module `gpussl.report.figures`, which is imported only then, and returns matplotlib's figure.
 
     Examples
     --------
-    >>> from matplotlib.figure import Figure
-    >>> Picture("blank", "An empty figure", lambda: Figure(figsize=(1, 1))).draw().axes
-    []
+    >>> from gpussl.report import figures
+    >>> lines = {"knn": [figures.CurvePoint(x, 0.9, None, None) for x in (10, 20)]}
+    >>> picture = Picture("curve", "Accuracy by labels", lambda figures: figures.curve(lines, "labels"))
+    >>> [axes.get_xlabel() for axes in picture.draw(figures).axes]
+    ['labels']
     """
 
     name: str
     title: str
-    draw: Callable[[], Any]
+    draw: Callable[[Any], Any]
 
 
 @dataclass(frozen=True)

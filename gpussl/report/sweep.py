@@ -12,7 +12,7 @@ from rich import box
 from rich.table import Table
 from scipy import stats
 
-from gpussl.errors import ConfigError, GpusslError, StoreError
+from gpussl.errors import GpusslError, StoreError
 from gpussl.report import figures, page
 from gpussl.report.manifest import CONFIG, FAILED, MANIFEST
 from gpussl.report.results import to_csv
@@ -27,21 +27,6 @@ CURVES = {"n_labels": "labels bought", "percentile": "percentile", "n_clusters":
 SETTINGS = {"n_labels": ("n_labels", "n_clusters"), "percentile": ("percentile",), "n_clusters": ("n_clusters",)}
 ALWAYS = ("training labels", "test accuracy %")  # columns that are shown even if all their cells are equal
 Row = Mapping[str, str]
-
-
-def check_folder(folder: Path) -> None:
-    """Raise ConfigError if a folder contains a single run.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     check_folder(Path(folder))
-    """
-    if (folder / MANIFEST).exists():
-        raise ConfigError(
-            f"hydra.sweep.dir: expected a folder without a run in it, found a finished one in {folder}; name another"
-        )
 
 
 def finish(folder: Path, started: float) -> None:

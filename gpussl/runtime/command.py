@@ -165,9 +165,9 @@ class Gather(Callback):
         """Note the time: older jobs in the folder belong to an earlier sweep."""
         self.started = time.time()
         with refusing():
-            from gpussl.report import sweep  # late: --help and errors do not wait for matplotlib
+            from gpussl.report import manifest  # late: --help and errors do not wait for it
 
-            sweep.check_folder(Path(config.hydra.sweep.dir))
+            manifest.check_folder(Path(config.hydra.sweep.dir))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
         """Gather the results of the jobs."""

@@ -10,10 +10,11 @@ import importlib
 import itertools
 import os
 import re
+import shutil
 import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, get_origin
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from gpussl.evaluate.learning_curve import LabelBudget
 
 PACKAGE = Path(__file__).parent.parent
-RESERVED = {"random", "all"}  # names of the baselines
+_fresh: set[Path] = set()  # the folders that this process has created
+RESERVED = {"random", "all", "best_allocation"}  # names of the baselines, and of clusters named by true labels
 TEST_STOPPED = "test_stopped"  # the suffix of a classifier that stops by the test labels
 MIN_MEMORY = 2 * 10**9  # the libraries alone take a third of it
 UNITS = {"M": 10**6, "G": 10**9, "T": 10**12, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
@@ -200,8 +202,25 @@ def fresh_folder(name: str, time: str) -> str:
         path = folder / (f"{time}-{number}" if number else time)
         with contextlib.suppress(FileExistsError):
             path.mkdir()  # fails for all processes but one
+            _fresh.add(path.resolve())
             return str(path)
     raise AssertionError
+
+
+def discard_fresh(folder: Path) -> None:
+    """Remove a folder that `fresh_folder` has created, if nothing but Hydra's own files is in it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as place, contextlib.chdir(place):
+    ...     folder = Path(fresh_folder("mine", "12-00"))
+    ...     discard_fresh(folder)
+    ...     folder.exists()
+    False
+    """
+    if folder.resolve() in _fresh and {path.name for path in folder.iterdir()} <= {".hydra"}:
+        shutil.rmtree(folder)
 
 
 def choices(group: str) -> dict[str, str]:
@@ -279,9 +298,7 @@ def build(cfg: DictConfig) -> Job:
     """
     _check_top(cfg)
     plugins.allow(list(cfg.plugins))
-    classifiers = _instantiate_all(cfg.classifier, "classifier", Classifier)
-    _check_names(classifiers)
-    return Job(
+    return Job(  # the classifiers last: PyTorch takes seconds to import
         name=cfg.name,
         task=cfg.task.name,
         seed=cfg.seed,
@@ -298,11 +315,24 @@ def build(cfg: DictConfig) -> Job:
         features=instantiate(cfg.features, "features", Features),
         select=instantiate(cfg.select, "select", Selection),
         propagate=_instantiate_all(cfg.propagate, "propagate", Propagation),
-        classifier=classifiers,
         published=[Published(**entry) for entry in _plain(cfg.published)],
-        budget=None if cfg.budget is None else instantiate(cfg.budget, "budget", object),
+        budget=None if cfg.budget is None else _budget(cfg.budget),
+        classifier=_classifiers(cfg.classifier),
         resolved=OmegaConf.to_yaml(cfg, resolve=True),
     )
+
+
+def _classifiers(nodes: DictConfig) -> dict[str, Classifier]:
+    found: dict[str, Classifier] = _instantiate_all(nodes, "classifier", Classifier)
+    _check_names(found)
+    return found
+
+
+def _budget(node: Any) -> "LabelBudget":
+    from gpussl.evaluate.learning_curve import LabelBudget  # late: few runs have one
+
+    budget: LabelBudget = instantiate(node, "budget", LabelBudget)
+    return budget
 
 
 def job(*overrides: str) -> Job:
@@ -436,7 +466,16 @@ def _target(target: str, path: str, contract: type) -> type:
             "a dataclass" if contract is object else f"a dataclass with the base gpussl.protocols.{contract.__name__}"
         )
         raise ConfigError(f"{path}: expected {what}, found {target}")
+    missing = sorted(getattr(cls, "__abstractmethods__", ())) or _unstated(cls, contract)
+    if missing:
+        raise ConfigError(f"{path}: expected a class with {', '.join(missing)}, found {target}, which has none; add it")
     return cls
+
+
+def _unstated(cls: type, contract: type) -> list[str]:
+    """Class attributes of a contract without a default that a class does not state."""
+    stated = [name for name, kind in contract.__annotations__.items() if get_origin(kind) is ClassVar]  # type: ignore[comparison-overlap]
+    return [name for name in stated if not hasattr(cls, name)]
 
 
 def _explain(error: OmegaConfBaseException, cls: type, settings: dict[str, Any], path: str) -> str:

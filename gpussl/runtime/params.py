@@ -9,6 +9,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from gpussl.errors import ConfigError
 
 KINDS: dict[Any, str] = {
@@ -82,7 +84,7 @@ def check(params: Any) -> None:
     """
     for field in dataclasses.fields(params):
         value = getattr(params, field.name)
-        if value is None:
+        if value is None and field.default is None:
             continue
         if isinstance(value, list) and len(value) < field.metadata.get("min_items", 0):
             raise ConfigError(f"{field.name}: expected at least {field.metadata['min_items']} item, found {len(value)}")
@@ -129,7 +131,8 @@ def _within(value: Any, limits: Any) -> bool:
     if not limits:
         return True
     return (
-        math.isfinite(value)
+        isinstance(value, (int, float, np.number))
+        and math.isfinite(value)
         and value >= limits.get("ge", -math.inf)
         and value > limits.get("gt", -math.inf)
         and value <= limits.get("le", math.inf)

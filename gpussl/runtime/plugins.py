@@ -54,13 +54,18 @@ def files() -> list[Path]:
     >>> "colorsys.py" in [path.name for path in files()]
     True
     """
-    found: set[Path] = set()
-    for name in _allowed:
-        origin = getattr(sys.modules[name], "__file__", None)
-        if origin is not None:
-            path = Path(origin)
-            found |= set(path.parent.rglob("*.py")) if path.name == "__init__.py" else {path}
+    folders = {Path(origin).parent for name in _allowed if (origin := getattr(sys.modules[name], "__file__", None))}
+    loaded = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    found = {Path(origin) for origin in loaded if origin and _is_beside(Path(origin), folders)}
     return sorted(found)
+
+
+def _is_beside(path: Path, folders: set[Path]) -> bool:
+    """Whether a file is in one of the folders or below, and in no folder of installed packages there."""
+    for folder in folders:
+        if folder in path.parents:
+            return "site-packages" not in path.relative_to(folder).parts
+    return False
 
 
 def is_allowed(module: str) -> bool:

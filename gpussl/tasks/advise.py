@@ -17,12 +17,12 @@ import numpy as np
 
 from gpussl import seeds
 from gpussl.backend import cpu
+from gpussl.cluster.none import NoClustering
 from gpussl.errors import ConfigError
 from gpussl.evaluate.advice import Findings, advise
 from gpussl.evaluate.learning_curve import LabelBudget, Measured
 from gpussl.label.oracle import Oracle
 from gpussl.label.rounds import ask_in_rounds
-from gpussl.propagate.none import NoPropagation
 from gpussl.protocols import Classifier, Selection, Twin
 from gpussl.records import Array, Clustering, OnProgress
 from gpussl.runtime import store
@@ -106,7 +106,7 @@ def check(job: Job) -> None:
         _refuse("classifier", "one that does not stop by the test labels", names)
     if model.learns_from_unlabelled:
         _refuse("classifier", "one that learns from labelled points alone", names)
-    if not all(isinstance(stage, NoPropagation) for stage in job.propagate.values()):
+    if any(stage.spreads for stage in job.propagate.values()):
         _refuse("propagate", "none", ", ".join(job.propagate))
     if job.allocate:
         _refuse("allocate", "false", "true")
@@ -166,7 +166,9 @@ def work(run_on: Context, folder: Path) -> Outcome:
 
     purchase = choose(job, data.X_train, twin, oracle, cluster)
     (model,) = job.classifier.values()
-    X = (pixels if job.features.of_pixels else data).X_train
+    seen = pixels if job.features.of_pixels else data
+    features = job.features.fit(seen.X_train, NoClustering().fit(seen.X_train, 0), run_on.seed("features"))
+    X = features.transform_fitted(seen.X_train)
     learner = Learner(model, X, twin, pixels.dataset.image_shape, job.seed)
     with monitor.stage("train", twin) as stage:
         measured = measure(purchase, oracle.buy, job, learner, monitor.advance)

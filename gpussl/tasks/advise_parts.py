@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from math import isfinite
 from typing import Any
 
@@ -216,7 +217,7 @@ def parts(name: str, findings: Findings) -> list[Part]:
     holdout = findings.advices[0].measured.correct.shape[2]
     return [
         *(Words(sentence, is_answer=True) for sentence in in_words(findings)),
-        Picture("budget", "Accuracy by number of labels, and the fitted curve", lambda: _picture(findings)),
+        Picture("budget", "Accuracy by number of labels, and the fitted curve", partial(_picture, findings)),
         Words(
             "Every number comes from the bought labels: no test label and no other training label was opened. "
             "Accuracies are measured on the hold-out, a random sample of the data that counts as bought."
@@ -230,9 +231,7 @@ def parts(name: str, findings: Findings) -> list[Part]:
     ]  # fmt: skip
 
 
-def _picture(findings: Findings) -> Any:
-    from gpussl.report import figures  # late: matplotlib takes a second
-
+def _picture(findings: Findings, figures: Any) -> Any:
     lines = []
     for item in findings.advices:
         measured, last = item.measured, item.forecasts[-1].n_labels

@@ -18,6 +18,7 @@ def check_job(job: Job) -> None:
         choose some with cluster=..., or propagate=[none]
     """
     _check_images(job)
+    _check_files(job)
     for model in job.classifier.values():
         store.check_savable(type(model))
     if job.cluster.makes_clusters:
@@ -55,6 +56,18 @@ def check_data(job: Job, dataset: Dataset) -> None:
             for name, stage in group.items():
                 if stage.needs_images:
                     raise ConfigError(f"{name}: expected images, found data={dataset.name}, which has none")
+
+
+def _check_files(job: Job) -> None:
+    """Refuse names of which two models would have one file."""
+    sets = [*job.propagate, "random", "all"]
+    files = [f"{training_set}-{name}" for training_set in sets for name in job.classifier]
+    for file in files:
+        if files.count(file) > 1:
+            raise ConfigError(
+                f"classifier: expected names that make one file for each model, found two models for {file}; choose "
+                "other names"
+            )
 
 
 def _check_images(job: Job) -> None:

@@ -57,6 +57,7 @@ class Data:
 
     def transformed(self, fitted: Transform, fingerprint: str) -> "Data":
         """The data after one more step, which is fitted to the training points."""
+        store.check_savable(type(fitted))  # before hours of training, not after
         return dataclasses.replace(
             self,
             X_train=fitted.transform_fitted(self.X_train),
@@ -82,7 +83,7 @@ class Loader:
 
     def load(self, job: Job, twin: Twin) -> tuple[Data, bool]:
         """Return the scaled data, and whether they were there already. ConfigError if they do not suit the job."""
-        key = repr(job.data), repr(job.memory_limit), twin.DEVICE
+        key = described(job.data), repr(job.memory_limit), twin.DEVICE
         if self._last is not None and self._last[0] == key:
             check_data(job, self._last[1].dataset)
             return self._last[1], True
@@ -132,6 +133,18 @@ class Context:
         return self.seeds[use]
 
 
+def described(stage: object) -> str:
+    """Return the class of a stage with its module, and its settings: a part of cache keys.
+
+    Examples
+    --------
+    >>> from gpussl.represent.pca import PCA
+    >>> described(PCA(9))
+    'gpussl.represent.pca:PCA(n_components=9)'
+    """
+    return f"{type(stage).__module__}:{stage!r}"
+
+
 def open_cache(job: Job, twin: Twin) -> store.Cache:
     """Return the cache of stages for a job on a device.
 
@@ -179,6 +192,9 @@ def oracle_of(dataset: Dataset) -> Oracle:
     """
     if dataset.y_train is None:
         raise DataError(f"data={dataset.name}: expected training labels to buy, found none; choose another data set")
+    n_unknown = int((dataset.y_train < 0).sum())
+    if n_unknown:
+        raise DataError(f"data={dataset.name}: expected all training labels known, found {n_unknown:,} unknown")
     return Oracle(dataset.y_train)
 
 
@@ -248,10 +264,10 @@ def _represent_once(run_on: Context, data: Data, step: Representation, seed: int
         return step.fit(data.X_train, seed, run_on.monitor.advance)
 
     if not step.is_costly:
-        return data.transformed(fit(), f"{data.fingerprint} {step}"), False
-    depends_on = {"data": data.fingerprint, "params": repr(step), "seed": seed}
+        return data.transformed(fit(), f"{data.fingerprint} {described(step)}"), False
+    depends_on = {"data": data.fingerprint, "params": described(step), "seed": seed}
     fetched = run_on.cache.fetch("represent", depends_on, fit)
-    return data.transformed(fetched.value, f"{data.fingerprint} {step} {seed}"), fetched.cached
+    return data.transformed(fetched.value, f"{data.fingerprint} {described(step)} {seed}"), fetched.cached
 
 
 def cluster(run_on: Context, data: Data, view: int = 0) -> Clustering:
@@ -269,7 +285,7 @@ def cluster(run_on: Context, data: Data, view: int = 0) -> Clustering:
     with run_on.monitor.stage("cluster", run_on.twin, f"cluster {view}" if view else "") as stage:
         fetched = run_on.cache.fetch(
             "cluster",
-            {"data": data.fingerprint, "params": repr(job.cluster), "seed": seed},
+            {"data": data.fingerprint, "params": described(job.cluster), "seed": seed},
             lambda: job.cluster.fit(data.X_train, seed, on_progress=run_on.monitor.advance),
         )
         clustering = _to_device(fetched.value, run_on.twin)

@@ -87,24 +87,30 @@ def run(job: Job, folder: Path, *, replace: bool = False, loader: prepare.Loader
             store.write_text(folder / manifest.CONFIG, job.resolved)
             report.write_files(folder, outcome.parts)
         _finish(run_on, folder, outcome, reason)
+    _write_page(run_on, folder, outcome)
     report.show([*outcome.parts, stage_table(monitor.stages, reason)])
     console.stdout.print(f"Run folder: {folder}", soft_wrap=True)
     return outcome.results
 
 
 def _finish(run_on: Context, folder: Path, outcome: Outcome, reason: str) -> None:
-    """Write the page, and last the manifest, which marks the run as finished."""
+    """Write the manifest, which marks the run as finished."""
     job, monitor = run_on.job, run_on.monitor
-    with monitor.stage("report", cpu, "figures"):
-        footer = (
-            f"gpussl {environment.versions()['gpussl']}, commit {environment.git_commit() or 'no repository'}, "
-            f"{outcome.dataset.name}, {', '.join(job.classifier)}, seed {job.seed}, {run_on.twin.device_name()}, "
-            f"{monitor.seconds():.0f} s. {outcome.saved}"
-        )
-        report.write_page(folder, job.name, outcome.parts, footer)
     described = manifest.describe(
         job.name, job.device, reason, outcome.dataset, {"run": job.seed, **run_on.seeds}, monitor.stages,
         monitor.seconds(), monitor.peak_memory(),
     )  # fmt: skip
     store.write_text(folder / manifest.MANIFEST, manifest.to_json(described))
     (folder / manifest.FAILED).unlink(missing_ok=True)  # written by another process that found this folder in use
+
+
+def _write_page(run_on: Context, folder: Path, outcome: Outcome) -> None:
+    """Draw the figures and write the page, when all that was made is safe."""
+    job, monitor = run_on.job, run_on.monitor
+    footer = (
+        f"gpussl {environment.versions()['gpussl']}, commit {environment.git_commit() or 'no repository'}, "
+        f"{outcome.dataset.name}, {', '.join(job.classifier)}, seed {job.seed}, {run_on.twin.device_name()}, "
+        f"{monitor.seconds():.0f} s. {outcome.saved}"
+    )
+    with monitor.live(), monitor.stage("report", cpu, "figures"):
+        report.write_page(folder, job.name, outcome.parts, footer)

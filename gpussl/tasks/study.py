@@ -54,13 +54,17 @@ class Labelling:
 
 
 def check(job: Job) -> None:
-    """Accept any job.
+    """Raise ConfigError if a job asks for advice.
 
     Examples
     --------
     >>> from gpussl.runtime import config
-    >>> check(config.job("classifier=[knn]"))
+    >>> check(config.job("+experiment=label_budget", "classifier=[knn]", "task=study"))
+    Traceback (most recent call last):
+    gpussl.errors.ConfigError: budget: expected none with task=study, found one; say task=advise, or leave it out
     """
+    if job.budget is not None:
+        raise ConfigError("budget: expected none with task=study, found one; say task=advise, or leave it out")
 
 
 def work(run_on: Context, folder: Path) -> Outcome:
@@ -190,10 +194,10 @@ def _featurize(run_on: Context, data: Data, clustering: Clustering) -> Data:
     """The data with the features that classifiers learn from."""
     with run_on.monitor.stage("features", run_on.twin) as stage:
         features = run_on.job.features
-        made_of = data.fingerprint
+        made_of = f"{data.fingerprint} {prepare.described(features)}"
         if features.needs_clusters:
-            made_of = f"{data.fingerprint} {features} {store.digest(clustering.centroids)}"
-        data = data.transformed(features.fit(data.X_train, clustering), made_of)
+            made_of += f" {store.digest(clustering.centroids)}"
+        data = data.transformed(features.fit(data.X_train, clustering, run_on.seed("features")), made_of)
         stage.note = f"{data.X_train.shape[1]} features"
     return data
 
@@ -221,7 +225,7 @@ def _train(run_on: Context, data: Data, training_set: TrainingSet, name: str) ->
         return model
 
     with monitor.stage("train", twin, f"train {training_set.name} {name}") as stage:
-        fetched = run_on.cache.fetch("train", {**depends_on, "params": repr(model)}, fit)
+        fetched = run_on.cache.fetch("train", {**depends_on, "params": prepare.described(model)}, fit)
         stage.cached = fetched.cached
         stage.note = f"{int(xp.count_nonzero(labels != UNLABELLED)):,} labelled points"
     return fetched.value, fetched.seconds
@@ -265,6 +269,7 @@ def _evaluate(
             fit_seconds=fit_seconds,
             predict_seconds=predict_seconds,
             device=run_on.twin.device_name(),
+            is_fair=not model.stops_by_test_labels,
         )
         stage.note = f"test accuracy {result.test_accuracy:.2%}"
         if not job.score_training:

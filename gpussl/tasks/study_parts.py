@@ -8,7 +8,7 @@ from gpussl.records import Allocations, Calibration, Dataset, Diagnostics, Resul
 from gpussl.report import results as of_results
 from gpussl.report.parts import File, Part, Picture, Words
 from gpussl.report.titles import result_title
-from gpussl.runtime.config import TEST_STOPPED, Job
+from gpussl.runtime.config import Job
 from gpussl.studies import published
 
 
@@ -50,7 +50,7 @@ def parts(
         Words(_summary(dataset, results)),
         Words(_beside_guessing(dataset, results, commonest_share)),
         of_results.result_table(title, results, published_of, sources, dataset.n_test),
-        File("results.csv", of_results.to_csv([dataclasses.asdict(result) for result in results])),
+        File("results.csv", of_results.to_csv([_row(result) for result in results])),
         *_pictures(job, dataset, results, published_of, diagnostics, allocations),
     ]
     if allocations is not None:
@@ -59,6 +59,13 @@ def parts(
         found.append(File("calibration.json", of_results.calibration_json(calibrations)))
         found.append(_calibration(calibrations))
     return found
+
+
+def _row(result: Result) -> dict[str, object]:
+    """A result as a row of `results.csv`, where its names say whether it is fair."""
+    row = dataclasses.asdict(result)
+    del row["is_fair"]
+    return row
 
 
 def _points(dataset: Dataset) -> str:
@@ -73,34 +80,30 @@ def _pictures(
     diagnostics: Diagnostics,
     allocations: Allocations | None,
 ) -> list[Part]:
-    from gpussl.report import figures  # late: matplotlib takes a second
-
     heading = f"{job.name}, seed {job.seed}"
     found: list[Part] = [
         Picture("accuracy", "Test accuracy by training labels and classifier",
-                lambda: figures.accuracy(heading, results, published_of, dataset.n_test)),
+                lambda figures: figures.accuracy(heading, results, published_of, dataset.n_test)),
     ]  # fmt: skip
     if allocations is not None and allocations.counts is not None:
         scored = allocations
         title = "Scores of all allocations of classes to clusters"
-        found.append(Picture("allocations", title, lambda: figures.allocations(scored, results)))
+        found.append(Picture("allocations", title, lambda figures: figures.allocations(scored, results)))
     if diagnostics.shown and dataset.image_shape is not None:
         title = "The largest clusters: the mean of each, and nine members"
-        found.append(Picture("clusters", title, lambda: figures.clusters(dataset, diagnostics)))
+        found.append(Picture("clusters", title, lambda figures: figures.clusters(dataset, diagnostics)))
     if len(diagnostics.correct):
         title = "Accuracy of propagated labels by distance to the centroid"
-        found.append(Picture("label_accuracy", title, lambda: figures.label_accuracy(diagnostics)))
+        found.append(Picture("label_accuracy", title, lambda figures: figures.label_accuracy(diagnostics)))
     if dataset.image_shape is not None:
         title = "Images with bought labels, by class"
-        found.append(Picture("bought", title, lambda: figures.bought(dataset, diagnostics)))
+        found.append(Picture("bought", title, lambda figures: figures.bought(dataset, diagnostics)))
     return found
 
 
 def _calibration(calibrations: Sequence[Calibration]) -> Picture:
-    from gpussl.report import figures
-
     title = "Accuracy of propagated labels by their weight"
-    return Picture("calibration", title, lambda: figures.calibration(calibrations))
+    return Picture("calibration", title, lambda figures: figures.calibration(calibrations))
 
 
 def _summary(dataset: Dataset, results: Sequence[Result]) -> str:
@@ -130,8 +133,4 @@ def _beside_guessing(dataset: Dataset, results: Sequence[Result], commonest_shar
 
 def _fair(results: Sequence[Result]) -> list[Result]:
     """The results that used bought labels alone."""
-    return [
-        result
-        for result in results
-        if result.propagation != "best_allocation" and not result.classifier.endswith(TEST_STOPPED)
-    ]
+    return [result for result in results if result.is_fair]
