@@ -316,6 +316,7 @@ def stages():
     from gpussl.cluster.gaussian_mixture import GaussianMixture
     from gpussl.cluster.hdbscan import HDBSCAN
     from gpussl.cluster.kmeans import KMeans
+    from gpussl.label.rounds import ask_in_rounds
     from gpussl.propagate.neighbor_graph import label_spreading, neighbor_graph, poisson_learning, shares
     from gpussl.represent.autoencoder import Autoencoder
     from gpussl.represent.deskew import Deskew
@@ -334,19 +335,25 @@ def stages():
 
         def choose(X, y, *fields):
             clustering = type(start)(*fields[:3], start.inertia, start.n_iter)
-            return selection.select(X, clustering, 0, lambda points: y[points])
+            return ask_in_rounds(
+                selection, X, clustering, 0, lambda points: y[points], lambda points: y[points]
+            ).indices
 
         of_gpu, of_cpu, _ = on_both(choose, X, y, start.centroids, start.labels, start.distances)
         n_same, n = len(set(of_gpu[0].tolist()) & set(of_cpu[0].tolist())), len(of_cpu[0])
         return require(n_same > 0.9 * n, f"{n_same} of {n}")
 
     def made(representation, at_most=1e-4):
-        of_gpu, of_cpu, seconds = on_both(lambda *parts: representation.fit_transform(*parts, 0), X, X_test)
+        def fit_transform(X, X_test):
+            fitted = representation.fit(X, 0)
+            return fitted.transform_fitted(X), fitted.transform(X_test)
+
+        of_gpu, of_cpu, seconds = on_both(fit_transform, X, X_test)
         apart = [float(np.abs(np.abs(a) - np.abs(b)).max()) for a, b in zip(of_gpu, of_cpu, strict=True)]
         return require(max(apart) < at_most, {"largest_difference": max(apart)} | seconds)
 
     def agree(clusterer):
-        of_gpu, of_cpu, seconds = on_both(lambda X: clusterer.fit(PCA(10).fit_transform(X, X, 0)[0], 0).labels, X)
+        of_gpu, of_cpu, seconds = on_both(lambda X: clusterer.fit(PCA(10).fit(X, 0).transform(X), 0).labels, X)
         found = round(adjusted_rand_score(of_gpu[0], of_cpu[0]), 4)
         return require(found > 0.9, {"adjusted_rand": found} | seconds)
 

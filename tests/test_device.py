@@ -19,7 +19,7 @@ CHAINS = {  # without knn, whose model file holds the points themselves
         "classifier=[logistic,mlp,self_training,xgboost,xgboost_test_stopped]", "classifier.self_training.max_epochs=5",
         "classifier.self_training.hidden_layer_sizes=[64,64,64,64,64,64]",
         "classifier.xgboost.n_estimators=20",
-        "classifier.xgboost_test_stopped.n_estimators=20", "classifier.mlp.max_epochs=20", "cluster.n_clusters=50",
+        "classifier.xgboost_test_stopped.n_estimators=20", "classifier.mlp.max_epochs=10", "cluster.n_clusters=50",
     ),
     "graph": ("propagate=[label_spreading,poisson]", "classifier=[logistic]", "select=coverage", "cluster=none"),
     "images": (

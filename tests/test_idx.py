@@ -61,8 +61,8 @@ def test_values_and_sum_come_back(write):
         (idx_bytes(IMAGES, kind=0x0D), "expected IDX type 0x08 (unsigned byte), found 0x0d"),
         (idx_bytes(IMAGES[0]), "expected 3 IDX dimension(s), found 2"),
         (idx_bytes(IMAGES)[:10], "expected a header of 16 bytes, found only 10"),
-        (idx_bytes(IMAGES)[:-1], "expected 24 bytes after the header, as its dimensions (4, 2, 3) say, found only 23"),
-        (idx_bytes(IMAGES) + b"x", "expected 24 bytes after the header, as its dimensions (4, 2, 3) say, found more"),
+        (idx_bytes(IMAGES)[:-1], "expected 24 bytes after the header, from its dimensions (4, 2, 3), found only 23"),
+        (idx_bytes(IMAGES) + b"x", "expected 24 bytes after the header, from its dimensions (4, 2, 3), found more"),
         (idx_bytes(IMAGES[:0]), "expected dimensions of at least 1, found (0, 2, 3)"),
     ],
 )

@@ -39,6 +39,9 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, Classifier):
     ...
     ...     def _predict_proba(self, X):
     ...         return np.tile(self.shares_, (len(X), 1))
+    ...
+    ...     def _pack(self):
+    ...         return {"shares_": self.shares_}, {}
     >>> MostFrequent().fit([[0.0], [1.0], [2.0]], ["cat", "dog", "dog"]).predict([[3.0]]).tolist()
     ['dog']
     """

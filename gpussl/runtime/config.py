@@ -474,8 +474,8 @@ def _target(target: str, path: str, contract: type) -> type:
 
 def _unstated(cls: type, contract: type) -> list[str]:
     """Class attributes of a contract without a default that a class does not state."""
-    stated = [name for name, kind in contract.__annotations__.items() if get_origin(kind) is ClassVar]  # type: ignore[comparison-overlap]
-    return [name for name in stated if not hasattr(cls, name)]
+    annotations: dict[str, Any] = vars(contract).get("__annotations__", {})
+    return [name for name, kind in annotations.items() if get_origin(kind) is ClassVar and not hasattr(cls, name)]
 
 
 def _explain(error: OmegaConfBaseException, cls: type, settings: dict[str, Any], path: str) -> str:

@@ -23,7 +23,8 @@ class Budget(Selection):
 
     Examples
     --------
-    >>> Budget(n_labels=5).check_size(4)
+    >>> from gpussl.select.random import Random
+    >>> Random(n_labels=5).check_size(4)
     Traceback (most recent call last):
         ...
     gpussl.errors.ConfigError: select.n_labels: expected at most the number of training points, 4, found 5
