@@ -4,11 +4,10 @@ import platform
 import resource
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.cluster import HDBSCAN
-from sklearn.neighbors import KDTree
 
 from gpussl.backend import seeding
 from gpussl.backend.lloyd import lloyd
@@ -26,6 +25,17 @@ __all__ = [
 DEVICE = "cpu"  # the name that PyTorch and XGBoost use
 HDBSCAN_COUNTS_ITSELF = True  # whether min_samples counts the point itself
 TREE_FEATURES = 10  # up to this dimension a tree beats exhaustive search, most of all on the tight groups of UMAP
+
+
+def HDBSCAN(**settings: Any) -> Any:
+    """Return scikit-learn's estimator.
+
+    >>> HDBSCAN(min_cluster_size=7).min_cluster_size
+    7
+    """
+    from sklearn.cluster import HDBSCAN as Estimator  # late: a refused setting does not wait two seconds for it
+
+    return Estimator(**settings)
 
 
 def asarray(X: Array) -> np.ndarray:
@@ -122,6 +132,8 @@ def nearest_neighbors(X: Array, queries: Array, k: int, ties_by_index: bool = Fa
     ([[0, 1]], [[0.0, 5.0]])
     """
     if X.shape[1] <= TREE_FEATURES and not ties_by_index:
+        from sklearn.neighbors import KDTree  # late, as above
+
         distances, indices = KDTree(X).query(queries, k)
         return indices, distances
     indices, squared = search(X, queries, k)

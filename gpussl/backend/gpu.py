@@ -23,7 +23,8 @@ if not cupy.is_available():
     raise ImportError("CuPy sees no CUDA device")
 
 import rmm
-from cuml.cluster import HDBSCAN, KMeans  # importing cuML needs a GPU
+from cuml.cluster import HDBSCAN as Estimator  # importing cuML needs a GPU
+from cuml.cluster import KMeans
 from cuml.manifold import UMAP
 from cuml.neighbors import NearestNeighbors
 from cupyx.scipy import sparse
@@ -77,6 +78,11 @@ class LogisticRegression(logistic.LogisticRegression):
             return float(loss), to_numpy(slopes)
 
         yield add
+
+
+def HDBSCAN(**settings: Any) -> Any:
+    """Return cuML's estimator."""
+    return Estimator(**settings)
 
 
 def asarray(X: Array) -> Array:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 from scipy.optimize import minimize
-from sklearn.exceptions import ConvergenceWarning
 
 from gpussl.backend.blocks import map_on_threads, row_slices
 from gpussl.numeric.arrays import arange_like, mean_row
@@ -86,6 +85,8 @@ class LogisticRegression:
             found = minimize(objective, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B", options=options)
         if not found.success:
             message = f"LogisticRegression: expected to converge, found: {found.message}; raise max_iter or scale X"
+            from sklearn.exceptions import ConvergenceWarning  # late, as in `cpu`
+
             warnings.warn(message, ConvergenceWarning, stacklevel=2)
         parameters = xp.asarray(found.x.reshape(shape), dtype=dtype)
         self.coef_, self.intercept_, self.n_iter_ = parameters[:, :d], parameters[:, d], int(found.nit)

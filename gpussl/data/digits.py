@@ -4,7 +4,6 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 from gpussl.protocols import Source
 from gpussl.records import Dataset
@@ -38,6 +37,8 @@ class Digits(Source):
 
     def load(self) -> Dataset:
         """Read the images that come with scikit-learn."""
+        from sklearn.datasets import load_digits  # late: a refused setting does not wait two seconds for it
+
         X, y = load_digits(return_X_y=True)
         X, y = X.astype(np.uint8), y.astype(np.int64)
         return Dataset(
