@@ -83,7 +83,6 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, Classifier):
         check(self)
         X = self._points(X)
         twin = backend.of(X)
-        y = y if hasattr(y, "shape") and hasattr(y, "dtype") else np.asarray(y)
         labels = backend.of(y).to_numpy(y)
         if labels.ndim != 1 or labels.shape[0] != X.shape[0]:
             raise InputError(f"y: expected a label for each of the {X.shape[0]:,} points, found shape {labels.shape}")
@@ -251,7 +250,7 @@ def _of_one_type(labels: np.ndarray) -> np.ndarray:
 
 def _groups(groups: Array, n: int) -> np.ndarray:
     """Groups (n,) on the host. InputError if there is not one for each point."""
-    found = backend.of(groups).to_numpy(groups) if hasattr(groups, "shape") else np.asarray(groups)
+    found = backend.of(groups).to_numpy(groups)
     if found.shape != (n,):
         raise InputError(f"groups: expected shape ({n},), found {tuple(found.shape)}")
     return found
@@ -259,7 +258,7 @@ def _groups(groups: Array, n: int) -> np.ndarray:
 
 def _weights(weights: Array, n: int) -> np.ndarray:
     """Check weights (n,), and copy them to the host. Raise InputError for a wrong shape, a negative weight or NaN."""
-    found = backend.of(weights).to_numpy(weights) if hasattr(weights, "shape") else np.asarray(weights)
+    found = backend.of(weights).to_numpy(weights)
     if found.shape != (n,):
         raise InputError(f"sample_weight: expected shape ({n},), found {tuple(found.shape)}")
     if not bool(np.all((found >= 0) & np.isfinite(found))):
