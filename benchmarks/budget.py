@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from hydra import compose, initialize_config_dir
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
@@ -130,13 +131,15 @@ def rounded(row):
 
 
 def show(rows):
-    table = Table("data", "select", "labels", "for", "truth", "intervals that hold it", "mean width", "mean error")
+    names = ("data", "select", "labels", "for", "truth, %", "held by", "width", "error")
+    table = Table(*names, box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False,
+                  caption="held by: intervals that hold the truth; mean width and error in points")  # fmt: skip
     for key in dict.fromkeys((row["data"], row["select"], row["n_labels"], row["labels"]) for row in rows):
         of_key = [row for row in rows if (row["data"], row["select"], row["n_labels"], row["labels"]) == key]
         width = np.mean([row["high"] - row["low"] for row in of_key])
         error = np.mean([row["forecast"] - row["truth"] for row in of_key])
         held = f"{sum(row['holds'] for row in of_key)} of {len(of_key)}"
-        numbers = (f"{100 * of_key[0]['truth']:.1f} %", held, f"{100 * width:.1f} points", f"{100 * error:+.1f} points")
+        numbers = (f"{100 * of_key[0]['truth']:.1f}", held, f"{100 * width:.1f}", f"{100 * error:+.1f}")
         table.add_row(*map(str, key), *numbers)
     Console().print(table)
 

@@ -20,6 +20,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import peers
 import yaml
+from rich import box
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -125,10 +126,13 @@ def slope(measured, against):
 
 
 def show(measured):
-    columns = ("rows", "clusters", *STAGES, "seconds", "peak_memory_MB", "memory_limit_MB", "features_as_float32_MB")
-    table = Table(*columns)
+    headings = {"rows": "rows", "clusters": "clusters", **{stage: stage for stage in STAGES}, "seconds": "seconds",
+                "peak_memory_MB": "peak MB", "memory_limit_MB": "limit MB", "features_as_float32_MB": "float32 MB"}  # fmt: skip
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading in headings.values():
+        table.add_column(heading, justify="right")
     for row in measured:
-        table.add_row(*(f"{row[column]:,}" for column in columns))
+        table.add_row(*(f"{row[column]:,}" for column in headings))
     Console().print(table)
     for against, of_series in series(measured).items():
         print(f"seconds against {against}: slope {slope(of_series, against):.2f} in logarithms")

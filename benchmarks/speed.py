@@ -19,6 +19,7 @@ import time
 from functools import cache
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_info
@@ -175,21 +176,18 @@ def version(package):
 
 
 def show(rows):
-    table = Table("work", "peer", "times as fast", "at least", "seconds", "peer's", "quality", "peer's", "no worse")
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("work, and the peer")
+    for name in ("times as fast", "wanted", "seconds", "peer's", "no worse"):
+        table.add_column(name, justify="right", no_wrap=name != "times as fast")
     for row in rows:
-        cells = (
-            "work",
-            "peer",
-            "times_as_fast",
-            "at_least",
-            "seconds",
-            "peer_seconds",
-            "found",
-            "peer_found",
-            "no_worse",
-        )
-        table.add_row(*(str(row[cell]) for cell in cells))
+        numbers = (_short(row[name]) for name in ("times_as_fast", "at_least", "seconds", "peer_seconds"))
+        table.add_row(f"{row['work']}: {row['peer']}", *numbers, "yes" if row["no_worse"] else "no")
     Console().print(table)
+
+
+def _short(number):
+    return f"{number:,.3g}" if number < 1000 else f"{number:,.0f}"
 
 
 if __name__ == "__main__":

@@ -127,6 +127,8 @@ class Selection(Protocol):
         Name in the configuration and in tables.
     needs_clusters, one_per_cluster : bool
         Whether it needs clusters, and whether it asks for one label in each.
+    is_random : bool
+        Whether the chosen points are a uniform random sample, so that accuracy on them is unbiased.
     knows_classes : bool
         Whether it receives the labels of all points as answers, without paying: it simulates someone who knows them.
     n_labels : int or None
@@ -136,6 +138,7 @@ class Selection(Protocol):
     name: ClassVar[str]
     needs_clusters: ClassVar[bool] = False
     one_per_cluster: ClassVar[bool] = False
+    is_random: ClassVar[bool] = False
     knows_classes: ClassVar[bool] = False
 
     @property

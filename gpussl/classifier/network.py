@@ -1,5 +1,6 @@
 """The base of classifiers in PyTorch: early stopping, prediction, saving, and conversion of arrays to tensors."""
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,7 +42,8 @@ class NetworkClassifier(BaseClassifier):
     ...     validation_fraction: float = 0.1
     ...     random_state: int = 0
     ...
-    ...     def build(self, n_features, n_classes):
+    ...     @abstractmethod
+    def build(self, n_features, n_classes):
     ...         return nn.Linear(n_features, n_classes)
     ...
     ...     def epochs(self, features, labels, train, label_weights):
@@ -65,15 +67,17 @@ class NetworkClassifier(BaseClassifier):
     best_epoch_: int
     validation_score_: float
 
+    @abstractmethod
     def build(self, n_features: int, n_classes: int) -> nn.Module:
         """Build an untrained network that maps (n, n_features) points to (n, n_classes) scores."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def epochs(
         self, features: Tensor, labels: Tensor, train: Tensor, label_weights: Tensor | None
     ) -> Iterator[nn.Module]:
         """Train `network_` on the points at `train` (m,); after each epoch, yield the network to score and keep."""
-        raise NotImplementedError
+        ...
 
     def split(self, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Split points in groups (n,) into positions for training and positions held out."""

@@ -28,6 +28,7 @@ class Random(Budget):
     """
 
     name: ClassVar[str] = "random"
+    is_random: ClassVar[bool] = True
 
     def select(self, X: Array, clustering: Clustering, answers: Answers, n: int | None, seed: int) -> Array:
         """See `Selection.select`.

@@ -123,7 +123,7 @@ def check(job: Job) -> None:
     if job.select.one_per_cluster and not job.cluster.has_n_clusters:
         _refuse("cluster", f"one with n_clusters for select={select}", type(job.cluster).__name__)
     try:
-        _budget(job).check_plan(is_random=select == "random")
+        _budget(job).check_plan(is_random=job.select.is_random)
     except ConfigError as error:
         raise ConfigError(f"budget.{error}") from error
 
@@ -190,7 +190,7 @@ def choose(job: Job, X: Array, twin: Twin, oracle: Oracle, cluster: Cluster) -> 
     >>> purchase.holdout.shape, purchase.chosen, oracle.n_bought
     ((60,), [], 60)
     """
-    budget, is_random = _budget(job), job.select.name == "random"
+    budget, is_random = _budget(job), job.select.is_random
     rng = seeds.generator(job.seed, "budget/hold-out")
     holdout = rng.choice(X.shape[0], budget.n_holdout(is_random), replace=False)
     oracle.buy(twin.asarray(holdout))
