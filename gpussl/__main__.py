@@ -1,12 +1,12 @@
 """The command: python -m gpussl, or gpussl."""
 
+import contextlib
 import os
+import signal
 import sys
 from typing import Any
 
 # Everything else is imported late, so that Ctrl-C is handled during imports too, and --help does not wait for them.
-
-INTERRUPTED = 130  # the exit code that shells give a program ended by Ctrl-C
 
 
 def main() -> None:
@@ -15,13 +15,31 @@ def main() -> None:
     # machine, and take minutes where other programs want the cores. The results are the same.
     if os.getloadavg()[0] > 1.5 * (os.cpu_count() or 1):  # more than one run of ours before this one
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP
+            signal.signal(number, _interrupt)
     try:
         from gpussl.runtime import command
 
         command.start(run)
-    except KeyboardInterrupt:
-        sys.stderr.write("gpussl: interrupted\n")
-        sys.exit(INTERRUPTED)
+    except KeyboardInterrupt as error:
+        _tell("gpussl: interrupted")
+        sys.exit(_exit_code(error))
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """Clean up as after Ctrl-C."""
+    raise KeyboardInterrupt(number)
+
+
+def _exit_code(error: KeyboardInterrupt) -> int:
+    """The exit code that shells give a program ended by a signal."""
+    return 128 + (error.args[0] if error.args else signal.SIGINT)
+
+
+def _tell(text: str) -> None:
+    with contextlib.suppress(OSError, AttributeError):  # closed
+        sys.stderr.write(f"{text}\n")
 
 
 def run(cfg: Any) -> None:
@@ -39,19 +57,18 @@ def run(cfg: Any) -> None:
     folder = Path(hydra_cfg.runtime.output_dir)
     in_sweep = hydra_cfg.mode is RunMode.MULTIRUN
     try:
+        if in_sweep:
+            command.register_job()
         job = config.build(cfg)
-        from gpussl.report.manifest import FAILED  # after the checks: they do not wait for this import
-        from gpussl.tasks import prepare, run_folder
+        from gpussl.tasks import prepare  # after the checks: they do not wait for this import
         from gpussl.tasks import run as tasks
 
-        (folder / FAILED).unlink(missing_ok=True)  # from an earlier attempt
-        if in_sweep and run_folder.is_finished(folder, job):
-            console.say(f"{folder}: already finished")
-            return
-        tasks.run(job, folder, replace=in_sweep, loader=prepare.of_the_sweep if in_sweep else None)
-    except KeyboardInterrupt:
-        console.say(f"gpussl: interrupted; {folder} is not complete")
-        sys.exit(INTERRUPTED)
+        loader = prepare.of_the_sweep if in_sweep else None
+        tasks.run(job, folder, replace=in_sweep, loader=loader, also=command.hydras_files(cfg))
+    except KeyboardInterrupt as error:
+        config.discard_fresh(folder)
+        console.say(f"gpussl: interrupted; {folder} has no results")
+        sys.exit(_exit_code(error))
     except Exception as error:
         told = command.told(error)
         if not isinstance(told, GpusslError):
@@ -63,10 +80,7 @@ def run(cfg: Any) -> None:
             sys.exit(1)
         console.say(f"gpussl: error: {told}")
         with command.refusing():  # the other jobs go on; failures are reported when results are gathered
-            from gpussl.report.manifest import FAILED
-            from gpussl.runtime import store
-
-            store.write_text(folder / FAILED, f"{type(told).__name__}: {told}\n")
+            command.register_job(f"{type(told).__name__}: {told}")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedCo
 
 from gpussl.errors import DataError
 from gpussl.runtime import console
+from gpussl.runtime.names import expanded
 from gpussl.runtime.store import atomic_path
 
 TIMEOUT_SECONDS = 20
@@ -45,16 +46,16 @@ def find_folder(name: str, files: list[str], folder: str | None, sources: list[s
     True
     """
     if folder is not None:
-        if not Path(folder).expanduser().is_dir():
+        if not expanded(folder).is_dir():
             raise DataError(f"data.folder: expected a folder with the files of {name}, found no folder {folder}")
-        missing = _missing(Path(folder).expanduser(), files)
+        missing = _missing(expanded(folder), files)
         if missing:
             raise DataError(
                 f"data.folder: expected {', '.join(files)} of {name} (each with or without .gz) in {folder}, "
                 f"found no {', '.join(missing)}"
             )
-        return Path(folder).expanduser()
-    folders = [Path(source).expanduser() for source in sources if not is_url(source)]
+        return expanded(folder)
+    folders = [expanded(source) for source in sources if not is_url(source)]
     return next((place for place in folders if not _missing(place, files)), None)
 
 
@@ -121,7 +122,7 @@ def fetch(url: str, file: str, folder: Path, check: Callable[[Path], None]) -> N
             check(part)
     except DataError as error:
         raise DataError(f"{address}: the download failed its check: {error}") from error
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: not a URL
         raise DataError(
             f"{address}: expected to fetch it into {folder}, found: {getattr(error, 'reason', error)}"
         ) from error

@@ -17,9 +17,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from gpussl.data import download
-from gpussl.errors import DataError, DataNotFoundError
+from gpussl.errors import ConfigError, DataError, DataNotFoundError
 from gpussl.protocols import Source
 from gpussl.records import Dataset
+from gpussl.runtime.names import did_you_mean, expanded, nearest
 from gpussl.runtime.params import check
 
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
@@ -71,6 +72,14 @@ class IdxImages(Source):
 
     def __post_init__(self) -> None:
         check(self)
+        for file, checksums in self.sha256.items():
+            if file not in N_DIMS:
+                raise ConfigError(
+                    f"sha256.{file}: expected the name of a file, one of {', '.join(N_DIMS)}, found {file}"
+                    f"{did_you_mean(nearest(file, N_DIMS))}"
+                )
+            if not checksums:
+                raise ConfigError(f"sha256.{file}: expected at least one checksum, found none; leave out {file}")
 
     def load(self) -> Dataset:
         """Read the four files from the first source that has them.
@@ -108,7 +117,7 @@ class IdxImages(Source):
             return found
         problems = []
         for url in filter(download.is_url, self.sources):
-            cache = Path(self.cache).expanduser()
+            cache = expanded(self.cache)
             try:
                 for file in N_DIMS:
                     if not download.locate(cache, file).is_file():
@@ -116,7 +125,7 @@ class IdxImages(Source):
                 return cache
             except DataError as error:
                 problems.append(str(error))
-        folders = [str(Path(source).expanduser()) for source in self.sources if not download.is_url(source)]
+        folders = [str(expanded(source)) for source in self.sources if not download.is_url(source)]
         tried = "; ".join(dict.fromkeys([*folders, *problems]))
         raise DataNotFoundError(
             f"data={self.name}: expected {', '.join(N_DIMS)} (each with or without .gz) in one of its sources, found "

@@ -3,17 +3,16 @@
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from gpussl.errors import ConfigError
 from gpussl.records import Dataset, Stage
-from gpussl.runtime import environment
+from gpussl.runtime import environment, store
 
-# files in the folder of a run; the manifest is written last, and without it the run is not finished
+# files in the folder of a run; the manifest lists all others. It is written last: without it the run is not finished
 MANIFEST = "manifest.json"
 CONFIG = "config.yaml"
-FAILED = "failed.txt"  # the error of a failed job of a sweep
 
 
 def describe(
@@ -74,6 +73,58 @@ def to_json(described: dict[str, Any]) -> str:
     ['{', '  "seconds": 1.5', '}']
     """
     return json.dumps(described, indent=2) + "\n"
+
+
+def listed(folder: Path, name: str = MANIFEST) -> dict[str, str]:
+    """Return the files that a manifest lists, with their checksums; empty if there is no manifest of a run.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store.write_text(Path(folder) / MANIFEST, '{"files": {"results.csv": "5e88", "../mine.txt": "0b14"}}')
+    ...     listed(Path(folder))  # and no file outside the folder
+    {'results.csv': '5e88', 'manifest.json': ''}
+    """
+    files = _read(folder / name).get("files")
+    if not isinstance(files, dict):
+        return {}
+    own = {str(path): str(checksum) for path, checksum in files.items() if _is_inside(str(path))}
+    return {**own, MANIFEST: ""}  # which cannot hold its own checksum
+
+
+def of_whole_run(folder: Path) -> dict[str, Any] | None:
+    """Return the manifest of a finished run; None if there is none, or a file that it lists is missing or changed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     of_whole_run(Path(folder)) is None
+    True
+    """
+    described, files = _read(folder / MANIFEST), listed(folder)
+    if not files:
+        return None
+    try:
+        is_whole = all(store.file_digest(folder / name) == checksum for name, checksum in files.items() if checksum)
+    except OSError:
+        return None
+    return described if is_whole else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A manifest; empty if it cannot be read."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _is_inside(path: str) -> bool:
+    """Whether a relative path stays in its folder."""
+    return not PurePosixPath(path).is_absolute() and ".." not in PurePosixPath(path).parts
 
 
 def check_folder(folder: Path) -> None:

@@ -14,13 +14,14 @@ from scipy import stats
 
 from gpussl.errors import GpusslError, StoreError
 from gpussl.report import figures, page
-from gpussl.report.manifest import CONFIG, FAILED, MANIFEST
+from gpussl.report.jobs import SweepJob, registered, will_write, written
+from gpussl.report.manifest import CONFIG
 from gpussl.report.results import to_csv
 from gpussl.report.titles import title
 from gpussl.runtime import console, store
 from gpussl.studies.published import Published, find
 
-RESULTS, SUMMARY = "results.csv", "summary.csv"
+RESULTS, SUMMARY, PAGE, CURVE = FILES = ("results.csv", "summary.csv", "report.html", "figures/curve.png")
 GROUP_BY = ("overrides", "select", "propagation", "classifier", "n_clusters", "percentile")
 # x of the curve: the first of these with several values
 CURVES = {"n_labels": "labels bought", "percentile": "percentile", "n_clusters": "clusters"}
@@ -29,97 +30,105 @@ ALWAYS = ("training labels", "test accuracy %")  # columns that are shown even i
 Row = Mapping[str, str]
 
 
-def finish(folder: Path, started: float) -> None:
-    """Gather the jobs of the sweep that started at a time, and print their table.
-
-    Parameters
-    ----------
-    folder : Path
-        Folder of the sweep.
-    started : float
-        Seconds since the epoch. Older jobs in the folder belong to another sweep.
+def finish(folder: Path) -> None:
+    """Gather the registered jobs of the sweep, and print their table.
 
     Raises
     ------
     GpusslError
-        Jobs have failed, which the message names, or their results do not form a table.
+        Jobs have failed or are missing, which the message names, or their results do not form a table.
 
     Examples
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     finish(Path(folder), started=0)  # there are no jobs
+    ...     finish(Path(folder))
+    Traceback (most recent call last):
+    gpussl.errors.GpusslError: hydra.sweep: expected jobs, found none that has started; see the messages above
     """
-    jobs = _jobs(folder, started)
+    jobs = registered(folder)
+    if not jobs:
+        raise GpusslError("hydra.sweep: expected jobs, found none that has started; see the messages above")
+    problems = {job.name: job.problem for job in jobs}
     try:
-        summary = gather(folder, jobs)
+        summary = gather(folder, jobs, problems)
     except (LookupError, ValueError, TypeError, AttributeError, csv.Error, OmegaConfBaseException) as error:
         raise StoreError(
             f"{folder}: expected results of all jobs that make one table, found some that do not "
             f"({type(error).__name__}: {' '.join(str(error).split())}); run the sweep in another folder"
         ) from error
-    if summary:
-        console.stdout.print(summary_table(summary))
-    elif any((job / MANIFEST).exists() for job in jobs):
-        console.say("the jobs have no results for a common table; each has its own report")
-    if jobs:
+    with console.warning("terminal"):
+        if summary:
+            console.stdout.print(summary_table(summary))
+        elif not all(problems.values()):
+            console.say("the jobs have no results for a common table; each has its own report")
         console.stdout.print(f"Sweep folder: {folder.resolve()}", soft_wrap=True)
-    failed = [job for job in jobs if (job / FAILED).exists()]
+    failed = [job for job in jobs if problems[job.name]]
     for job in failed:
-        console.say(f"  {' '.join(_overrides(job))}: {(job / FAILED).read_text(encoding='utf-8').strip()}")
+        console.say(f"  {' '.join(job.overrides)}: {problems[job.name]}")
+    lost = sorted(set(range(jobs[-1].number)) - {job.number for job in jobs})
+    if lost:
+        raise GpusslError(f"jobs {', '.join(map(str, lost))} of the sweep have not started; run the sweep again")
     if failed:
         names = ", ".join(job.name for job in failed)
         raise GpusslError(f"{len(failed)} of the sweep's jobs failed: {names} in {folder}")
 
 
-def gather(folder: Path, jobs: Sequence[Path]) -> list[dict[str, str]]:
+def gather(folder: Path, jobs: Sequence[SweepJob], problems: Mapping[str, str]) -> list[dict[str, str]]:
     """Write the tables, curve and page of a sweep from the folders of its jobs, and return the rows of the summary.
+
+    Parameters
+    ----------
+    folder : Path
+    jobs : sequence of SweepJob
+    problems : dict of str to str
+        By the name of a job, why it has no results; empty if it has.
 
     Examples
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     gather(Path(folder), jobs=[])
+    ...     gather(Path(folder), jobs=[], problems={})
     []
     """
-    rows = read_jobs(jobs)
+    finished = [job for job in jobs if not problems[job.name]]
+    rows = read_jobs(finished)
     if not rows:
-        for name in (RESULTS, SUMMARY):
+        for name in set(FILES) & written(folder):
             (folder / name).unlink(missing_ok=True)  # left by an earlier sweep
         return []
     summary = summarize(rows)
+    will_write(folder, set(FILES))
     store.write_text(folder / RESULTS, to_csv(rows))
     store.write_text(folder / SUMMARY, to_csv(summary))
-    name = OmegaConf.load(jobs[0] / ".hydra" / "config.yaml").name
-    _write_page(folder, name, summary, jobs)
+    with console.warning("report"):
+        _write_page(folder, OmegaConf.load(finished[0].folder / CONFIG).name, summary, problems)
     return summary
 
 
-def read_jobs(jobs: Sequence[Path]) -> list[dict[str, str]]:
-    """Return the rows of all finished jobs, each with the overrides, without the seed, that distinguish its job.
+def read_jobs(jobs: Sequence[SweepJob]) -> list[dict[str, str]]:
+    """Return the rows of finished jobs, each with the overrides, without the seed, that distinguish its job.
 
     Examples
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     jobs = [Path(folder) / str(number) for number in range(2)]
-    ...     for number, job in enumerate(jobs):
-    ...         store.write_text(job / ".hydra" / "overrides.yaml", f"[data=digits, views={number + 1}]")
-    ...         store.write_text(job / CONFIG, "{data: {name: digits}, published: []}")
-    ...         store.write_text(job / RESULTS, "n_clusters,n_labels,percentile\\n,50,\\n")
+    ...     jobs = [SweepJob(n, Path(folder) / str(n), str(n), ("data=digits", f"views={n + 1}")) for n in range(2)]
+    ...     for job in jobs:
+    ...         store.write_text(job.folder / CONFIG, "{data: {name: digits}, published: []}")
+    ...         store.write_text(job.folder / RESULTS, "n_clusters,n_labels,percentile\\n,50,\\n")
     ...     [(row["overrides"], row["n_labels"]) for row in read_jobs(jobs)]
     [('views=1', '50'), ('views=2', '50')]
     """
-    # the folder of a failed job may contain results of an earlier attempt
-    finished = [job for job in jobs if (job / RESULTS).is_file() and not (job / FAILED).exists()]
-    given = [[item for item in _overrides(job) if not item.startswith("seed=")] for job in finished]
+    finished = [job for job in jobs if (job.folder / RESULTS).is_file()]  # other tasks have no results
+    given = [[item for item in job.overrides if not item.startswith("seed=")] for job in finished]
     common = set[str].intersection(*map(set, given)) if given else set()
     rows = []
     for job, overrides in zip(finished, given, strict=True):
         differing = " ".join(item for item in overrides if item not in common)
-        with (job / RESULTS).open(newline="", encoding="utf-8") as file:
+        with (job.folder / RESULTS).open(newline="", encoding="utf-8") as file:
             found = list(csv.DictReader(file))
-        cfg = OmegaConf.load(job / CONFIG)
+        cfg = OmegaConf.load(job.folder / CONFIG)
         rows += [{"job": job.name, "overrides": differing, **row, **_published(cfg, row)} for row in found]
     return rows
 
@@ -240,11 +249,6 @@ def curve_lines(summary: Sequence[Row]) -> tuple[str, dict[str, list[figures.Cur
     return None
 
 
-def _overrides(job: Path) -> list[str]:
-    """The overrides of a job from the command line."""
-    return [str(item) for item in OmegaConf.load(job / ".hydra" / "overrides.yaml")]
-
-
 def _of_seeds(summary: Sequence[Row]) -> str:
     several = any(row["half_width"] for row in summary)
     return ": means over seeds with their 95 % interval" if several else " of one seed"
@@ -255,23 +259,16 @@ def _setting(override: str) -> str:
     return override.partition("=")[0].rpartition(".")[2]
 
 
-def _jobs(folder: Path, started: float) -> list[Path]:
-    """The folders of the jobs of the sweep that started at `started`, in order."""
-    paths = folder.glob("*/.hydra/overrides.yaml")
-    jobs = [path.parent.parent for path in paths if path.stat().st_mtime >= started - 1]
-    return sorted(jobs, key=lambda job: (len(job.name), job.name))
-
-
-def _write_page(folder: Path, name: str, summary: Sequence[Row], jobs: Sequence[Path]) -> None:
+def _write_page(folder: Path, name: str, summary: Sequence[Row], problems: Mapping[str, str]) -> None:
     found = curve_lines(summary)
     if found is not None:
-        figures.save(figures.curve(found[1], found[0]), folder / "figures" / "curve.png")
-    status = [(job.name, (job / FAILED).read_text() if (job / FAILED).exists() else "finished") for job in jobs]
+        figures.save(figures.curve(found[1], found[0]), folder / CURVE)
+    status = [(job, problem or "finished") for job, problem in problems.items()]
     columns, constant = _shown(summary)
     words = f"Test accuracy{_of_seeds(summary)}{constant and '; '}{constant}."
     rows = list(zip(*columns.values(), strict=True))
     shown = page.render_sweep(name, words, list(columns), rows, status, has_curve=found is not None)
-    store.write_text(folder / "report.html", shown)
+    store.write_text(folder / PAGE, shown)
 
 
 def _shown(summary: Sequence[Row]) -> tuple[dict[str, list[str]], str]:

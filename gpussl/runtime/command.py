@@ -8,7 +8,6 @@ import os
 import re
 import string
 import sys
-import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, NoReturn
 
 import hydra
 from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -25,7 +25,7 @@ from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from gpussl import __version__
 from gpussl.errors import DeviceError, GpusslError
-from gpussl.runtime import config, console
+from gpussl.runtime import config, console, guard
 from gpussl.runtime.names import did_you_mean, nearest, unknown_setting
 
 REFUSED = 2  # the exit code of an error that the user can fix
@@ -50,6 +50,7 @@ def start(task: Callable[[DictConfig], None]) -> None:
         # Hydra prints its errors itself and exits with 1, unless this documented variable asks it to raise them
         os.environ[FULL_ERROR] = "1"
         config.register()
+        guard.install()
         with refusing(arguments.overrides, is_sweep=is_sweep):
             if arguments.help:
                 console.stdout.print(_help(arguments), soft_wrap=True)
@@ -149,6 +150,36 @@ def explain(error: Exception, overrides: Sequence[str] = (), *, is_sweep: bool =
     return f"{type(error).__name__}: {_first_line(error)}; {FULL_ERROR}=1 shows where"
 
 
+def register_job(error: str = "") -> None:
+    """Register the job at work, or its error, in the folder of its sweep.
+
+    Raises
+    ------
+    GpusslError
+        Another job of the sweep has the same folder, or the entry cannot be written.
+    """
+    from gpussl.report.jobs import SweepJob, register
+
+    hydra_cfg = HydraConfig.get()
+    folder, sweep = Path(hydra_cfg.runtime.output_dir), Path(hydra_cfg.sweep.dir)
+    name = os.path.relpath(folder, sweep)
+    register(sweep, SweepJob(int(hydra_cfg.job.num), folder, name, tuple(hydra_cfg.overrides.task), error))
+
+
+def hydras_files(cfg: DictConfig) -> dict[str, str]:
+    """Return the files that Hydra writes into `.hydra` by default: ours write them once the folder is theirs.
+
+    >>> from unittest import mock
+    >>> made_of = OmegaConf.create({"overrides": {"task": ["seed=3"]}})
+    >>> with mock.patch.object(HydraConfig, "get", return_value=made_of):
+    ...     hydras_files(OmegaConf.create({"seed": 3}))[".hydra/overrides.yaml"]
+    '- seed=3\\n'
+    """
+    hydra_cfg = HydraConfig.get()
+    texts = {"config": cfg, "hydra": OmegaConf.create({"hydra": hydra_cfg}), "overrides": hydra_cfg.overrides.task}
+    return {f".hydra/{name}.yaml": OmegaConf.to_yaml(part) for name, part in texts.items()}
+
+
 class Gather(Callback):
     """Hydra's callback of a multirun: refuses the folder of a single run, and gathers the results of the jobs.
 
@@ -158,23 +189,24 @@ class Gather(Callback):
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     gather, cfg = Gather(), OmegaConf.create({"hydra": {"sweep": {"dir": folder}}})
     ...     gather.on_multirun_start(cfg)
-    ...     gather.on_multirun_end(cfg)  # there are no jobs to gather
+    ...     with contextlib.redirect_stderr(sys.stdout), contextlib.suppress(SystemExit):
+    ...         gather.on_multirun_end(cfg)
+    gpussl: error: hydra.sweep: expected jobs, found none that has started; see the messages above
     """
 
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
-        """Note the time: older jobs in the folder belong to an earlier sweep."""
-        self.started = time.time()
+        """Lock the folder of the sweep."""
         with refusing():
-            from gpussl.report import manifest  # late: --help and errors do not wait for it
+            from gpussl.report import jobs, sweep  # late: --help and errors do not wait for them
 
-            manifest.check_folder(Path(config.hydra.sweep.dir))
+            self.lock = jobs.begin(Path(config.hydra.sweep.dir), sweep.FILES)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
         """Gather the results of the jobs."""
-        with refusing():
+        with refusing(), self.lock:
             from gpussl.report import sweep
 
-            sweep.finish(Path(config.hydra.sweep.dir), self.started)
+            sweep.finish(Path(config.hydra.sweep.dir))
 
 
 def _arguments() -> argparse.Namespace:

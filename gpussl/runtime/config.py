@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gpussl.errors import ConfigError
 from gpussl.protocols import Classifier, Clusterer, Features, Propagation, Representation, Selection, Source
 from gpussl.runtime import plugins
-from gpussl.runtime.names import check_file_name, did_you_mean, nearest, unknown_setting
+from gpussl.runtime.names import check_file_name, did_you_mean, expanded, nearest, unknown_setting
 from gpussl.runtime.params import check, describe, param
 from gpussl.studies.published import Published
 
@@ -197,11 +197,10 @@ def fresh_folder(name: str, time: str) -> str:
     ('outputs/mine/12-00', 'outputs/mine/12-00-1')
     """
     folder = Path("outputs", check_file_name(name, "name"))
-    folder.mkdir(parents=True, exist_ok=True)
     for number in itertools.count():
         path = folder / (f"{time}-{number}" if number else time)
         with contextlib.suppress(FileExistsError):
-            path.mkdir()  # fails for all processes but one
+            path.mkdir(parents=True)  # fails for all processes but one
             _fresh.add(path.resolve())
             return str(path)
     raise AssertionError
@@ -221,6 +220,8 @@ def discard_fresh(folder: Path) -> None:
     """
     if folder.resolve() in _fresh and {path.name for path in folder.iterdir()} <= {".hydra"}:
         shutil.rmtree(folder)
+        with contextlib.suppress(OSError):  # it has other runs
+            folder.parent.rmdir()
 
 
 def choices(group: str) -> dict[str, str]:
@@ -304,7 +305,7 @@ def build(cfg: DictConfig) -> Job:
         seed=cfg.seed,
         device=cfg.device.name,
         baselines=cfg.baselines.name,
-        cache=None if cfg.cache is None else Path(cfg.cache).expanduser(),
+        cache=None if cfg.cache is None else expanded(cfg.cache),
         memory_limit=None if cfg.memory_limit is None else memory_limit(cfg.memory_limit),
         allocate=cfg.allocate,
         score_training=cfg.score_training,
@@ -402,10 +403,10 @@ def memory_limit(text: str) -> int:
     >>> memory_limit("4GB"), memory_limit("2.5GiB")
     (4000000000, 2684354560)
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([MGT]i?)B", text)
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?) ?([MGT]i?)B", text)
     size = round(float(found[1]) * UNITS[found[2]]) if found else 0
     if size < MIN_MEMORY:
-        raise ConfigError(f"memory_limit: expected a size of at least 2GB, such as 4GB or 2500MB, found {text}")
+        raise ConfigError(f"memory_limit: expected a size of at least 2GB, such as 4GB or 2500MB, found {text[:40]}")
     return size
 
 

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn
@@ -16,6 +17,15 @@ PIPE_WIDTH = 140  # columns where there is no terminal: enough for the widest ta
 
 
 class _Console(Console):
+    def print(self, *args: Any, **kwargs: Any) -> None:
+        """Print. If that fails, say so once and print no more: the work goes on."""
+        try:
+            super().print(*args, **kwargs)
+        except OSError as error:  # such as a full disk
+            self.on_broken_pipe()
+            if not self.stderr:
+                say(f"gpussl: warning: stdout: expected to print, found: {error.strerror}; going on without it")
+
     def on_broken_pipe(self) -> None:
         """Stop printing if the reader has closed the pipe, as `head` does: the work goes on and keeps its exit code."""
         self.quiet = True
@@ -50,6 +60,21 @@ def say(text: str) -> None:
     3 of [4] jobs: done
     """
     stderr.print(text, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def warning(what: str) -> Iterator[None]:
+    """Turn an error in the block into a warning: what it shows is made already, and safe.
+
+    >>> with contextlib.redirect_stderr(sys.stdout), warning("report"):
+    ...     raise ValueError("no fonts")
+    gpussl: warning: report: expected no error, found ValueError: no fonts; the results are not affected
+    """
+    try:
+        yield
+    except Exception as error:  # whatever libraries for drawing and printing raise
+        found = " ".join(f"{type(error).__name__}: {error}".split())
+        say(f"gpussl: warning: {what}: expected no error, found {found}; the results are not affected")
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from threadpoolctl import threadpool_info
 
@@ -86,13 +87,28 @@ def git_commit() -> str | None:
         return None
 
 
-def machine() -> dict[str, str | int | None]:
+def threads() -> dict[str, int | str]:
+    """Return what decides the number of threads: the CPUs that this process may use, and the variables that limit it.
+
+    The last bits of sums depend on it, and with them networks, boosted trees and mixtures.
+
+    Examples
+    --------
+    >>> threads()["cpus"] > 0
+    True
+    """
+    limits = {name: value for name, value in sorted(os.environ.items()) if name.endswith("_NUM_THREADS")}
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return {"cpus": cpus, **limits}
+
+
+def machine() -> dict[str, Any]:
     """Return the properties of the machine that timings and, through the number of threads, the MLP depend on.
 
     Examples
     --------
     >>> list(machine())
-    ['platform', 'machine', 'cpu_count', 'torch_threads', 'blas_threads']
+    ['platform', 'machine', 'cpu_count', 'threads', 'torch_threads', 'blas_threads']
     """
     torch = sys.modules.get("torch")  # imported only if a network was trained
     blas = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
@@ -100,6 +116,7 @@ def machine() -> dict[str, str | int | None]:
         "platform": platform.platform(),
         "machine": platform.machine(),
         "cpu_count": os.cpu_count(),
+        "threads": threads(),
         "torch_threads": None if torch is None else torch.get_num_threads(),
         "blas_threads": max(blas, default=None),
     }

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from gpussl.errors import ConfigError
@@ -36,6 +37,21 @@ def check_file_name(name: str, path: str) -> str:
             f"{path}: expected a file name of at most {MAX_BYTES} bytes without /, found {name!r}; choose another"
         )
     return name
+
+
+def expanded(path: str) -> Path:
+    """Return a path with the home folder for `~`. ConfigError if there is no home.
+
+    >>> expanded("/data/mnist").as_posix()
+    '/data/mnist'
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ConfigError(
+            f"{path}: expected a home folder for ~, found none; set the environment variable HOME, or name a folder "
+            "without ~, such as cache=/tmp/gpussl"
+        ) from None
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:

@@ -316,6 +316,21 @@ def digest(*arrays: Any) -> str:
     return total.hexdigest()
 
 
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_text(Path(folder) / "a.txt", "text")
+    ...     file_digest(Path(folder) / "a.txt")[:8]
+    '982d9e3e'
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _timed(compute: Callable[[], Any]) -> Fetched:
     start = time.perf_counter()
     value = compute()

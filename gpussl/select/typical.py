@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from array_api_compat import array_namespace, device
 
-from gpussl import backend
+from gpussl import backend, seeds
 from gpussl.numeric.arrays import (
     arange_like,
     centred,
@@ -21,11 +21,14 @@ from gpussl.records import Answers, Array, Clustering
 from gpussl.runtime.params import check, param
 from gpussl.select.checks import has_answer, of_largest, require_clusters
 
+MAX_MEMBERS = 8192  # seconds a cluster on two cores; without a limit, 600,000 points in 50 clusters take minutes
+
 
 @dataclass(frozen=True)
 class Typical(Selection):
     """Select from each cluster the member nearest, on average, to its nearest fellow members, ties to the first.
 
+    All pairs of members are compared; a cluster of more than `MAX_MEMBERS` is represented by a random sample of it.
     Unlike the member nearest the centroid, it lies in a dense region even if the cluster is not convex. Empty clusters
     have no such member.
 
@@ -69,10 +72,10 @@ class Typical(Selection):
         order = xp.argsort(clustering.labels, stable=True)
         starts, sizes = map(to_numpy, group_bounds(xp.take(clustering.labels, order), clustering.centroids.shape[0]))
         open_ones = of_largest(np.flatnonzero((sizes > 0) & ~has_answer(clustering, answers)), sizes, n)
-        chosen = [
-            self._most_typical(X, order[start : start + size])
-            for start, size in zip(starts[open_ones].tolist(), sizes[open_ones].tolist(), strict=True)
-        ]
+        chosen = []
+        for cluster in open_ones.tolist():
+            members = order[int(starts[cluster]) : int(starts[cluster] + sizes[cluster])]
+            chosen.append(self._most_typical(X, _at_most(MAX_MEMBERS, members, seed, cluster)))
         return xp.sort(xp.concat(chosen)) if chosen else order[:0]
 
     def _most_typical(self, X: Array, members: Array) -> Array:
@@ -83,6 +86,14 @@ class Typical(Selection):
         points = xp.take(X, members, axis=0)
         best = xp.argmin(mean_distances(points, self.n_neighbors))
         return xp.take(members, xp.reshape(best, (1,)))
+
+
+def _at_most(limit: int, members: Array, seed: int, cluster: int) -> Array:
+    """Return ascending `members` (m,), or a random sample of them if they are too many."""
+    if members.shape[0] <= limit:
+        return members
+    drawn = seeds.generator(seed, f"typical {cluster}").choice(members.shape[0], size=limit, replace=False)
+    return array_namespace(members).take(members, backend.of(members).asarray(np.sort(drawn)))
 
 
 def mean_distances(points: Array, n_neighbors: int) -> Array:
@@ -103,6 +114,18 @@ def mean_distances(points: Array, n_neighbors: int) -> Array:
     for rows in row_blocks(n, n * itemsize(points)):
         squared = squared_distances(points[rows, :], points, norms[rows], norms)
         squared = xp.where(names[rows][:, None] == names[None, :], itself, squared)
-        nearest = xp.sort(squared, axis=1, stable=False)[:, :k]
-        means.append(xp.sum(xp.sqrt(nearest), axis=1) / k)
+        means.append(xp.sum(xp.sqrt(smallest(squared, k)), axis=1) / k)
     return xp.concat(means)
+
+
+def smallest(X: Array, k: int) -> Array:
+    """Return the k smallest values of each row, ascending: (n, m) -> (n, k).
+
+    >>> import numpy as np
+    >>> smallest(np.array([[3, 1, 2], [0, 5, 4]]), 2).tolist()
+    [[1, 2], [0, 4]]
+    """
+    xp = array_namespace(X)
+    if hasattr(xp, "partition") and k < X.shape[1]:  # not in the array API standard; linear, where sorting is not
+        X = xp.partition(X, k - 1, axis=1)[:, :k]
+    return xp.sort(X, axis=1, stable=False)[:, :k]

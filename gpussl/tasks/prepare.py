@@ -156,7 +156,12 @@ def open_cache(job: Job, twin: Twin) -> store.Cache:
     """
     return store.Cache(
         job.cache,
-        {"versions": environment.versions(), "code": environment.source_digest(), "device": twin.device_name()},
+        {
+            "versions": environment.versions(),
+            "code": environment.source_digest(),
+            "device": twin.device_name(),
+            "threads": environment.threads(),
+        },
     )
 
 

@@ -1,7 +1,8 @@
 """Run a checked job in its own folder, from the choice of the device to the report."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from gpussl import backend, report
 from gpussl.backend import cpu
@@ -38,8 +39,15 @@ class Task(Protocol):
 TASKS: dict[str, Task] = {"study": study, "advise": advise}
 
 
-def run(job: Job, folder: Path, *, replace: bool = False, loader: prepare.Loader | None = None) -> list[Result]:
-    """Run a checked job and write its artifacts and report to a folder.
+def run(
+    job: Job,
+    folder: Path,
+    *,
+    replace: bool = False,
+    loader: prepare.Loader | None = None,
+    also: Mapping[str, str] | None = None,
+) -> list[Result]:
+    """Run a checked job and write its artifacts and report to a folder, where they appear once they are whole.
 
     Parameters
     ----------
@@ -47,9 +55,11 @@ def run(job: Job, folder: Path, *, replace: bool = False, loader: prepare.Loader
     folder : Path
         A folder without a run in it.
     replace : bool
-        Whether a finished run in the folder may be replaced.
+        Whether a finished run in the folder may be replaced. If it is of the same job, it stays, and nothing is done.
     loader : Loader, optional
         Jobs with the same loader share data on the device.
+    also : dict of str to str, optional
+        Further texts to write, by the path of their file.
 
     Returns
     -------
@@ -59,7 +69,7 @@ def run(job: Job, folder: Path, *, replace: bool = False, loader: prepare.Loader
     Raises
     ------
     GpusslError
-        The data, the device or a setting is wrong. The folder then has no manifest, which is written last.
+        The data, the device or a setting is wrong. The folder is then as it was.
 
     Examples
     --------
@@ -81,31 +91,38 @@ def run(job: Job, folder: Path, *, replace: bool = False, loader: prepare.Loader
     twin, reason = backend.select(job.device)
     monitor = Monitor()
     run_on = Context(job, twin, monitor, prepare.open_cache(job, twin), loader or prepare.Loader())
-    with run_folder.claim(folder, replace=replace), monitor.live():
-        outcome = task.work(run_on, folder)
-        with monitor.stage("report", cpu):
-            store.write_text(folder / manifest.CONFIG, job.resolved)
-            report.write_files(folder, outcome.parts)
-        _finish(run_on, folder, outcome, reason)
-    _write_page(run_on, folder, outcome)
-    report.show([*outcome.parts, stage_table(monitor.stages, reason)])
-    console.stdout.print(f"Run folder: {folder}", soft_wrap=True)
+    with run_folder.claim(folder, replace=replace) as claimed:
+        if replace and claimed.holds(job):
+            console.say(f"{folder}: already finished")
+            return []
+        with monitor.live():
+            outcome = task.work(run_on, claimed.work)
+            with monitor.stage("report", cpu):
+                for name, text in {manifest.CONFIG: job.resolved, **(also or {})}.items():
+                    store.write_text(claimed.work / name, text)
+                report.write_files(claimed.work, outcome.parts)
+        claimed.publish(_described(run_on, outcome, reason))
+        # all that was made is safe: from here on, a failure costs no more than what is shown
+        with console.warning("report"):
+            _write_page(run_on, claimed.work, outcome)
+            claimed.publish(_described(run_on, outcome, reason))
+    with console.warning("terminal"):
+        report.show([*outcome.parts, stage_table(monitor.stages, reason)])
+        console.stdout.print(f"Run folder: {folder}", soft_wrap=True)
     return outcome.results
 
 
-def _finish(run_on: Context, folder: Path, outcome: Outcome, reason: str) -> None:
-    """Write the manifest, which marks the run as finished."""
+def _described(run_on: Context, outcome: Outcome, reason: str) -> dict[str, Any]:
+    """The manifest of the run so far."""
     job, monitor = run_on.job, run_on.monitor
-    described = manifest.describe(
+    return manifest.describe(
         job.name, job.device, reason, outcome.dataset, {"run": job.seed, **run_on.seeds}, monitor.stages,
         monitor.seconds(), monitor.peak_memory(),
     )  # fmt: skip
-    store.write_text(folder / manifest.MANIFEST, manifest.to_json(described))
-    (folder / manifest.FAILED).unlink(missing_ok=True)  # written by another process that found this folder in use
 
 
 def _write_page(run_on: Context, folder: Path, outcome: Outcome) -> None:
-    """Draw the figures and write the page, when all that was made is safe."""
+    """Draw the figures and write the page."""
     job, monitor = run_on.job, run_on.monitor
     footer = (
         f"gpussl {environment.versions()['gpussl']}, commit {environment.git_commit() or 'no repository'}, "

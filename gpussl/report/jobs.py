@@ -1,0 +1,186 @@
+"""The jobs of a sweep, as the jobs themselves have registered them in the folder of the sweep.
+
+The hidden folder `.sweep` has a file for each job of the latest sweep, and a list of the files that gathering the
+results has written. A job is known by its number, whatever the clock says and wherever its own folder is.
+"""
+
+import dataclasses
+import fcntl
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from gpussl.errors import ConfigError, StoreError
+from gpussl.report import manifest
+from gpussl.runtime import store
+
+REGISTER = ".sweep"
+LOCK, WRITTEN = "lock", "written.json"
+
+
+@dataclass(frozen=True)
+class SweepJob:
+    """A job that has started.
+
+    Attributes
+    ----------
+    number : int
+        From 0.
+    folder : Path
+    name : str
+        The path of its folder from that of the sweep.
+    overrides : tuple of str
+        From the command line.
+    error : str
+        Why it failed; empty if it did not.
+
+    Examples
+    --------
+    >>> SweepJob(0, Path("outputs/0"), "0", ("seed=0",)).problem.partition(",")[0]
+    'expected all files of the run in outputs/0'
+    """
+
+    number: int
+    folder: Path
+    name: str
+    overrides: tuple[str, ...]
+    error: str = ""
+
+    @property
+    def problem(self) -> str:
+        """Why the job has no results: its error, or what is missing; empty if it is finished and whole."""
+        if self.error:
+            return self.error
+        if manifest.of_whole_run(self.folder) is None:
+            return f"expected all files of the run in {self.folder}, found some missing or changed"
+        return ""
+
+
+def register(sweep: Path, job: SweepJob) -> None:
+    """Write a job into the folder of its sweep.
+
+    Raises
+    ------
+    ConfigError
+        Another job has the same folder.
+    StoreError
+        The file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     register(Path(folder), SweepJob(0, Path("a"), "a", ("seed=0",)))
+    ...     register(Path(folder), SweepJob(1, Path("a"), "a", ("seed=1",)))
+    Traceback (most recent call last):
+    gpussl.errors.ConfigError: hydra.sweep.subdir: expected a folder for each job, found jobs 0 and 1 in a; add
+        ${hydra.job.num} to it
+    """
+    for other in registered(sweep):
+        if other.number != job.number and other.folder == job.folder:
+            raise ConfigError(
+                f"hydra.sweep.subdir: expected a folder for each job, found jobs {other.number} and {job.number} in "
+                f"{job.folder}; add ${{hydra.job.num}} to it"
+            )
+    described = {**dataclasses.asdict(job), "folder": str(job.folder)}
+    store.write_text(sweep / REGISTER / f"{job.number}.json", json.dumps(described, indent=1))
+
+
+def registered(sweep: Path) -> list[SweepJob]:
+    """Return the jobs that have started since the sweep began, in order. StoreError if an entry cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     register(Path(folder), SweepJob(0, Path("a"), "a", ("seed=0",)))
+    ...     [job.overrides for job in registered(Path(folder))]
+    [('seed=0',)]
+    """
+    found = []
+    for path in (sweep / REGISTER).glob("*.json"):
+        if path.name == WRITTEN:
+            continue
+        try:
+            entry = json.loads(path.read_text(encoding="utf-8"))
+            number, given = int(entry["number"]), tuple(map(str, entry["overrides"]))
+            found.append(SweepJob(number, Path(entry["folder"]), str(entry["name"]), given, str(entry["error"])))
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise StoreError(
+                f"{path}: expected the entry of a job, found another file ({type(error).__name__}); run the sweep again"
+            ) from error
+    return sorted(found, key=lambda job: job.number)
+
+
+def begin(sweep: Path, names: Iterable[str]) -> IO[str]:
+    """Lock the folder of a sweep until the returned file is closed, and forget the jobs of an earlier sweep.
+
+    Parameters
+    ----------
+    sweep : Path
+    names : iterable of str
+        The files that gathering the results will write.
+
+    Raises
+    ------
+    ConfigError
+        Another sweep is at work in the folder, or it contains a single run, or other files of these names.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, begin(Path(folder), ["results.csv"]):
+    ...     begin(Path(folder), ["results.csv"])
+    Traceback (most recent call last):
+    gpussl.errors.ConfigError: hydra.sweep.dir: expected a folder without a sweep at work, found one in ...; name
+        another folder
+    """
+    manifest.check_folder(sweep)
+    ours = written(sweep)
+    for name in names:
+        if name not in ours and (sweep / name).exists():
+            raise ConfigError(
+                f"hydra.sweep.dir: expected a folder where no other {name} is, found one in {sweep}; name another"
+            )
+    (sweep / REGISTER).mkdir(parents=True, exist_ok=True)
+    lock = (sweep / REGISTER / LOCK).open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise ConfigError(
+            f"hydra.sweep.dir: expected a folder without a sweep at work, found one in {sweep}; name another folder"
+        ) from None
+    for path in (sweep / REGISTER).glob("[0-9]*.json"):
+        path.unlink()
+    return lock
+
+
+def written(sweep: Path) -> set[str]:
+    """Return the paths of the files that an earlier gathering has written, relative to the folder of the sweep.
+
+    Examples
+    --------
+    >>> written(Path("nowhere"))
+    set()
+    """
+    try:
+        return {str(name) for name in json.loads((sweep / REGISTER / WRITTEN).read_text(encoding="utf-8"))}
+    except (OSError, ValueError, TypeError):
+        return set()
+
+
+def will_write(sweep: Path, names: set[str]) -> None:
+    """Note the files that are about to be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     will_write(Path(folder), {"results.csv"})
+    ...     written(Path(folder))
+    {'results.csv'}
+    """
+    store.write_text(sweep / REGISTER / WRITTEN, json.dumps(sorted(written(sweep) | names)))
