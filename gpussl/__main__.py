@@ -8,6 +8,8 @@ from typing import Any
 
 # Everything else is imported late, so that Ctrl-C is handled during imports too, and --help does not wait for them.
 
+received: list[int] = []  # signals; an exception would lose its number where a library raises it anew
+
 
 def main() -> None:
     """Run the command, and exit with its code."""
@@ -22,19 +24,20 @@ def main() -> None:
         from gpussl.runtime import command
 
         command.start(run)
-    except KeyboardInterrupt as error:
+    except KeyboardInterrupt:
         _tell("gpussl: interrupted")
-        sys.exit(_exit_code(error))
+        sys.exit(_exit_code())
 
 
 def _interrupt(number: int, frame: object) -> None:
     """Clean up as after Ctrl-C."""
-    raise KeyboardInterrupt(number)
+    received.append(number)
+    raise KeyboardInterrupt
 
 
-def _exit_code(error: KeyboardInterrupt) -> int:
+def _exit_code() -> int:
     """The exit code that shells give a program ended by a signal."""
-    return 128 + (error.args[0] if error.args else signal.SIGINT)
+    return 128 + (received or [signal.SIGINT])[-1]
 
 
 def _tell(text: str) -> None:
@@ -65,10 +68,10 @@ def run(cfg: Any) -> None:
 
         loader = prepare.of_the_sweep if in_sweep else None
         tasks.run(job, folder, replace=in_sweep, loader=loader, also=command.hydras_files(cfg))
-    except KeyboardInterrupt as error:
+    except KeyboardInterrupt:
         config.discard_fresh(folder)
         console.say(f"gpussl: interrupted; {folder} has no results")
-        sys.exit(_exit_code(error))
+        sys.exit(_exit_code())
     except Exception as error:
         told = command.told(error)
         if not isinstance(told, GpusslError):

@@ -2,6 +2,8 @@
 
 import io
 import itertools
+import json
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +11,7 @@ from rich.console import Console
 
 from gpussl.errors import GpusslError, StoreError
 from gpussl.report import figures, sweep
+from gpussl.report.jobs import SweepJob, register
 from gpussl.report.results import to_csv
 from gpussl.report.sweep import curve_lines, half_width, summarize, summary_table
 from gpussl.runtime import store
@@ -127,11 +130,12 @@ class TestGathering:
         def make(*jobs):
             for number, rows in enumerate(jobs):
                 folder = tmp_path / str(number)
-                (folder / ".hydra").mkdir(parents=True)
-                (folder / ".hydra" / "overrides.yaml").write_text(f"- seed={number}\n")
-                (folder / ".hydra" / "config.yaml").write_text("name: x\n")
-                (folder / "config.yaml").write_text("data: {name: digits}\npublished: []\n")
+                folder.mkdir()
+                (folder / "config.yaml").write_text("name: x\ndata: {name: digits}\npublished: []\n")
                 (folder / "results.csv").write_text(to_csv(rows))
+                files = {name: store.file_digest(folder / name) for name in ("config.yaml", "results.csv")}
+                (folder / "manifest.json").write_text(json.dumps({"files": files}))
+                register(tmp_path, SweepJob(number, folder, folder.name, (f"seed={number}",)))
             return tmp_path
 
         return make
@@ -139,7 +143,7 @@ class TestGathering:
     def end(self, folder):
         """The exit code of Hydra's callback at the end of a sweep."""
         callback = Gather()
-        callback.started = 0.0
+        callback.lock = os.open(folder / "lock", os.O_CREAT)
         with pytest.raises(SystemExit) as ended:
             callback.on_multirun_end(SimpleNamespace(hydra=SimpleNamespace(sweep=SimpleNamespace(dir=str(folder)))))
         return ended.value.code
@@ -148,7 +152,7 @@ class TestGathering:
         short = {name: value for name, value in row().items() if name not in ("overrides", "test_accuracy")}
         folder = jobs([short])
         with pytest.raises(StoreError, match=r"expected results of all jobs .* \(KeyError: 'test_accuracy'\)"):
-            sweep.finish(folder, 0.0)
+            sweep.finish(folder)
         assert self.end(folder) == 2
         assert capsys.readouterr().err.count("\n") == 1
 
@@ -156,13 +160,14 @@ class TestGathering:
         def full(path, text):
             raise OSError(28, "No space left on device", str(path))
 
+        folder = jobs([{name: value for name, value in row().items() if name != "overrides"}])
         monkeypatch.setattr(store, "write_text", full)
-        assert self.end(jobs([{name: value for name, value in row().items() if name != "overrides"}])) == 2
+        assert self.end(folder) == 2
         assert "expected room on the disk, found none" in capsys.readouterr().err
 
     def test_a_failed_job_is_an_error(self, jobs, capsys):
         folder = jobs([row()])
-        (folder / "0" / "failed.txt").write_text("DataError: [/] is broken\n")
+        register(folder, SweepJob(0, folder / "0", "0", ("seed=0",), "DataError: [/] is broken"))
         with pytest.raises(GpusslError, match=r"^1 of the sweep's jobs failed: 0 in "):
-            sweep.finish(folder, 0.0)
+            sweep.finish(folder)
         assert "  seed=0: DataError: [/] is broken\n" in capsys.readouterr().err

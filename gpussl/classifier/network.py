@@ -42,8 +42,7 @@ class NetworkClassifier(BaseClassifier):
     ...     validation_fraction: float = 0.1
     ...     random_state: int = 0
     ...
-    ...     @abstractmethod
-    def build(self, n_features, n_classes):
+    ...     def build(self, n_features, n_classes):
     ...         return nn.Linear(n_features, n_classes)
     ...
     ...     def epochs(self, features, labels, train, label_weights):
@@ -72,12 +71,14 @@ class NetworkClassifier(BaseClassifier):
         """Build an untrained network that maps (n, n_features) points to (n, n_classes) scores."""
         ...
 
-    @abstractmethod
     def epochs(
         self, features: Tensor, labels: Tensor, train: Tensor, label_weights: Tensor | None
     ) -> Iterator[nn.Module]:
-        """Train `network_` on the points at `train` (m,); after each epoch, yield the network to score and keep."""
-        ...
+        """Train `network_` on the points at `train` (m,); after each epoch, yield the network to score and keep.
+
+        A subclass with a `learn` of its own needs none.
+        """
+        raise NotImplementedError
 
     def split(self, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Split points in groups (n,) into positions for training and positions held out."""

@@ -4,11 +4,13 @@ import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 from array_api_compat import array_namespace
 
 from gpussl import seeds
 from gpussl.cluster.assign import log_densities, mahalanobis
 from gpussl.cluster.kmeans import KMeans
+from gpussl.errors import ConfigError
 from gpussl.numeric.arrays import arange_like
 from gpussl.protocols import Clusterer
 from gpussl.records import Array, Clustering, OnProgress
@@ -68,7 +70,8 @@ class GaussianMixture(Clusterer):
         Raises
         ------
         ConfigError
-            There are fewer points than clusters, or the points exceed the memory limit.
+            There are fewer points than clusters, the points exceed the memory limit, or `regularization` is too small
+            for their covariances.
         """
         X = X[:, :]  # into memory: beyond the limit this raises now, and not after k-means
         seeds_of_starts = [seed, *(seeds.derive(seed, f"start {number}") for number in range(1, self.n_init))]
@@ -89,7 +92,7 @@ class GaussianMixture(Clusterer):
         likelihood, iteration = -float("inf"), 0
         for iteration in range(1, self.max_iter + 1):
             mixture = self._maximize(points, weights, start)
-            log_weights = log_densities(mixture, points)
+            log_weights = self._log_densities(mixture, points)
             largest = xp.max(log_weights, axis=1)[:, None]
             total = largest[:, 0] + xp.log(xp.sum(xp.exp(log_weights - largest), axis=1))
             weights = xp.exp(log_weights - total[:, None])
@@ -104,6 +107,20 @@ class GaussianMixture(Clusterer):
             mixture, labels=labels, distances=xp.sqrt(distances), inertia=float(xp.sum(distances)), n_iter=iteration
         )
         return fitted, likelihood
+
+    def _log_densities(self, mixture: Clustering, X: Array) -> Array:
+        """Compute `log_densities`. ConfigError if a covariance is not positive definite."""
+        try:
+            found = log_densities(mixture, X)
+            is_finite = bool(array_namespace(found).all(array_namespace(found).isfinite(found)))
+        except np.linalg.LinAlgError:
+            is_finite = False
+        if not is_finite:  # CuPy decomposes into NaN
+            raise ConfigError(
+                "cluster.regularization: expected a number that makes all covariances positive definite, found "
+                f"{self.regularization:g}; raise it"
+            )
+        return found
 
     def _maximize(self, X: Array, weights: Array, clustering: Clustering) -> Clustering:
         """Compute the maximum-likelihood mixture, given each point's weight (n, k) in each component."""

@@ -7,10 +7,10 @@ results has written. A job is known by its number, whatever the clock says and w
 import dataclasses
 import fcntl
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from gpussl.errors import ConfigError, StoreError
 from gpussl.report import manifest
@@ -114,14 +114,19 @@ def registered(sweep: Path) -> list[SweepJob]:
     return sorted(found, key=lambda job: job.number)
 
 
-def begin(sweep: Path, names: Iterable[str]) -> IO[str]:
-    """Lock the folder of a sweep until the returned file is closed, and forget the jobs of an earlier sweep.
+def begin(sweep: Path, names: Iterable[str]) -> int:
+    """Lock the folder of a sweep, and forget the jobs of an earlier one.
 
     Parameters
     ----------
     sweep : Path
     names : iterable of str
         The files that gathering the results will write.
+
+    Returns
+    -------
+    int
+        A file descriptor: the folder is locked until it is closed, or the process ends.
 
     Raises
     ------
@@ -131,8 +136,9 @@ def begin(sweep: Path, names: Iterable[str]) -> IO[str]:
     Examples
     --------
     >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder, begin(Path(folder), ["results.csv"]):
-    ...     begin(Path(folder), ["results.csv"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     lock = begin(Path(folder), ["results.csv"])
+    ...     begin(Path(folder), ["results.csv"])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     gpussl.errors.ConfigError: hydra.sweep.dir: expected a folder without a sweep at work, found one in ...; name
         another folder
@@ -145,11 +151,11 @@ def begin(sweep: Path, names: Iterable[str]) -> IO[str]:
                 f"hydra.sweep.dir: expected a folder where no other {name} is, found one in {sweep}; name another"
             )
     (sweep / REGISTER).mkdir(parents=True, exist_ok=True)
-    lock = (sweep / REGISTER / LOCK).open("a")
+    lock = os.open(sweep / REGISTER / LOCK, os.O_WRONLY | os.O_CREAT, 0o666)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        lock.close()
+        os.close(lock)
         raise ConfigError(
             f"hydra.sweep.dir: expected a folder without a sweep at work, found one in {sweep}; name another folder"
         ) from None

@@ -76,21 +76,20 @@ def to_json(described: dict[str, Any]) -> str:
 
 
 def listed(folder: Path, name: str = MANIFEST) -> dict[str, str]:
-    """Return the files that a manifest lists, with their checksums; empty if there is no manifest of a run.
+    """Return the files that a manifest lists, with their checksums; empty if there is no manifest of a run here.
 
     Examples
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     store.write_text(Path(folder) / MANIFEST, '{"files": {"results.csv": "5e88", "../mine.txt": "0b14"}}')
-    ...     listed(Path(folder))  # and no file outside the folder
+    ...     store.write_text(Path(folder) / MANIFEST, '{"files": {"results.csv": "5e88"}}')
+    ...     listed(Path(folder))
     {'results.csv': '5e88', 'manifest.json': ''}
     """
     files = _read(folder / name).get("files")
-    if not isinstance(files, dict):
+    if not isinstance(files, dict) or not files or not all(_is_inside(str(path)) for path in files):
         return {}
-    own = {str(path): str(checksum) for path, checksum in files.items() if _is_inside(str(path))}
-    return {**own, MANIFEST: ""}  # which cannot hold its own checksum
+    return {**{str(path): str(checksum) for path, checksum in files.items()}, MANIFEST: ""}  # it has no own checksum
 
 
 def of_whole_run(folder: Path) -> dict[str, Any] | None:

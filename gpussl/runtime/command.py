@@ -144,7 +144,13 @@ def explain(error: Exception, overrides: Sequence[str] = (), *, is_sweep: bool =
             return complaint
     for cause in _causes(error):
         if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+            if "Cannot merge DictConfig" in str(cause):
+                return f"{cause.full_key}: expected settings by name, found a list or a single value"
             return f"{cause.full_key}: {_first_line(cause)}"
+    composing = re.match(r"In '(.+)': \w+ raised while composing config:", _first_line(error))
+    if composing:
+        found = _first_line(list(_causes(error))[-1])
+        return f"{composing[1]}.yaml: expected settings that fit each other, found others ({found})"
     if isinstance(error, (HydraException, ValueError)):
         return _first_line(error)
     return f"{type(error).__name__}: {_first_line(error)}; {FULL_ERROR}=1 shows where"
@@ -157,6 +163,16 @@ def register_job(error: str = "") -> None:
     ------
     GpusslError
         Another job of the sweep has the same folder, or the entry cannot be written.
+
+    >>> import tempfile
+    >>> from unittest import mock
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     names = {"runtime": {"output_dir": f"{folder}/0"}, "sweep": {"dir": folder}}
+    ...     made_of = OmegaConf.create({**names, "job": {"num": 0}, "overrides": {"task": ["seed=3"]}})
+    ...     with mock.patch.object(HydraConfig, "get", return_value=made_of):
+    ...         register_job()
+    ...     [path.name for path in Path(folder, ".sweep").iterdir()]
+    ['0.json']
     """
     from gpussl.report.jobs import SweepJob, register
 
@@ -203,10 +219,13 @@ class Gather(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
         """Gather the results of the jobs."""
-        with refusing(), self.lock:
-            from gpussl.report import sweep
+        try:
+            with refusing():
+                from gpussl.report import sweep
 
-            sweep.finish(Path(config.hydra.sweep.dir))
+                sweep.finish(Path(config.hydra.sweep.dir))
+        finally:
+            os.close(self.lock)
 
 
 def _arguments() -> argparse.Namespace:

@@ -220,8 +220,9 @@ def discard_fresh(folder: Path) -> None:
     """
     if folder.resolve() in _fresh and {path.name for path in folder.iterdir()} <= {".hydra"}:
         shutil.rmtree(folder)
-        with contextlib.suppress(OSError):  # it has other runs
+        with contextlib.suppress(OSError):  # they have other runs
             folder.parent.rmdir()
+            folder.parent.parent.rmdir()
 
 
 def choices(group: str) -> dict[str, str]:

@@ -12,8 +12,9 @@ from typing import Any
 
 import yaml
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
-from hydra.plugins.config_source import ConfigResult
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig, OmegaConf
 
 from gpussl.errors import ConfigError
@@ -39,16 +40,20 @@ def install() -> None:
 
     >>> install()
     """
-    compose, read = ConfigLoaderImpl.load_configuration, FileConfigSource.load_config
+    compose = ConfigLoaderImpl.load_configuration
     if hasattr(compose, "__wrapped__"):
         return
+    Plugins.instance()  # registers the sources of files; importing the class would load its module a second time
+    source: Any = SourcesRegistry.instance().resolve("file")
+    read = source.load_config
 
     @functools.wraps(read)
-    def checked_and_read(self: FileConfigSource, config_path: str) -> ConfigResult:
+    def checked_and_read(self: ConfigSource, config_path: str) -> ConfigResult:
         path = Path(self.path, config_path).with_suffix(".yaml")
         if path.is_file():
             check_size(path)
-        return read(self, config_path)
+        result: ConfigResult = read(self, config_path)
+        return result
 
     @functools.wraps(compose)
     def composed_and_checked(self: ConfigLoaderImpl, *args: Any, **kwargs: Any) -> DictConfig:
@@ -56,7 +61,7 @@ def install() -> None:
         check_hydra(cfg)
         return cfg
 
-    FileConfigSource.load_config = checked_and_read  # type: ignore[method-assign]
+    source.load_config = checked_and_read
     ConfigLoaderImpl.load_configuration = composed_and_checked  # type: ignore[method-assign]
 
 

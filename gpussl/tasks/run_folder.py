@@ -34,6 +34,11 @@ class Claim:
         Where the files of the finished run will be.
     work : Path
         Where they are written.
+
+    Examples
+    --------
+    >>> Claim(Path("outputs")).work.as_posix()
+    'outputs/.running'
     """
 
     def __init__(self, folder: Path) -> None:
@@ -105,11 +110,12 @@ def claim(folder: Path, *, replace: bool = False) -> Iterator[Claim]:
         if (claimed.work / MANIFEST).is_file():
             _move(folder)  # a killed process had begun to
         _clear(claimed.work)
-        if (folder / MANIFEST).exists() and not replace:
+        ours = manifest.listed(folder)
+        if ours and not replace:
             raise ConfigError(f"{EXPECTED}, found a finished one in {folder}; name another folder")
         if (folder / "multirun.yaml").exists():
             raise ConfigError(f"{EXPECTED}, found a sweep in {folder}; name another folder")
-        _refuse_foreign(folder, ALWAYS, manifest.listed(folder))
+        _refuse_foreign(folder, ALWAYS, ours)
         yield claimed
 
 
