@@ -2,13 +2,12 @@
 
 import contextlib
 import os
-import signal
 import sys
 from typing import Any
 
-# Everything else is imported late, so that Ctrl-C is handled during imports too, and --help does not wait for them.
+from gpussl.runtime import signals
 
-received: list[int] = []  # signals; an exception would lose its number where a library raises it anew
+# Everything else is imported late, so that Ctrl-C is handled during imports too, and --help does not wait for them.
 
 
 def main() -> None:
@@ -17,32 +16,15 @@ def main() -> None:
     # machine, and take minutes where other programs want the cores. The results are the same.
     if os.getloadavg()[0] > 1.5 * (os.cpu_count() or 1):  # more than one run of ours before this one
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP
-            signal.signal(number, _interrupt)
+    signals.install()
     try:
         from gpussl.runtime import command
 
         command.start(run)
     except KeyboardInterrupt:
-        _tell("gpussl: interrupted")
-        sys.exit(_exit_code())
-
-
-def _interrupt(number: int, frame: object) -> None:
-    """Clean up as after Ctrl-C."""
-    received.append(number)
-    raise KeyboardInterrupt
-
-
-def _exit_code() -> int:
-    """The exit code that shells give a program ended by a signal."""
-    return 128 + (received or [signal.SIGINT])[-1]
-
-
-def _tell(text: str) -> None:
-    with contextlib.suppress(OSError, AttributeError):  # closed
-        sys.stderr.write(f"{text}\n")
+        with contextlib.suppress(OSError, AttributeError):  # stderr may be closed
+            sys.stderr.write("gpussl: interrupted\n")
+        sys.exit(signals.exit_code())
 
 
 def run(cfg: Any) -> None:
@@ -68,11 +50,13 @@ def run(cfg: Any) -> None:
 
         loader = prepare.of_the_sweep if in_sweep else None
         tasks.run(job, folder, replace=in_sweep, loader=loader, also=command.hydras_files(cfg))
+        if in_sweep:
+            command.register_job(is_finished=True)
     except KeyboardInterrupt:
-        config.discard_fresh(folder)
-        console.say(f"gpussl: interrupted; {folder} has no results")
-        sys.exit(_exit_code())
+        command.end_interrupted(folder)
     except Exception as error:
+        if signals.received:  # a library has turned the interrupt into another exception
+            command.end_interrupted(folder)
         told = command.told(error)
         if not isinstance(told, GpusslError):
             traceback.print_exception(error)

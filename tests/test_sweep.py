@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from gpussl.errors import GpusslError, StoreError
-from gpussl.report import figures, sweep
+from gpussl.report import figures, manifest, sweep
 from gpussl.report.jobs import SweepJob, register
 from gpussl.report.results import to_csv
 from gpussl.report.sweep import curve_lines, half_width, summarize, summary_table
@@ -134,8 +134,9 @@ class TestGathering:
                 (folder / "config.yaml").write_text("name: x\ndata: {name: digits}\npublished: []\n")
                 (folder / "results.csv").write_text(to_csv(rows))
                 files = {name: store.file_digest(folder / name) for name in ("config.yaml", "results.csv")}
-                (folder / "manifest.json").write_text(json.dumps({"files": files}))
-                register(tmp_path, SweepJob(number, folder, folder.name, (f"seed={number}",)))
+                (folder / "manifest.json").write_text(json.dumps(manifest.with_files({}, files)))
+                digest = store.file_digest(folder / "manifest.json")
+                register(tmp_path, SweepJob(number, folder, folder.name, (f"seed={number}",), digest=digest))
             return tmp_path
 
         return make

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from gpussl.errors import ConfigError, StoreError
 from gpussl.report import manifest
+from gpussl.report.manifest import MANIFEST
 from gpussl.runtime import store
 
 REGISTER = ".sweep"
@@ -35,11 +36,13 @@ class SweepJob:
         From the command line.
     error : str
         Why it failed; empty if it did not.
+    digest : str
+        The SHA-256 of its manifest; empty until it is finished.
 
     Examples
     --------
-    >>> SweepJob(0, Path("outputs/0"), "0", ("seed=0",)).problem.partition(",")[0]
-    'expected all files of the run in outputs/0'
+    >>> SweepJob(0, Path("outputs/0"), "0", ("seed=0",)).problem
+    'expected a finished run in outputs/0, found none'
     """
 
     number: int
@@ -47,13 +50,16 @@ class SweepJob:
     name: str
     overrides: tuple[str, ...]
     error: str = ""
+    digest: str = ""
 
     @property
     def problem(self) -> str:
         """Why the job has no results: its error, or what is missing; empty if it is finished and whole."""
         if self.error:
             return self.error
-        if manifest.of_whole_run(self.folder) is None:
+        if not self.digest:
+            return f"expected a finished run in {self.folder}, found none"
+        if manifest.of_whole_run(self.folder) is None or self.digest != store.file_digest(self.folder / MANIFEST):
             return f"expected all files of the run in {self.folder}, found some missing or changed"
         return ""
 
@@ -78,14 +84,24 @@ def register(sweep: Path, job: SweepJob) -> None:
     gpussl.errors.ConfigError: hydra.sweep.subdir: expected a folder for each job, found jobs 0 and 1 in a; add
         ${hydra.job.num} to it
     """
-    for other in registered(sweep):
-        if other.number != job.number and other.folder == job.folder:
-            raise ConfigError(
-                f"hydra.sweep.subdir: expected a folder for each job, found jobs {other.number} and {job.number} in "
-                f"{job.folder}; add ${{hydra.job.num}} to it"
-            )
+    check_folders([*(other for other in registered(sweep) if other.number != job.number), job])
     described = {**dataclasses.asdict(job), "folder": str(job.folder)}
     store.write_text(sweep / REGISTER / f"{job.number}.json", json.dumps(described, indent=1))
+
+
+def check_folders(found: Iterable[SweepJob]) -> None:
+    """Raise ConfigError if two jobs have one folder.
+
+    >>> check_folders([SweepJob(0, Path("a"), "a", ()), SweepJob(1, Path("b"), "b", ())])
+    """
+    numbers: dict[Path, int] = {}
+    for job in found:
+        other = numbers.setdefault(job.folder, job.number)
+        if other != job.number:
+            raise ConfigError(
+                f"hydra.sweep.subdir: expected a folder for each job, found jobs {other} and {job.number} in "
+                f"{job.folder}; add ${{hydra.job.num}} to it"
+            )
 
 
 def registered(sweep: Path) -> list[SweepJob]:
@@ -106,7 +122,8 @@ def registered(sweep: Path) -> list[SweepJob]:
         try:
             entry = json.loads(path.read_text(encoding="utf-8"))
             number, given = int(entry["number"]), tuple(map(str, entry["overrides"]))
-            found.append(SweepJob(number, Path(entry["folder"]), str(entry["name"]), given, str(entry["error"])))
+            texts = (str(entry["error"]), str(entry["digest"]))
+            found.append(SweepJob(number, Path(entry["folder"]), str(entry["name"]), given, *texts))
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise StoreError(
                 f"{path}: expected the entry of a job, found another file ({type(error).__name__}); run the sweep again"
@@ -144,9 +161,13 @@ def begin(sweep: Path, names: Iterable[str]) -> int:
         another folder
     """
     manifest.check_folder(sweep)
-    ours = written(sweep)
+    ours, register = written(sweep), sweep / REGISTER
+    if os.path.lexists(register) and (register.is_symlink() or not (register / LOCK).is_file()):
+        raise ConfigError(f"hydra.sweep.dir: expected no other {REGISTER} in {sweep}, found one; name another folder")
+    if not register.exists():
+        names = [*names, "multirun.yaml"]  # Hydra writes it
     for name in names:
-        if name not in ours and (sweep / name).exists():
+        if name not in ours and os.path.lexists(sweep / name):
             raise ConfigError(
                 f"hydra.sweep.dir: expected a folder where no other {name} is, found one in {sweep}; name another"
             )

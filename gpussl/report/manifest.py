@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,6 +14,7 @@ from gpussl.runtime import environment, store
 # files in the folder of a run; the manifest lists all others. It is written last: without it the run is not finished
 MANIFEST = "manifest.json"
 CONFIG = "config.yaml"
+FORMAT = "gpussl run 1"
 
 
 def describe(
@@ -64,6 +66,15 @@ def describe(
     }
 
 
+def with_files(described: Mapping[str, Any], files: Mapping[str, str]) -> dict[str, Any]:
+    """Return a manifest that lists files with their checksums.
+
+    >>> with_files({"name": "mine"}, {})
+    {'format': 'gpussl run 1', 'name': 'mine', 'files': {}}
+    """
+    return {"format": FORMAT, **described, "files": dict(files)}
+
+
 def to_json(described: dict[str, Any]) -> str:
     """Return the manifest as JSON text.
 
@@ -82,14 +93,18 @@ def listed(folder: Path, name: str = MANIFEST) -> dict[str, str]:
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     store.write_text(Path(folder) / MANIFEST, '{"files": {"results.csv": "5e88"}}')
-    ...     listed(Path(folder))
-    {'results.csv': '5e88', 'manifest.json': ''}
+    ...     text = to_json(with_files({}, {"results.csv": 64 * "0"}))
+    ...     store.write_text(Path(folder) / MANIFEST, text)
+    ...     list(listed(Path(folder)))
+    ['results.csv', 'manifest.json']
     """
-    files = _read(folder / name).get("files")
-    if not isinstance(files, dict) or not files or not all(_is_inside(str(path)) for path in files):
+    described = _read(folder / name)
+    files = described.get("files")
+    if described.get("format") != FORMAT or not isinstance(files, dict):
         return {}
-    return {**{str(path): str(checksum) for path, checksum in files.items()}, MANIFEST: ""}  # it has no own checksum
+    if not all(_is_inside(path) and re.fullmatch("[0-9a-f]{64}", str(checksum)) for path, checksum in files.items()):
+        return {}
+    return {**files, MANIFEST: ""}  # which cannot hold its own checksum
 
 
 def of_whole_run(folder: Path) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from scipy import stats
 
 from gpussl.errors import GpusslError, StoreError
 from gpussl.report import figures, page
-from gpussl.report.jobs import SweepJob, registered, will_write, written
+from gpussl.report.jobs import SweepJob, check_folders, registered, will_write, written
 from gpussl.report.manifest import CONFIG
 from gpussl.report.results import to_csv
 from gpussl.report.titles import title
@@ -49,6 +49,7 @@ def finish(folder: Path) -> None:
     jobs = registered(folder)
     if not jobs:
         raise GpusslError("hydra.sweep: expected jobs, found none that has started; see the messages above")
+    check_folders(jobs)
     problems = {job.name: job.problem for job in jobs}
     try:
         summary = gather(folder, jobs, problems)
@@ -93,11 +94,11 @@ def gather(folder: Path, jobs: Sequence[SweepJob], problems: Mapping[str, str]) 
     """
     finished = [job for job in jobs if not problems[job.name]]
     rows = read_jobs(finished)
-    if not rows:
-        for name in set(FILES) & written(folder):
-            (folder / name).unlink(missing_ok=True)  # left by an earlier sweep
-        return []
     summary = summarize(rows)
+    for name in set(FILES) & written(folder):
+        (folder / name).unlink(missing_ok=True)  # left by an earlier sweep
+    if not rows:
+        return []
     will_write(folder, set(FILES))
     store.write_text(folder / RESULTS, to_csv(rows))
     store.write_text(folder / SUMMARY, to_csv(summary))

@@ -25,12 +25,14 @@ from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from gpussl import __version__
 from gpussl.errors import DeviceError, GpusslError
-from gpussl.runtime import config, console, guard
+from gpussl.runtime import config, console, guard, signals
 from gpussl.runtime.names import did_you_mean, nearest, unknown_setting
 
 REFUSED = 2  # the exit code of an error that the user can fix
 FULL_ERROR = "HYDRA_FULL_ERROR"  # Hydra's own variable: 1 shows tracebacks
-SHOWS_TRACEBACKS = os.environ.get(FULL_ERROR) == "1"
+WISHED = "GPUSSL_FULL_ERROR"  # what the user has set it to, for processes that a launcher starts
+os.environ.setdefault(WISHED, os.environ.get(FULL_ERROR, "0"))
+SHOWS_TRACEBACKS = os.environ[WISHED] == "1"
 
 
 def start(task: Callable[[DictConfig], None]) -> None:
@@ -51,7 +53,8 @@ def start(task: Callable[[DictConfig], None]) -> None:
         os.environ[FULL_ERROR] = "1"
         config.register()
         guard.install()
-        with refusing(arguments.overrides, is_sweep=is_sweep):
+        only_shows = arguments.help or arguments.cfg or arguments.info
+        with refusing(arguments.overrides, is_sweep=is_sweep, may_break_pipe=bool(only_shows)):
             if arguments.help:
                 console.stdout.print(_help(arguments), soft_wrap=True)
                 return
@@ -59,7 +62,7 @@ def start(task: Callable[[DictConfig], None]) -> None:
 
 
 @contextlib.contextmanager
-def refusing(overrides: Sequence[str] = (), *, is_sweep: bool = False) -> Iterator[None]:
+def refusing(overrides: Sequence[str] = (), *, is_sweep: bool = False, may_break_pipe: bool = False) -> Iterator[None]:
     """Turn an exception of the block into one line on stderr and exit code 2.
 
     Parameters
@@ -68,6 +71,8 @@ def refusing(overrides: Sequence[str] = (), *, is_sweep: bool = False) -> Iterat
         The overrides, if the block composes a configuration from them.
     is_sweep : bool
         Whether an override may list several values, one per job.
+    may_break_pipe : bool
+        Whether the block only prints, so that a reader that has closed the pipe, as `head` does, is no error.
 
     >>> import sys
     >>> with contextlib.redirect_stderr(sys.stdout), contextlib.suppress(SystemExit), refusing():
@@ -76,9 +81,11 @@ def refusing(overrides: Sequence[str] = (), *, is_sweep: bool = False) -> Iterat
     """
     try:
         yield
-    except BrokenPipeError:  # the reader has closed the pipe, as `head` does
-        sys.exit(0)
     except Exception as error:
+        if may_break_pipe and isinstance(error, BrokenPipeError):
+            sys.exit(0)
+        if signals.received:  # a library has turned the interrupt into another exception
+            raise KeyboardInterrupt from error
         if SHOWS_TRACEBACKS:
             traceback.print_exc()
         refuse(explain(error, overrides, is_sweep=is_sweep))
@@ -156,8 +163,18 @@ def explain(error: Exception, overrides: Sequence[str] = (), *, is_sweep: bool =
     return f"{type(error).__name__}: {_first_line(error)}; {FULL_ERROR}=1 shows where"
 
 
-def register_job(error: str = "") -> None:
-    """Register the job at work, or its error, in the folder of its sweep.
+def end_interrupted(folder: Path) -> NoReturn:
+    """Say what became of an interrupted run, and exit with the code of its signal."""
+    from gpussl.report import manifest
+
+    config.discard_fresh(folder)
+    state = "holds a finished run" if manifest.of_whole_run(folder) else "has no results"
+    console.say(f"gpussl: interrupted; {folder} {state}")
+    sys.exit(signals.exit_code())
+
+
+def register_job(error: str = "", *, is_finished: bool = False) -> None:
+    """Register the job at work in the folder of its sweep; at its end, with its error or the digest of its manifest.
 
     Raises
     ------
@@ -167,7 +184,7 @@ def register_job(error: str = "") -> None:
     >>> import tempfile
     >>> from unittest import mock
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     names = {"runtime": {"output_dir": f"{folder}/0"}, "sweep": {"dir": folder}}
+    ...     names = {"runtime": {"output_dir": f"{folder}/0", "cwd": "/"}, "sweep": {"dir": folder}}
     ...     made_of = OmegaConf.create({**names, "job": {"num": 0}, "overrides": {"task": ["seed=3"]}})
     ...     with mock.patch.object(HydraConfig, "get", return_value=made_of):
     ...         register_job()
@@ -175,15 +192,18 @@ def register_job(error: str = "") -> None:
     ['0.json']
     """
     from gpussl.report.jobs import SweepJob, register
+    from gpussl.report.manifest import MANIFEST
+    from gpussl.runtime import store
 
     hydra_cfg = HydraConfig.get()
-    folder, sweep = Path(hydra_cfg.runtime.output_dir), Path(hydra_cfg.sweep.dir)
-    name = os.path.relpath(folder, sweep)
-    register(sweep, SweepJob(int(hydra_cfg.job.num), folder, name, tuple(hydra_cfg.overrides.task), error))
+    folder = Path(hydra_cfg.runtime.output_dir)
+    sweep = Path(hydra_cfg.runtime.cwd, hydra_cfg.sweep.dir)  # Hydra may have changed the working directory
+    name, digest = os.path.relpath(folder, sweep), store.file_digest(folder / MANIFEST) if is_finished else ""
+    register(sweep, SweepJob(int(hydra_cfg.job.num), folder, name, tuple(hydra_cfg.overrides.task), error, digest))
 
 
 def hydras_files(cfg: DictConfig) -> dict[str, str]:
-    """Return the files that Hydra writes into `.hydra` by default: ours write them once the folder is theirs.
+    """Return the files that Hydra writes into `.hydra` by default. The run writes them once it has claimed its folder.
 
     >>> from unittest import mock
     >>> made_of = OmegaConf.create({"overrides": {"task": ["seed=3"]}})

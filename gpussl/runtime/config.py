@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).parent.parent
 _fresh: set[Path] = set()  # the folders that this process has created
+_fresh_parents: list[Path] = []  # and those around them
 RESERVED = {"random", "all", "best_allocation"}  # names of the baselines, and of clusters named by true labels
 TEST_STOPPED = "test_stopped"  # the suffix of a classifier that stops by the test labels
 MIN_MEMORY = 2 * 10**9  # the libraries alone take a third of it
@@ -197,13 +198,25 @@ def fresh_folder(name: str, time: str) -> str:
     ('outputs/mine/12-00', 'outputs/mine/12-00-1')
     """
     folder = Path("outputs", check_file_name(name, "name"))
-    for number in itertools.count():
+    check_file_name(time, "time")
+    number = 0
+    while True:
+        for parent in (folder.parent, folder):
+            with contextlib.suppress(FileExistsError):
+                parent.mkdir()
+                _fresh_parents.append(parent.resolve())
         path = folder / (f"{time}-{number}" if number else time)
-        with contextlib.suppress(FileExistsError):
-            path.mkdir(parents=True)  # fails for all processes but one
+        try:
+            path.mkdir()  # fails for all processes but one
+        except FileExistsError:
+            number += 1
+        except FileNotFoundError:
+            if not folder.parent.exists():  # a link to nowhere
+                raise
+            # else another process has just removed the empty parent
+        else:
             _fresh.add(path.resolve())
             return str(path)
-    raise AssertionError
 
 
 def discard_fresh(folder: Path) -> None:
@@ -220,9 +233,10 @@ def discard_fresh(folder: Path) -> None:
     """
     if folder.resolve() in _fresh and {path.name for path in folder.iterdir()} <= {".hydra"}:
         shutil.rmtree(folder)
-        with contextlib.suppress(OSError):  # they have other runs
-            folder.parent.rmdir()
-            folder.parent.parent.rmdir()
+        for parent in reversed(_fresh_parents):
+            with contextlib.suppress(OSError):  # it has other runs
+                parent.rmdir()
+        _fresh_parents.clear()
 
 
 def choices(group: str) -> dict[str, str]:

@@ -19,19 +19,25 @@ from omegaconf import DictConfig, OmegaConf
 
 from gpussl.errors import ConfigError
 
-TARGETS = (
+TARGETS = {
     "gpussl.runtime.command.Gather",
-    "hydra._internal.core_plugins.",  # the launcher and sweeper of Hydra itself
-    "hydra.experimental.callbacks.",
-    "hydra_plugins.",  # launchers and sweepers that the user has installed
-    "optuna.samplers.",  # an argument of Hydra's Optuna sweeper
+    "hydra._internal.core_plugins.basic_launcher.BasicLauncher",
+    "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
+    "hydra.experimental.callbacks.LogJobReturnCallback",
+    "hydra.experimental.callbacks.PickleJobInfoCallback",
+}
+PLUGINS = re.compile(  # that the user has installed; a sampler is an argument of Hydra's Optuna sweeper
+    r"hydra_plugins\.hydra_\w+\.\w+\.[A-Z]\w+(Launcher|Sweeper)|optuna\.samplers\.[A-Z]\w+Sampler"
 )
+CALLING = ("callbacks", "launcher", "sweeper", "job_logging", "hydra_logging", "job")  # checked for references, too
+REFERENCE = re.compile(r"\$\{(?!hydra\.)")  # to anything but what is checked here
 HANDLERS = ("logging.StreamHandler", "logging.NullHandler")
 FILE_HANDLER, IN_RUN_FOLDER = "logging.FileHandler", "${hydra.runtime.output_dir}/"
 STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
-VARIABLES = re.compile(r"[A-Z]+_NUM_THREADS|(CUDA|OMP|MKL|KMP|NUMBA|HF|TORCH|XDG_CACHE)_[A-Z_]+|TOKENIZERS_PARALLELISM")
-
-
+VARIABLES = re.compile(
+    "[A-Z]+_NUM_THREADS|CUDA_VISIBLE_DEVICES|CUDA_DEVICE_ORDER|OMP_WAIT_POLICY|OMP_PROC_BIND|OMP_PLACES|KMP_AFFINITY"
+)
+PACKAGES = ("hydra", "hydra_plugins")
 MAX_NODES = 100_000  # of a file, each use of an anchor counted
 
 
@@ -45,11 +51,19 @@ def install() -> None:
         return
     Plugins.instance()  # registers the sources of files; importing the class would load its module a second time
     source: Any = SourcesRegistry.instance().resolve("file")
-    read = source.load_config
+    package: Any = SourcesRegistry.instance().resolve("pkg")
+    read, make = source.load_config, package.__init__
+
+    @functools.wraps(make)
+    def checked_and_made(self: ConfigSource, provider: str, path: str) -> None:
+        name = path.removeprefix("pkg://")
+        if name.split(".")[0] not in PACKAGES:  # reading it would import it
+            _refuse("hydra.searchpath", f"a folder, or a package of {' or '.join(PACKAGES)}", path)
+        make(self, provider, path)
 
     @functools.wraps(read)
     def checked_and_read(self: ConfigSource, config_path: str) -> ConfigResult:
-        path = Path(self.path, config_path).with_suffix(".yaml")
+        path = Path(self.path, self._normalize_file_name(config_path))
         if path.is_file():
             check_size(path)
         result: ConfigResult = read(self, config_path)
@@ -62,6 +76,7 @@ def install() -> None:
         return cfg
 
     source.load_config = checked_and_read
+    package.__init__ = checked_and_made
     ConfigLoaderImpl.load_configuration = composed_and_checked  # type: ignore[method-assign]
 
 
@@ -86,7 +101,7 @@ def check_size(path: Path) -> None:
 
 
 def _size(node: yaml.Node | None, known: dict[int, int]) -> int:
-    """The number of nodes below one, with each use of an anchor counted; infinitely many if it contains itself."""
+    """The number of nodes in one, with each use of an anchor counted; infinitely many if it contains itself."""
     if not isinstance(node, yaml.CollectionNode):
         return 1
     if id(node) not in known:
@@ -108,22 +123,29 @@ def check_hydra(cfg: DictConfig) -> None:
         return
     settings: Any = OmegaConf.to_container(cfg.hydra)  # unresolved: what is not composed yet is not known
     for path, name, value in _leaves(settings, "hydra"):
-        if name in ("_target_", "()"):
-            if name == "()" or not str(value).startswith(TARGETS):
-                _refuse(path, "a class of Hydra or of one of its plugins", value)
-        elif name == "_partial_" or name == "_args_":
+        if name == "_target_" and value not in TARGETS and not PLUGINS.fullmatch(str(value)):
+            _refuse(path, "a class of Hydra or of one of its plugins", value)
+        if name in ("()", "_partial_", "_args_"):
             _refuse(path, "no such setting", value)
+    for group in CALLING:
+        for path, _, value in _leaves(settings.get(group), f"hydra.{group}"):
+            if isinstance(value, str) and REFERENCE.search(value):
+                _refuse(path, "no reference but to hydra", value)
     for group in ("job_logging", "hydra_logging"):
         _check_logging(settings.get(group), f"hydra.{group}")
-    for name, value in ((settings.get("job") or {}).get("env_set") or {}).items():
+    job = settings.get("job") or {}
+    for name, value in (job.get("env_set") or {}).items():
         if not VARIABLES.fullmatch(str(name)):
-            _refuse(f"hydra.job.env_set.{name}", "a variable of threads, devices or caches", value)
+            _refuse(f"hydra.job.env_set.{name}", "a variable of threads or devices", value)
+    if not re.fullmatch(r"[\w-]+|\?\?\?", str(job.get("name", "gpussl"))):
+        _refuse("hydra.job.name", "a word", job["name"])
+    if settings.get("output_subdir") is not None:
+        _refuse("hydra.output_subdir", "null, as the run itself writes .hydra", settings["output_subdir"])
 
 
 def _check_logging(settings: Any, path: str) -> None:
-    if not isinstance(settings, dict):
-        return
-    for name, handler in (settings.get("handlers") or {}).items():
+    handlers = (settings or {}).get("handlers") or {}
+    for name, handler in handlers.items():
         kind = handler.get("class") if isinstance(handler, dict) else handler
         is_inside = kind == FILE_HANDLER and _is_inside(str(handler.get("filename")))
         if kind not in HANDLERS and not is_inside:
@@ -137,11 +159,13 @@ def _check_logging(settings: Any, path: str) -> None:
 
 
 def _is_inside(path: str) -> bool:
-    return path.startswith(IN_RUN_FOLDER) and ".." not in path
+    return path.startswith(IN_RUN_FOLDER) and "/" not in path[len(IN_RUN_FOLDER) :]
 
 
 def _leaves(node: Any, path: str) -> Iterator[tuple[str, str, Any]]:
-    """The path, the last name and the value of each setting below a node."""
+    """The path, the last name and the value of each setting below a node, or of the node itself if it has none."""
+    if isinstance(node, str):
+        yield path, path.rpartition(".")[2], node
     items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for name, value in items:
         if isinstance(value, (dict, list)):

@@ -341,7 +341,10 @@ def _fetched(path: Path, key: str) -> Fetched:
     described, arrays = _read(path)
     if described.get("key") != key:
         raise StoreError(f"{path}: expected what was kept under this name, found another file in its place")
-    return Fetched(_unpack_from(path, described, arrays), described["seconds"], cached=True)
+    seconds = described.get("seconds")
+    if not isinstance(seconds, (int, float)):
+        raise StoreError(f"{path}: expected the seconds that it took, found {seconds!r}")
+    return Fetched(_unpack_from(path, described, arrays), seconds, cached=True)
 
 
 def _to_bytes(path: Path, artifact: Any, also: dict[str, Any] | None = None) -> bytes:

@@ -7,8 +7,9 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from gpussl.errors import ConfigError
@@ -20,8 +21,8 @@ from gpussl.runtime.config import Job
 WORK = ".running"  # inside the folder of a run; everything in it belongs to the process that has locked it
 LOCK = "lock"
 REPLACED = "replaced.json"  # in WORK: the manifest of the finished run that this one replaces
-ALWAYS = (MANIFEST, CONFIG, "results.csv", "report.html")  # checked before the work; other names are known after it
-HYDRAS = ".hydra/"  # Hydra replaces files here, so these may be replaced too
+# checked before the work, with x for any file of a folder; the other names are known after it
+ALWAYS = (MANIFEST, CONFIG, "results.csv", "report.html", ".hydra/config.yaml", "models/x", "labels/x", "figures/x")
 EXPECTED = "hydra.run.dir: expected a folder without a run in it"
 
 
@@ -66,7 +67,7 @@ class Claim:
             A file that is not this run's has the same name. Nothing is lost: the work stays where it is.
         """
         self._published |= {name: store.file_digest(self.work / name) for name in _files(self.work)}
-        store.write_text(self.work / MANIFEST, manifest.to_json({**described, "files": self._published}))
+        store.write_text(self.work / MANIFEST, manifest.to_json(manifest.with_files(described, self._published)))
         _move(self.folder)
 
 
@@ -107,7 +108,7 @@ def claim(folder: Path, *, replace: bool = False) -> Iterator[Claim]:
     with _lock(claimed.work) as is_ours:
         if not is_ours:
             raise ConfigError(f"{EXPECTED}, found one at work in {folder}; name another folder")
-        if (claimed.work / MANIFEST).is_file():
+        if _is_whole(folder):
             _move(folder)  # a killed process had begun to
         _clear(claimed.work)
         ours = manifest.listed(folder)
@@ -119,25 +120,42 @@ def claim(folder: Path, *, replace: bool = False) -> Iterator[Claim]:
         yield claimed
 
 
+def _is_whole(folder: Path) -> bool:
+    """Whether the work lists all its files, and each is there or has been moved already."""
+    new = manifest.listed(folder / WORK)
+    places = (folder / WORK, folder)
+    return bool(new) and all(
+        any(_has(place / name, checksum) for place in places) for name, checksum in new.items() if checksum
+    )
+
+
+def _has(path: Path, checksum: str) -> bool:
+    return path.is_file() and store.file_digest(path) == checksum
+
+
 def _move(folder: Path) -> None:
     """Move all files from the work to the folder. If it is interrupted, the next claim goes on with it.
 
     The work's manifest says that the work is whole, so it moves last. The manifest of a run that is replaced goes
-    first: without it, that run is not finished.
+    first: without it, that run is not finished. A file of that run that was changed since is kept under another name.
     """
     work = folder / WORK
     new, old = manifest.listed(work), manifest.listed(folder)
-    if old and not old.items() <= new.items() and not (work / REPLACED).exists():
-        (folder / MANIFEST).replace(work / REPLACED)
-    replaced = old | manifest.listed(work, REPLACED)
     moving = _files(work)
     try:
-        _refuse_foreign(folder, moving, replaced)
+        _refuse_foreign(folder, moving, old | manifest.listed(work, REPLACED))
     except ConfigError as error:
         raise ConfigError(f"{error}. Its files are safe in {work}: move yours away, and run it again") from error
-    for name in replaced:
-        if name not in new:
-            (folder / name).unlink(missing_ok=True)
+    if old and not old.items() <= new.items():
+        (folder / MANIFEST).replace(work / REPLACED)
+    for name, checksum in manifest.listed(work, REPLACED).items():
+        path = folder / name
+        if not checksum or not os.path.lexists(path):
+            continue
+        if not _has(path, checksum) and not _has(path, new.get(name, "")):
+            path.replace(_free(path))
+        elif name not in new:
+            path.unlink()
     for name in moving:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (work / name).replace(folder / name)
@@ -145,12 +163,27 @@ def _move(folder: Path) -> None:
     (work / REPLACED).unlink(missing_ok=True)
 
 
-def _refuse_foreign(folder: Path, names: tuple[str, ...] | list[str], ours: Mapping[str, str]) -> None:
+def _free(path: Path) -> Path:
+    """A name that no file has, for one that was changed."""
+    number = 1
+    while os.path.lexists(f"{path}.changed{number}"):  # noqa: PTH - links to nowhere count
+        number += 1
+    return path.with_name(f"{path.name}.changed{number}")
+
+
+def _refuse_foreign(folder: Path, names: Iterable[str], ours: Mapping[str, str]) -> None:
+    """Raise ConfigError if a file that is not ours has one of the names, or something else is where its folder is."""
+    cure = "name another folder"
     for name in names:
-        if name not in ours and not name.startswith(HYDRAS) and (folder / name).exists():
+        path = folder / name
+        if name not in ours and os.path.lexists(path):
             raise ConfigError(
-                f"hydra.run.dir: expected a folder where no other {name} is, found one in {folder}; name another folder"
+                f"hydra.run.dir: expected a folder where no other {name} is, found one in {folder}; {cure}"
             )
+        for parent in list(PurePosixPath(name).parents)[:-1]:
+            place = folder / parent
+            if os.path.lexists(place) and (place.is_symlink() or not place.is_dir() or os.path.ismount(place)):
+                raise ConfigError(f"{place}: expected a folder or nothing, found a file, link or mount; {cure}")
 
 
 def _files(work: Path) -> list[str]:
@@ -174,10 +207,12 @@ def _lock(work: Path) -> Iterator[bool]:
 
     A work that could not be published stays. The system releases the lock of a killed process.
     """
-    work.mkdir(exist_ok=True)
+    if _is_foreign(work):
+        raise ConfigError(f"{work}: expected no such file, found one that is not a run's; name another folder")
     try:
+        work.mkdir(exist_ok=True)
         file = (work / LOCK).open("a")
-    except FileNotFoundError:  # another process has just removed the folder
+    except (FileExistsError, FileNotFoundError):  # another process has just removed the folder
         yield False
         return
     with file:
@@ -190,4 +225,17 @@ def _lock(work: Path) -> Iterator[bool]:
             yield is_ours
         finally:
             if is_ours and not (work / MANIFEST).exists():
-                shutil.rmtree(work)
+                _clear(work)
+                (work / LOCK).unlink()  # last: until then, no other process works here
+                with contextlib.suppress(OSError):  # another process has come
+                    work.rmdir()
+
+
+def _is_foreign(work: Path) -> bool:
+    """Whether a file or link has this name, or a folder with files, but without the lock that every run makes first."""
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISDIR(work.lstat().st_mode):
+            return True
+        names = {path.name for path in work.iterdir()}
+        return bool(names) and LOCK not in names
+    return False

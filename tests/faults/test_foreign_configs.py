@@ -37,7 +37,16 @@ def refused(gpussl, tmp_path):
         ("callbacks: {x: {_target_: hydra.utils.call}}", CHECKED),
         ("launcher: {_target_: os.system}", CHECKED),
         ("sweeper: {_target_: subprocess.run}", CHECKED),
-        ("job_logging: {formatters: {x: {'()': os.system, command: touch owned}}}", CHECKED),
+        ("job_logging: {formatters: {x: {'()': os.system, command: touch owned}}}", "expected no such setting"),
+        ("callbacks: {x: '${data}'}", "expected no reference but to hydra, found ${data}"),
+        ("callbacks: '${data}'", "expected no reference but to hydra, found ${data}"),
+        ("callbacks: {x: {_target_: 'hydra.experimental.callbacks.${name}'}}", CHECKED),
+        ("callbacks: {x: {_target_: hydra.experimental.callbacks.logging.FileHandler, filename: owned}}", CHECKED),
+        ("callbacks: {x: {_target_: gpussl.runtime.command.Gather.x}}", CHECKED),
+        ("job_logging: '${data}'", "expected no reference but to hydra, found ${data}"),
+        ("job: {env_set: '${data}'}", "expected no reference but to hydra, found ${data}"),
+        ("job: {name: ../../owned}", "hydra.job.name: expected a word"),
+        ("output_subdir: owned", "hydra.output_subdir: expected null"),
         (
             "job_logging: {handlers: {x: {class: logging.FileHandler, filename: owned}}}",
             "expected a stream, or a file in",
@@ -48,7 +57,7 @@ def refused(gpussl, tmp_path):
             "ext://sys.stdout",
         ),
         ("job_logging: {formatters: {x: {class: os.system}}}", "expected no class of its own"),
-        ("job: {env_set: {PATH: /tmp}}", "expected a variable of threads, devices or caches"),
+        ("job: {env_set: {PATH: /tmp}}", "expected a variable of threads or devices"),
     ],
 )
 def test_hydras_own_groups_call_nothing_else(refused, text, line, mode):
@@ -125,6 +134,17 @@ def bomb():
     for level in range(1, 10):
         lines.append(f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]")
     return "\n".join(lines)
+
+
+def test_a_dot_in_its_name_hides_no_file(refused):
+    assert "expected at most 100,000 settings" in refused("data/evil.v1.yaml", bomb(), "data=evil.v1")
+
+
+def test_a_search_path_imports_no_package(refused, tmp_path):
+    (tmp_path / "evilpkg").mkdir()
+    (tmp_path / "evilpkg" / "__init__.py").write_text("raise SystemExit(99)")
+    line = refused("x.yaml", "a: 0", "hydra.searchpath=[pkg://evilpkg]")
+    assert "hydra.searchpath: expected a folder, or a package of hydra or hydra_plugins" in line
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,9 @@ def test_the_manifest_lists_every_file_and_no_other(gpussl, folder):
     assert {"report.html", "figures/accuracy.png", ".hydra/config.yaml"} <= set(described["files"])
 
 
-@pytest.mark.parametrize("text", ["[]", "null", "{", '{"files": []}', '{"files": {"../notes.txt": "00"}}', ""])
+@pytest.mark.parametrize(
+    "text", ["[]", "null", "{", '{"files": []}', '{"files": {"notes.txt": "/static/notes.txt"}}', ""]
+)
 def test_a_manifest_of_another_program_makes_no_file_ours(folder, text):
     (folder / "config.yaml").write_text("mine")
     (folder / "manifest.json").write_text(text)
@@ -113,7 +115,7 @@ def test_a_manifest_cannot_point_outside_its_folder(tmp_path):
         claimed.publish({})
     for path in ("../mine.txt", str(outside)):
         described = json.loads((folder / "manifest.json").read_text())
-        described["files"][path] = "00"
+        described["files"][path] = 64 * "0"
         (folder / "manifest.json").write_text(json.dumps(described))
         before = files(tmp_path)
         with pytest.raises(ConfigError, match=r"where no other manifest\.json is"), claim(folder, replace=True):
@@ -204,7 +206,117 @@ def test_a_terminated_run_leaves_nothing(tmp_path, number):
     assert not files(tmp_path)
 
 
-def test_two_processes_never_work_in_one_folder(tmp_path):
+@pytest.mark.parametrize("name", ["models", "labels", "figures", ".running"])
+def test_a_file_or_link_where_a_folder_will_be_is_refused_before_the_work(tmp_path, name):
+    place = tmp_path / "run" / name
+    place.parent.mkdir()
+    for make in (place.touch, lambda: place.symlink_to(tmp_path), lambda: place.symlink_to("nowhere")):
+        make()
+        with pytest.raises(ConfigError, match=f"{name}: expected "), claim(tmp_path / "run"):
+            pass
+        assert os.path.lexists(place)
+        place.unlink()
+
+
+@pytest.mark.parametrize("name", ["results.csv", ".hydra/config.yaml", ".running/mine.txt"])
+def test_a_link_to_nowhere_or_a_hidden_file_is_a_file(tmp_path, name):
+    place = tmp_path / "run" / name
+    place.parent.mkdir(parents=True)
+    place.symlink_to("nowhere")
+    with pytest.raises(ConfigError), claim(tmp_path / "run"):
+        pass
+    assert place.is_symlink()
+
+
+def publish(folder, **texts):
+    with claim(folder, replace=True) as claimed:
+        for name, text in texts.items():
+            (claimed.work / name).write_text(text)
+        claimed.publish({})
+
+
+def test_a_file_that_was_changed_since_is_kept(tmp_path):
+    publish(tmp_path, a="old", b="old", c="old")
+    for name in "ab":
+        (tmp_path / name).write_text("edited")
+    publish(tmp_path, a="new")
+    described = {name: content.decode() for name, content in files(tmp_path).items() if name != "manifest.json"}
+    assert described == {"a": "new", "a.changed1": "edited", "b.changed1": "edited"}
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]"])
+def test_a_broken_manifest_in_the_work_costs_no_finished_run(tmp_path, text):
+    publish(tmp_path, a="old")
+    before = files(tmp_path)
+    (tmp_path / ".running").mkdir()
+    for name in ("lock", "manifest.json"):
+        (tmp_path / ".running" / name).write_text(text)
+    with pytest.raises(ConfigError, match="found a finished one"), claim(tmp_path):
+        pass
+    assert files(tmp_path) == before
+
+
+def test_a_replacement_that_is_refused_leaves_the_old_run_whole(tmp_path):
+    publish(tmp_path, a="old")
+    (tmp_path / "b").write_text("mine")
+    with pytest.raises(ConfigError, match="Its files are safe in"):
+        publish(tmp_path, a="new", b="new")
+    assert manifest.of_whole_run(tmp_path) is not None
+    assert (tmp_path / "a").read_text() == "old"
+    (tmp_path / "b").unlink()
+    with claim(tmp_path, replace=True):
+        pass
+    assert [(tmp_path / name).read_text() for name in "ab"] == ["new", "new"]
+
+
+RACE = """
+import sys, time
+from pathlib import Path
+from gpussl.errors import ConfigError
+from gpussl.tasks.run_folder import claim
+
+until, worked = time.monotonic() + 3, 0
+while time.monotonic() < until:
+    try:
+        with claim(Path("run"), replace=True) as claimed:
+            for number in range(5):
+                (claimed.work / f"m{number}").mkdir()
+                (claimed.work / f"m{number}" / "x").write_text(sys.argv[1])
+            assert {path.read_text() for path in claimed.work.glob("*/x")} == {sys.argv[1]}
+            worked += 1
+    except ConfigError:
+        pass
+print(worked)
+"""
+
+
+def test_processes_that_race_for_one_folder_take_turns(tmp_path):
+    started = [
+        subprocess.Popen([sys.executable, "-c", RACE, name], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+        for name in "ab"
+    ]
+    worked = [int(process.communicate(timeout=60)[0] or 0) for process in started]
+    assert [process.returncode for process in started] == [0, 0]
+    assert sum(worked) > 50
+    assert not files(tmp_path)
+
+
+def test_outputs_may_be_a_link_to_nowhere(gpussl, tmp_path):
+    (tmp_path / "outputs").symlink_to("/nowhere/x")
+    ended = gpussl(*QUICK)
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert (tmp_path / "outputs").is_symlink()
+
+
+def test_a_refused_run_removes_the_folders_that_it_made_alone(gpussl, tmp_path):
+    assert gpussl(*QUICK, FAILS).code == 2
+    assert not (tmp_path / "outputs").exists()
+    (tmp_path / "outputs").mkdir()
+    assert gpussl(*QUICK, FAILS).code == 2
+    assert (tmp_path / "outputs").exists()
+
+
+def test_two_claims_never_share_a_folder(tmp_path):
     with claim(tmp_path), pytest.raises(ConfigError, match="found one at work in"), claim(tmp_path):
         pass
     assert not os.listdir(tmp_path)  # noqa: PTH208

@@ -68,7 +68,9 @@ def test_an_interrupted_report_costs_no_results(gpussl, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(report, "write_page", interrupt)
-    assert gpussl(*RUN).code == 130
+    ended = gpussl(*RUN)
+    assert ended.code == 130
+    assert ended.err.endswith("/run holds a finished run\n")
     assert manifest.of_whole_run(tmp_path / "run") is not None
     assert (tmp_path / "run" / "models" / "cluster-knn.safetensors").exists()
     assert not (tmp_path / "run" / ".running").exists()

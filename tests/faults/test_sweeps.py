@@ -8,7 +8,7 @@ import os
 import pytest
 
 from gpussl.errors import ConfigError
-from gpussl.report import jobs, sweep
+from gpussl.report import jobs, manifest, sweep
 from gpussl.runtime import store
 from tests.faults.conftest import QUICK, files
 
@@ -34,13 +34,17 @@ def rows(folder):
 def test_a_job_with_missing_or_changed_files_is_done_again(gpussl, tmp_path, damage):
     assert gpussl(*SWEEP).code == 0
     whole = files(tmp_path / "s" / "1")
+    before = set(files(tmp_path / "s" / "0"))
     damage(tmp_path / "s" / "0")
+    existed = set(files(tmp_path / "s" / "0")) == before
     again = gpussl(*SWEEP)
     assert again.code == 0
     assert again.err.count("already finished") == 1
     assert files(tmp_path / "s" / "1") == whole
+    kept = [path.name for path in (tmp_path / "s" / "0").rglob("*.changed1")]
+    assert len(kept) == existed  # it may have been somebody's edit
     assert rows(tmp_path / "s") == [("0", "0"), ("1", "1")]
-    assert jobs.SweepJob(0, tmp_path / "s" / "0", "0", ()).problem == ""
+    assert manifest.of_whole_run(tmp_path / "s" / "0") is not None
 
 
 def test_a_job_damaged_before_the_end_is_named(gpussl, tmp_path, monkeypatch):
@@ -79,7 +83,7 @@ def test_two_jobs_in_one_folder_are_refused(gpussl, tmp_path):
     ended = gpussl(*SWEEP, "hydra.sweep.subdir=same")
     assert ended.code == 2
     assert "hydra.sweep.subdir: expected a folder for each job, found jobs 0 and 1" in ended.err
-    assert jobs.SweepJob(0, tmp_path / "s" / "same", "", ()).problem == ""
+    assert manifest.of_whole_run(tmp_path / "s" / "same") is not None
 
 
 def test_a_job_that_never_started_is_named(tmp_path):
@@ -89,13 +93,34 @@ def test_a_job_that_never_started_is_named(tmp_path):
         sweep.finish(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["results.csv", "summary.csv", "report.html"])
+def test_two_jobs_registered_at_once_in_one_folder_are_found(tmp_path):
+    for number in (0, 1):
+        jobs.register(tmp_path / str(number), jobs.SweepJob(number, tmp_path / "same", "same", ()))
+    (tmp_path / "1" / ".sweep" / "1.json").replace(tmp_path / "0" / ".sweep" / "1.json")
+    with pytest.raises(ConfigError, match="found jobs 0 and 1 in"):
+        sweep.finish(tmp_path / "0")
+
+
+def test_a_sweep_may_change_the_working_directory(gpussl, tmp_path):
+    assert gpussl(*SWEEP, "hydra.job.chdir=true").code == 0
+    assert rows(tmp_path / "s") == [("0", "0"), ("1", "1")]
+
+
+def test_an_earlier_page_does_not_stay_beside_new_tables(gpussl, tmp_path, monkeypatch):
+    assert gpussl(*SWEEP).code == 0
+    monkeypatch.setattr(sweep, "_write_page", lambda *_: 1 / 0)
+    assert gpussl("-m", *QUICK, "seed=2,3", "hydra.sweep.dir=s").code == 0
+    assert not (tmp_path / "s" / "report.html").exists()
+
+
+@pytest.mark.parametrize("name", ["results.csv", "summary.csv", "report.html", "multirun.yaml", ".sweep/0.json"])
 def test_a_sweep_that_would_overwrite_a_file_is_refused_before_the_work(gpussl, tmp_path, name):
-    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / name).parent.mkdir(parents=True)
     (tmp_path / "s" / name).write_text("mine")
     ended = gpussl(*SWEEP)
     assert (ended.code, ended.err.count("\n")) == (2, 1)
-    assert f"hydra.sweep.dir: expected a folder where no other {name} is" in ended.err
+    assert "hydra.sweep.dir: expected " in ended.err
+    assert name.partition("/")[0] in ended.err
     assert files(tmp_path / "s") == {name: b"mine"}
 
 
@@ -106,7 +131,7 @@ def test_a_sweep_replaces_the_tables_of_an_earlier_one(gpussl, tmp_path):
     failed = gpussl("-m", *QUICK, "cluster.n_clusters=5000,5001", "hydra.sweep.dir=s")
     assert failed.code == 2
     assert not (tmp_path / "s" / "results.csv").exists()  # it has no rows
-    assert jobs.SweepJob(0, tmp_path / "s" / "0", "0", ()).problem == ""  # the earlier jobs are as they were
+    assert manifest.of_whole_run(tmp_path / "s" / "0") is not None  # the earlier jobs are as they were
 
 
 def test_two_sweeps_never_work_in_one_folder(tmp_path):
@@ -148,7 +173,7 @@ def test_a_disk_that_fills_up_ends_with_2(gpussl, tmp_path, monkeypatch, left):
     assert ended.code in (0, 2)
     for job in (tmp_path / "s").glob("[01]"):
         made = {path.name for path in job.iterdir()}
-        assert made <= {".running"} or jobs.SweepJob(0, job, "", ()).problem == ""
+        assert made <= {".running"} or manifest.of_whole_run(job) is not None
 
 
 def test_a_failed_table_is_an_error_and_a_failed_picture_is_not(gpussl, tmp_path, monkeypatch):
