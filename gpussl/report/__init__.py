@@ -66,7 +66,9 @@ def _draw(folder: Path, picture: Picture) -> bool:
 
         figures.save(picture.draw(figures), path)
     except Exception as error:  # whatever matplotlib raises: a missing figure must not cost the run its results
-        console.say(f"report: expected to draw {path}, found: {type(error).__name__}: {error}; going on without it")
+        console.say(
+            f"report: expected to draw {picture.name}, found: {type(error).__name__}: {error}; going on without it"
+        )
         return False
     return True
 

@@ -58,7 +58,7 @@ def finish(folder: Path) -> None:
             f"{folder}: expected results of all jobs that make one table, found some that do not "
             f"({type(error).__name__}: {' '.join(str(error).split())}); run the sweep in another folder"
         ) from error
-    with console.warning("terminal"):
+    with console.warning("printing"):
         if summary:
             console.stdout.print(summary_table(summary))
         elif not all(problems.values()):
@@ -102,7 +102,7 @@ def gather(folder: Path, jobs: Sequence[SweepJob], problems: Mapping[str, str]) 
     will_write(folder, set(FILES))
     store.write_text(folder / RESULTS, to_csv(rows))
     store.write_text(folder / SUMMARY, to_csv(summary))
-    with console.warning("report"):
+    with console.warning("the page"):
         _write_page(folder, OmegaConf.load(finished[0].folder / CONFIG).name, summary, problems)
     return summary
 

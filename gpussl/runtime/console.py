@@ -66,15 +66,15 @@ def say(text: str) -> None:
 def warning(what: str) -> Iterator[None]:
     """Turn an error in the block into a warning: what it shows is made already, and safe.
 
-    >>> with contextlib.redirect_stderr(sys.stdout), warning("report"):
+    >>> with contextlib.redirect_stderr(sys.stdout), warning("the page"):
     ...     raise ValueError("no fonts")
-    gpussl: warning: report: expected no error, found ValueError: no fonts; the results are not affected
+    gpussl: warning: could not finish the page (ValueError: no fonts); the results are not affected
     """
     try:
         yield
     except Exception as error:  # whatever libraries for drawing and printing raise
         found = " ".join(f"{type(error).__name__}: {error}".split())
-        say(f"gpussl: warning: {what}: expected no error, found {found}; the results are not affected")
+        say(f"gpussl: warning: could not finish {what} ({found}); the results are not affected")
 
 
 @contextlib.contextmanager

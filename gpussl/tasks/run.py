@@ -103,10 +103,10 @@ def run(
                 report.write_files(claimed.work, outcome.parts)
         claimed.publish(_described(run_on, outcome, reason))
         # all that was made is safe: from here on, a failure costs no more than what is shown
-        with console.warning("report"):
+        with console.warning("the page"):
             _write_page(run_on, claimed.work, outcome)
             claimed.publish(_described(run_on, outcome, reason))
-    with console.warning("terminal"):
+    with console.warning("printing"):
         report.show([*outcome.parts, stage_table(monitor.stages, reason)])
         console.stdout.print(f"Run folder: {folder}", soft_wrap=True)
     return outcome.results

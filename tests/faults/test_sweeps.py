@@ -180,7 +180,7 @@ def test_a_failed_table_is_an_error_and_a_failed_picture_is_not(gpussl, tmp_path
     monkeypatch.setattr(sweep, "_write_page", lambda *_: 1 / 0)
     ended = gpussl(*SWEEP)
     assert ended.code == 0
-    assert "gpussl: warning: report: expected no error, found ZeroDivisionError" in ended.err
+    assert "gpussl: warning: could not finish the page (ZeroDivisionError" in ended.err
     monkeypatch.setattr(sweep, "summarize", lambda rows: json.loads("x"))
     ended = gpussl(*SWEEP)
     assert ended.code == 2
