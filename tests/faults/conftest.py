@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from gpussl import __main__
-from gpussl.runtime import command
+from gpussl.runtime import command, signals
 
 # a second of work
 QUICK = ("data=digits", "device=cpu", "cluster.n_clusters=20", "classifier=[knn]", "propagate=[cluster]")
@@ -25,6 +25,7 @@ def gpussl(monkeypatch, capsys, tmp_path):
     """A function (arguments) -> how the command ended."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(command.FULL_ERROR, "0")
+    monkeypatch.setattr(signals, "received", [])
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["gpussl", *arguments])

@@ -11,6 +11,7 @@ import pytest
 
 from gpussl.errors import ConfigError
 from gpussl.report import manifest
+from gpussl.runtime import config, signals
 from gpussl.tasks import prepare, study
 from gpussl.tasks.run_folder import claim
 from tests.faults.conftest import QUICK, files
@@ -314,6 +315,19 @@ def test_a_refused_run_removes_the_folders_that_it_made_alone(gpussl, tmp_path):
     (tmp_path / "outputs").mkdir()
     assert gpussl(*QUICK, FAILS).code == 2
     assert (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize("arguments", [(), ("-m", "seed=0,1")])
+def test_an_interrupt_that_a_library_turns_into_an_error_ends_everything(gpussl, tmp_path, monkeypatch, arguments):
+    def build(_):
+        signals.received.append(signal.SIGTERM)
+        raise AttributeError("half made")
+
+    monkeypatch.setattr(config, "build", build)
+    ended = gpussl(*arguments, *QUICK)
+    assert ended.code == 128 + signal.SIGTERM
+    assert ended.err.startswith("gpussl: interrupted; ")
+    assert ended.err.count("\n") == 1
 
 
 def test_two_claims_never_share_a_folder(tmp_path):
