@@ -353,29 +353,6 @@ def test_a_sweep_is_gathered_over_its_jobs(gpussl_command, tmp_path):
     assert (tmp_path / "sweep" / "figures" / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_runs_and_sweeps_do_not_take_each_others_folders(gpussl_command, tmp_path):
-    assert gpussl_command("-m", *SMALL, "cluster.n_clusters=10,15", "hydra.sweep.dir=sweep").returncode == 0
-    before = (tmp_path / "sweep" / "results.csv").read_bytes()
-    refused = gpussl_command(*SMALL, "hydra.run.dir=sweep")
-    assert refused.returncode == 2
-    assert "expected a folder without a run in it, found a sweep in" in refused.stderr
-    assert (tmp_path / "sweep" / "results.csv").read_bytes() == before
-    refused = gpussl_command("-m", *SMALL, "cluster.n_clusters=10,15", "hydra.sweep.dir=sweep/0")
-    assert refused.returncode == 2
-    assert "hydra.sweep.dir: expected a folder without a run in it, found a finished one in sweep/0" in refused.stderr
-
-
-def test_a_failed_job_does_not_stop_the_others_and_is_named(gpussl_command, tmp_path):
-    swept = gpussl_command("-m", *SMALL, "cluster.n_clusters=10,5000,20", "hydra.sweep.dir=sweep")
-    assert swept.returncode == 2
-    assert "gpussl: error: 1 of the sweep's jobs failed: 1 in sweep" in swept.stderr
-    assert "Traceback" not in swept.stderr
-    (line,) = [line for line in swept.stderr.splitlines() if line.startswith("  cluster.n_clusters=5000 ")]
-    assert "ConfigError: cluster.n_clusters: expected at most" in line
-    with (tmp_path / "sweep" / "results.csv").open(newline="") as file:
-        assert {row["job"] for row in csv.DictReader(file)} == {"0", "2"}
-
-
 def test_the_wheel_runs_from_another_folder(tmp_path):
     root = Path(__file__).parent.parent
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
@@ -454,48 +431,6 @@ class TestResuming:
         assert not list((tmp_path / "sweep").rglob(".running"))
         with (tmp_path / "sweep" / "results.csv").open(newline="") as file:
             assert {row["job"] for row in csv.DictReader(file)} == {"0", "1", "2"}
-
-    def test_a_changed_job_is_done_again_in_place_of_the_old_one(self, gpussl_command, tmp_path):
-        gpussl_command("-m", *SMALL, "cluster.n_clusters=10,15,20", "hydra.sweep.dir=sweep")
-        before = self.made(tmp_path)
-        swept = gpussl_command("-m", *SMALL, "cluster.n_clusters=10,12", "hydra.sweep.dir=sweep")
-        assert swept.returncode == 0
-        after = self.made(tmp_path)
-        assert after["0"] == before["0"]
-        assert after["1"] > before["1"]
-        with (tmp_path / "sweep" / "summary.csv").open(newline="") as file:  # the third job is no part of this sweep
-            found = {row["overrides"] for row in csv.DictReader(file)}
-        assert found == {"cluster.n_clusters=10", "cluster.n_clusters=12"}
-
-    def test_a_failed_job_leaves_an_earlier_one_alone_and_is_not_taken_for_it(self, gpussl_command, tmp_path):
-        gpussl_command("-m", *SMALL, "cluster.n_clusters=10,15", "hydra.sweep.dir=sweep")
-        before = self.made(tmp_path)
-        failed = gpussl_command("-m", *SMALL, "cluster.n_clusters=10,5000", "hydra.sweep.dir=sweep")
-        assert failed.returncode == 2
-        assert self.made(tmp_path) == before
-        with (tmp_path / "sweep" / "results.csv").open(newline="") as file:
-            assert {row["job"] for row in csv.DictReader(file)} == {"0"}
-
-    def test_a_job_that_fails_before_it_begins_takes_nothing_away(self, gpussl_command, tmp_path):
-        gpussl_command("-m", *SMALL, "cluster.n_clusters=10,15", "hydra.sweep.dir=sweep")
-        before = self.made(tmp_path)
-        failed = gpussl_command("-m", *SMALL, "cluster.n_clusters=10,0", "hydra.sweep.dir=sweep")
-        assert failed.returncode == 2
-        assert "1 of the sweep's jobs failed: 1 in sweep" in failed.stderr
-        assert self.made(tmp_path) == before
-        with (tmp_path / "sweep" / "results.csv").open(newline="") as file:  # nor is it taken for the one that failed
-            assert {row["job"] for row in csv.DictReader(file)} == {"0"}
-        again = gpussl_command("-m", *SMALL, "cluster.n_clusters=10,15", "hydra.sweep.dir=sweep")
-        assert again.returncode == 0
-        assert again.stderr.count("already finished") == 2
-        assert self.made(tmp_path) == before
-
-    def test_files_of_others_are_left_alone(self, gpussl_command, tmp_path):
-        gpussl_command("-m", *SMALL, "cluster.n_clusters=10,15", "hydra.sweep.dir=sweep")
-        mine = tmp_path / "sweep" / "0" / "models" / "mine.txt"
-        mine.write_text("a note of mine")
-        gpussl_command("-m", *SMALL, "cluster.n_clusters=11,15", "hydra.sweep.dir=sweep")
-        assert mine.read_text() == "a note of mine"
 
 
 def test_percentiles_share_the_clustering_of_their_seed(gpussl_command, tmp_path):

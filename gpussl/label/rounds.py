@@ -1,5 +1,6 @@
 """Rounds of asking for labels until a selection has nothing left to ask."""
 
+import array_api_compat
 import numpy as np
 from array_api_compat import array_namespace
 
@@ -43,15 +44,22 @@ def ask_in_rounds(selection: Selection, X: Array, clustering: Clustering, seed: 
         return Answers(asked, buy(asked))
     while True:
         asked = selection.select(X, clustering, answers, None, seed)
+        if not array_api_compat.is_array_api_obj(asked) or asked.ndim == 0:
+            raise ConfigError(f"select={selection.name}: expected an array of indices, found {type(asked).__name__}")
         if asked.shape[0] == 0:
             return answers
-        _check_asked(selection, asked, answers)
+        _check_asked(selection, asked, answers, clustering.labels.shape[0])
         answers = merged(answers, Answers(asked, buy(asked)))
 
 
-def _check_asked(selection: Selection, asked: Array, answers: Answers) -> None:
-    """Raise ConfigError if a selection asks for a point twice: it would never come to an end."""
+def _check_asked(selection: Selection, asked: Array, answers: Answers, n_points: int) -> None:
+    """Raise ConfigError if a selection asks for a point twice, which would never end, or for none of the points."""
     known, new = (backend.of(indices).to_numpy(indices) for indices in (answers.indices, asked))
+    if new.dtype.kind not in "iu" or new.ndim != 1 or new.min() < 0 or new.max() >= n_points:
+        raise ConfigError(
+            f"select={selection.name}: expected whole numbers from 0 to {n_points - 1}, found others, such as "
+            f"{new.ravel()[:1].tolist()} of shape {new.shape}; mend the selection, or choose another with select=..."
+        )
     if len(np.unique(new)) < len(new) or np.isin(new, known).any():
         raise ConfigError(
             f"select={selection.name}: expected points that were not asked for before, found one again; mend the "

@@ -6,6 +6,7 @@ results has written. A job is known by its number, whatever the clock says and w
 
 import dataclasses
 import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Iterable
@@ -185,29 +186,56 @@ def begin(sweep: Path, names: Iterable[str]) -> int:
     return lock
 
 
-def written(sweep: Path) -> set[str]:
-    """Return the paths of the files that an earlier gathering has written, relative to the folder of the sweep.
+def written(sweep: Path) -> dict[str, str]:
+    """Return the files that an earlier gathering has written, by path in the folder of the sweep, with their checksums.
 
     Examples
     --------
     >>> written(Path("nowhere"))
-    set()
+    {}
     """
     try:
-        return {str(name) for name in json.loads((sweep / REGISTER / WRITTEN).read_text(encoding="utf-8"))}
-    except (OSError, ValueError, TypeError):
-        return set()
+        found = json.loads((sweep / REGISTER / WRITTEN).read_text(encoding="utf-8"))
+        return {str(name): str(checksum) for name, checksum in found.items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
 
 
-def will_write(sweep: Path, names: set[str]) -> None:
-    """Note the files that are about to be written.
+def clear(sweep: Path, names: Iterable[str]) -> None:
+    """Remove the files of an earlier gathering. One that was changed since is kept under another name.
 
     Examples
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     will_write(Path(folder), {"results.csv"})
-    ...     written(Path(folder))
-    {'results.csv'}
+    ...     write(Path(folder), "results.csv", "a")
+    ...     _ = Path(folder, "results.csv").write_text("b")
+    ...     clear(Path(folder), ["results.csv"])
+    ...     [path.name for path in Path(folder).glob("*.*")]
+    ['.sweep', 'results.csv.changed1']
     """
-    store.write_text(sweep / REGISTER / WRITTEN, json.dumps(sorted(written(sweep) | names)))
+    known = written(sweep)
+    for name in set(names) & set(known):
+        path = sweep / name
+        if path.is_file() and store.file_digest(path) == known[name]:
+            path.unlink()
+        elif os.path.lexists(path):
+            store.keep_changed(path)
+
+
+def write(sweep: Path, name: str, content: str | bytes) -> None:
+    """Write a file of the sweep, and its checksum first, so that it is known as ours whatever happens between.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write(Path(folder), "results.csv", "a")
+    ...     [(name, checksum[:4]) for name, checksum in written(Path(folder)).items()]
+    [('results.csv', 'ca97')]
+    """
+    data = content.encode() if isinstance(content, str) else content
+    noted = {**written(sweep), name: hashlib.sha256(data).hexdigest()}
+    store.write_text(sweep / REGISTER / WRITTEN, json.dumps(noted, sort_keys=True))
+    with store.atomic_path(sweep / name) as part:
+        part.write_bytes(data)

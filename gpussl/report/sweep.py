@@ -2,6 +2,7 @@
 
 import csv
 import statistics
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,11 @@ from scipy import stats
 
 from gpussl.errors import GpusslError, StoreError
 from gpussl.report import figures, page
-from gpussl.report.jobs import SweepJob, check_folders, registered, will_write, written
+from gpussl.report.jobs import SweepJob, check_folders, clear, registered, write
 from gpussl.report.manifest import CONFIG
 from gpussl.report.results import to_csv
 from gpussl.report.titles import title
-from gpussl.runtime import console, store
+from gpussl.runtime import console
 from gpussl.studies.published import Published, find
 
 RESULTS, SUMMARY, PAGE, CURVE = FILES = ("results.csv", "summary.csv", "report.html", "figures/curve.png")
@@ -95,13 +96,11 @@ def gather(folder: Path, jobs: Sequence[SweepJob], problems: Mapping[str, str]) 
     finished = [job for job in jobs if not problems[job.name]]
     rows = read_jobs(finished)
     summary = summarize(rows)
-    for name in set(FILES) & written(folder):
-        (folder / name).unlink(missing_ok=True)  # left by an earlier sweep
+    clear(folder, FILES)  # left by an earlier sweep
     if not rows:
         return []
-    will_write(folder, set(FILES))
-    store.write_text(folder / RESULTS, to_csv(rows))
-    store.write_text(folder / SUMMARY, to_csv(summary))
+    write(folder, RESULTS, to_csv(rows))
+    write(folder, SUMMARY, to_csv(summary))
     with console.warning("the page"):
         _write_page(folder, OmegaConf.load(finished[0].folder / CONFIG).name, summary, problems)
     return summary
@@ -113,6 +112,7 @@ def read_jobs(jobs: Sequence[SweepJob]) -> list[dict[str, str]]:
     Examples
     --------
     >>> import tempfile
+    >>> from gpussl.runtime import store
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     jobs = [SweepJob(n, Path(folder) / str(n), str(n), ("data=digits", f"views={n + 1}")) for n in range(2)]
     ...     for job in jobs:
@@ -263,13 +263,16 @@ def _setting(override: str) -> str:
 def _write_page(folder: Path, name: str, summary: Sequence[Row], problems: Mapping[str, str]) -> None:
     found = curve_lines(summary)
     if found is not None:
-        figures.save(figures.curve(found[1], found[0]), folder / CURVE)
+        with tempfile.TemporaryDirectory() as place:
+            picture = Path(place, "curve.png")
+            figures.save(figures.curve(found[1], found[0]), picture)
+            write(folder, CURVE, picture.read_bytes())
     status = [(job, problem or "finished") for job, problem in problems.items()]
     columns, constant = _shown(summary)
     words = f"Test accuracy{_of_seeds(summary)}{constant and '; '}{constant}."
     rows = list(zip(*columns.values(), strict=True))
     shown = page.render_sweep(name, words, list(columns), rows, status, has_curve=found is not None)
-    store.write_text(folder / PAGE, shown)
+    write(folder, PAGE, shown)
 
 
 def _shown(summary: Sequence[Row]) -> tuple[dict[str, list[str]], str]:

@@ -139,6 +139,9 @@ def check_hydra(cfg: DictConfig) -> None:
             _refuse(f"hydra.job.env_set.{name}", "a variable of threads or devices", value)
     if not re.fullmatch(r"[\w-]+|\?\?\?", str(job.get("name", "gpussl"))):
         _refuse("hydra.job.name", "a word", job["name"])
+    for name in ("run", "sweep"):
+        if not (settings.get(name) or {}).get("dir", "outputs"):
+            _refuse(f"hydra.{name}.dir", "a folder", "none")
     if settings.get("output_subdir") is not None:
         _refuse("hydra.output_subdir", "null, as the run itself writes .hydra", settings["output_subdir"])
 

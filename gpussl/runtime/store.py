@@ -331,6 +331,26 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def keep_changed(path: Path) -> None:
+    """Rename a file that somebody has changed, to `<name>.changed1` or the next free number, and say so.
+
+    Examples
+    --------
+    >>> import contextlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(None):
+    ...     write_text(Path(folder) / "a.txt", "text")
+    ...     keep_changed(Path(folder) / "a.txt")
+    ...     [path.name for path in Path(folder).iterdir()]
+    ['a.txt.changed1']
+    """
+    number = 1
+    while os.path.lexists(f"{path}.changed{number}"):
+        number += 1
+    kept = path.with_name(f"{path.name}.changed{number}")
+    path.replace(kept)
+    console.say(f"{path}: changed since it was made; kept as {kept.name}")
+
+
 def _timed(compute: Callable[[], Any]) -> Fetched:
     start = time.perf_counter()
     value = compute()

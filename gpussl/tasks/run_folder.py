@@ -15,7 +15,7 @@ from typing import Any
 from gpussl.errors import ConfigError
 from gpussl.report import manifest
 from gpussl.report.manifest import CONFIG, MANIFEST
-from gpussl.runtime import environment, store
+from gpussl.runtime import console, environment, store
 from gpussl.runtime.config import Job
 
 WORK = ".running"  # inside the folder of a run; everything in it belongs to the process that has locked it
@@ -108,10 +108,16 @@ def claim(folder: Path, *, replace: bool = False) -> Iterator[Claim]:
     with _lock(claimed.work) as is_ours:
         if not is_ours:
             raise ConfigError(f"{EXPECTED}, found one at work in {folder}; name another folder")
-        if _is_whole(folder):
-            _move(folder)  # a killed process had begun to
+        if _is_whole(folder):  # a process that was refused or killed has left it
+            _move(folder)
+            console.say(f"{folder}: put the finished run in place that was waiting in {WORK}")
         _clear(claimed.work)
         ours = manifest.listed(folder)
+        if replace and not ours and (folder / CONFIG).exists():
+            raise ConfigError(
+                f"{folder}: expected a manifest that tells the files of this job from yours, found none or a damaged "
+                "one; move the folder away, and run the sweep again"
+            )
         if ours and not replace:
             raise ConfigError(f"{EXPECTED}, found a finished one in {folder}; name another folder")
         if (folder / "multirun.yaml").exists():
@@ -153,7 +159,7 @@ def _move(folder: Path) -> None:
         if not checksum or not os.path.lexists(path):
             continue
         if not _has(path, checksum) and not _has(path, new.get(name, "")):
-            path.replace(_free(path))
+            store.keep_changed(path)
         elif name not in new:
             path.unlink()
     for name in moving:
@@ -161,14 +167,6 @@ def _move(folder: Path) -> None:
         (work / name).replace(folder / name)
     (work / MANIFEST).replace(folder / MANIFEST)
     (work / REPLACED).unlink(missing_ok=True)
-
-
-def _free(path: Path) -> Path:
-    """A name that no file has, for one that was changed."""
-    number = 1
-    while os.path.lexists(f"{path}.changed{number}"):  # noqa: PTH - links to nowhere count
-        number += 1
-    return path.with_name(f"{path.name}.changed{number}")
 
 
 def _refuse_foreign(folder: Path, names: Iterable[str], ours: Mapping[str, str]) -> None:

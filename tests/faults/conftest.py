@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import pytest
 
 from gpussl import __main__
-from gpussl.runtime import command, signals
+from gpussl.report import figures
+from gpussl.runtime import command, signals, store
 
 # a second of work
 QUICK = ("data=digits", "device=cpu", "cluster.n_clusters=20", "classifier=[knn]", "propagate=[cluster]")
@@ -26,6 +27,7 @@ def gpussl(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(command.FULL_ERROR, "0")
     monkeypatch.setattr(signals, "received", [])
+    monkeypatch.setattr(figures, "save", lambda _, path: store.write_text(path, "a figure"))  # drawing takes seconds
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["gpussl", *arguments])

@@ -46,6 +46,7 @@ def refused(gpussl, tmp_path):
         ("job_logging: '${data}'", "expected no reference but to hydra, found ${data}"),
         ("job: {env_set: '${data}'}", "expected no reference but to hydra, found ${data}"),
         ("job: {name: ../../owned}", "hydra.job.name: expected a word"),
+        ("run: {dir: ''}", "hydra.run.dir: expected a folder, found none"),
         ("output_subdir: owned", "hydra.output_subdir: expected null"),
         (
             "job_logging: {handlers: {x: {class: logging.FileHandler, filename: owned}}}",

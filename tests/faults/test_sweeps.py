@@ -113,6 +113,28 @@ def test_an_earlier_page_does_not_stay_beside_new_tables(gpussl, tmp_path, monke
     assert not (tmp_path / "s" / "report.html").exists()
 
 
+@pytest.mark.parametrize("name", ["summary.csv", "report.html", "figures/curve.png"])
+def test_a_table_or_page_that_was_changed_since_is_kept(gpussl, tmp_path, name):
+    sweep_over_labels = ("-m", *QUICK, "cluster.n_clusters=20,21", "hydra.sweep.dir=s")
+    assert gpussl(*sweep_over_labels).code == 0
+    (tmp_path / "s" / name).write_text("mine")
+    again = gpussl(*sweep_over_labels)
+    assert again.code == 0
+    assert f"{name}: changed since it was made; kept as " in again.err
+    assert (tmp_path / "s" / f"{name}.changed1").read_text() == "mine"
+    assert (tmp_path / "s" / name).read_text(errors="replace") != "mine"
+
+
+def test_a_job_without_a_manifest_says_what_to_do(gpussl, tmp_path):
+    assert gpussl(*SWEEP).code == 0
+    (tmp_path / "s" / "0" / "manifest.json").write_text("{")
+    before = files(tmp_path / "s" / "0")
+    again = gpussl(*SWEEP)
+    assert again.code == 2
+    assert "s/0: expected a manifest that tells the files of this job from yours" in again.err
+    assert files(tmp_path / "s" / "0") == before
+
+
 @pytest.mark.parametrize("name", ["results.csv", "summary.csv", "report.html", "multirun.yaml", ".sweep/0.json"])
 def test_a_sweep_that_would_overwrite_a_file_is_refused_before_the_work(gpussl, tmp_path, name):
     (tmp_path / "s" / name).parent.mkdir(parents=True)
@@ -156,7 +178,7 @@ def test_a_register_that_cannot_be_read_is_an_error(gpussl, tmp_path, monkeypatc
     assert "0.json: expected the entry of a job" in ended.err
 
 
-@pytest.mark.parametrize("left", range(0, 40, 4))
+@pytest.mark.parametrize("left", range(2, 44, 6))
 def test_a_disk_that_fills_up_ends_with_2(gpussl, tmp_path, monkeypatch, left):
     """At the first writes, in the jobs, and while the results are gathered."""
     write, count = store.atomic_path, itertools.count()
@@ -185,3 +207,74 @@ def test_a_failed_table_is_an_error_and_a_failed_picture_is_not(gpussl, tmp_path
     ended = gpussl(*SWEEP)
     assert ended.code == 2
     assert "expected results of all jobs that make one table" in ended.err
+
+
+def test_runs_and_sweeps_do_not_take_each_others_folders(gpussl, tmp_path):
+    assert gpussl("-m", *QUICK, "cluster.n_clusters=10,15", "hydra.sweep.dir=sweep").code == 0
+    before = (tmp_path / "sweep" / "results.csv").read_bytes()
+    refused = gpussl(*QUICK, "hydra.run.dir=sweep")
+    assert refused.code == 2
+    assert "expected a folder without a run in it, found a sweep in" in refused.err
+    assert (tmp_path / "sweep" / "results.csv").read_bytes() == before
+    refused = gpussl("-m", *QUICK, "cluster.n_clusters=10,15", "hydra.sweep.dir=sweep/0")
+    assert refused.code == 2
+    assert "hydra.sweep.dir: expected a folder without a run in it, found a finished one in sweep/0" in refused.err
+
+
+def test_a_failed_job_does_not_stop_the_others_and_is_named(gpussl, tmp_path):
+    swept = gpussl("-m", *QUICK, "cluster.n_clusters=10,5000,20", "hydra.sweep.dir=sweep")
+    assert swept.code == 2
+    assert "gpussl: error: 1 of the sweep's jobs failed: 1 in sweep" in swept.err
+    (line,) = [line for line in swept.err.splitlines() if line.startswith("  ") and "=5000" in line]
+    assert "ConfigError: cluster.n_clusters: expected at most" in line
+    with (tmp_path / "sweep" / "results.csv").open(newline="") as file:
+        assert {row["job"] for row in csv.DictReader(file)} == {"0", "2"}
+
+
+class TestRepeating:
+    def made(self, tmp_path):
+        """When each finished job's manifest was written."""
+        paths = (tmp_path / "sweep").glob("*/manifest.json")
+        return {path.parent.name: path.stat().st_mtime_ns for path in paths}
+
+    def test_a_changed_job_is_done_again_in_place_of_the_old_one(self, gpussl, tmp_path):
+        gpussl("-m", *QUICK, "cluster.n_clusters=10,15,20", "hydra.sweep.dir=sweep")
+        before = self.made(tmp_path)
+        swept = gpussl("-m", *QUICK, "cluster.n_clusters=10,12", "hydra.sweep.dir=sweep")
+        assert swept.code == 0
+        after = self.made(tmp_path)
+        assert after["0"] == before["0"]
+        assert after["1"] > before["1"]
+        with (tmp_path / "sweep" / "summary.csv").open(newline="") as file:  # the third job is no part of this sweep
+            found = {row["overrides"] for row in csv.DictReader(file)}
+        assert found == {"cluster.n_clusters=10", "cluster.n_clusters=12"}
+
+    def test_a_failed_job_leaves_an_earlier_one_alone_and_is_not_taken_for_it(self, gpussl, tmp_path):
+        gpussl("-m", *QUICK, "cluster.n_clusters=10,15", "hydra.sweep.dir=sweep")
+        before = self.made(tmp_path)
+        failed = gpussl("-m", *QUICK, "cluster.n_clusters=10,5000", "hydra.sweep.dir=sweep")
+        assert failed.code == 2
+        assert self.made(tmp_path) == before
+        with (tmp_path / "sweep" / "results.csv").open(newline="") as file:
+            assert {row["job"] for row in csv.DictReader(file)} == {"0"}
+
+    def test_a_job_that_fails_before_it_begins_takes_nothing_away(self, gpussl, tmp_path):
+        gpussl("-m", *QUICK, "cluster.n_clusters=10,15", "hydra.sweep.dir=sweep")
+        before = self.made(tmp_path)
+        failed = gpussl("-m", *QUICK, "cluster.n_clusters=10,0", "hydra.sweep.dir=sweep")
+        assert failed.code == 2
+        assert "1 of the sweep's jobs failed: 1 in sweep" in failed.err
+        assert self.made(tmp_path) == before
+        with (tmp_path / "sweep" / "results.csv").open(newline="") as file:  # nor is it taken for the one that failed
+            assert {row["job"] for row in csv.DictReader(file)} == {"0"}
+        again = gpussl("-m", *QUICK, "cluster.n_clusters=10,15", "hydra.sweep.dir=sweep")
+        assert again.code == 0
+        assert again.err.count("already finished") == 2
+        assert self.made(tmp_path) == before
+
+    def test_files_of_others_are_left_alone(self, gpussl, tmp_path):
+        gpussl("-m", *QUICK, "cluster.n_clusters=10,15", "hydra.sweep.dir=sweep")
+        mine = tmp_path / "sweep" / "0" / "models" / "mine.txt"
+        mine.write_text("a note of mine")
+        gpussl("-m", *QUICK, "cluster.n_clusters=11,15", "hydra.sweep.dir=sweep")
+        assert mine.read_text() == "a note of mine"
