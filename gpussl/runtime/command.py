@@ -164,7 +164,12 @@ def explain(error: Exception, overrides: Sequence[str] = (), *, is_sweep: bool =
 
 
 def end_interrupted(folder: Path) -> NoReturn:
-    """Say what became of an interrupted run, and exit with the code of its signal."""
+    """Say what became of an interrupted run, and exit with the code of its signal.
+
+    >>> with contextlib.redirect_stderr(sys.stdout), contextlib.suppress(SystemExit):
+    ...     end_interrupted(Path("nowhere"))
+    gpussl: interrupted; nowhere has no results
+    """
     from gpussl.report import manifest
 
     config.discard_fresh(folder)
