@@ -1,6 +1,5 @@
 """The figures of runs and sweeps. No other file imports matplotlib."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,6 @@ from gpussl.report.results import PublishedOf
 from gpussl.report.titles import result_title
 from gpussl.runtime.store import atomic_path
 
-logging.getLogger("matplotlib").setLevel(logging.WARNING)  # or it reports that it looks for fonts
 DPI = 130
 COLUMNS = 14  # images shown per class
 BINS = 20

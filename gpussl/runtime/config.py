@@ -282,7 +282,7 @@ def wrong_value(key: str, found: str) -> str | None:
     """Return the error message for a wrong value of a top-level setting; None if there is no such setting.
 
     >>> wrong_value("device", "gpu")
-    'device: expected one of auto, cuda, cpu, found gpu; did you mean cpu?'
+    'device: expected one of auto, cuda, cpu, found gpu; did you mean cuda?'
     >>> wrong_value("seed", "x")
     'seed: expected a whole number of at least 0, found x'
     """
@@ -292,7 +292,8 @@ def wrong_value(key: str, found: str) -> str | None:
     kind = settings[key].type
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         names = [member.name for member in kind]
-        return f"{key}: expected one of {', '.join(names)}, found {found}{did_you_mean(nearest(found, names))}"
+        meant = "cuda" if found == "gpu" else nearest(found, names)
+        return f"{key}: expected one of {', '.join(names)}, found {found}{did_you_mean(meant)}"
     return f"{key}: expected {describe(settings[key])}, found {found}"
 
 
