@@ -283,10 +283,8 @@ def _complaint(overrides: Sequence[str], is_sweep: bool) -> str | None:
     for item in parsed:
         if item.is_sweep_override() and not is_sweep:
             key, _, value = str(item.input_line).partition("=")
-            takes_several = key not in {field.name for field in dataclasses.fields(config.Config)} or config.choices(
-                key
-            )
-            cure = f", or make them a list: {key}=[{value}]" if takes_several else ""
+            is_single = key in {field.name for field in dataclasses.fields(config.Config)} and not config.choices(key)
+            cure = "" if is_single else f", or make them a list: {key}=[{value}]"
             return f"{key}: expected one value, found {value}; add -m to run each{cure}"
     choices = [item for item in parsed if config.choices(item.key_or_group)]
     settings = [item for item in parsed if item not in choices]
