@@ -277,7 +277,7 @@ from gpussl.errors import ConfigError
 from gpussl.tasks.run_folder import claim
 
 until, worked = time.monotonic() + 3, 0
-while time.monotonic() < until:
+while time.monotonic() < until or not worked:
     try:
         with claim(Path("run"), replace=True) as claimed:
             for number in range(5):
@@ -298,7 +298,7 @@ def test_processes_that_race_for_one_folder_take_turns(tmp_path):
     ]
     worked = [int(process.communicate(timeout=60)[0] or 0) for process in started]
     assert [process.returncode for process in started] == [0, 0]
-    assert sum(worked) > 50
+    assert min(worked) > 0
     assert not files(tmp_path)
 
 
