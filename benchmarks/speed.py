@@ -182,11 +182,12 @@ def show(rows):
         table.add_column(name, justify="right", no_wrap=name != "times as fast")
     for row in rows:
         numbers = (_short(row[name]) for name in ("times_as_fast", "at_least", "seconds", "peer_seconds"))
-        table.add_row(f"{row['work']}: {row['peer']}", *numbers, "yes" if row["no_worse"] else "no")
+        table.add_row(f"{row['work']}: {row['peer']}", *numbers, "yes" if str(row["no_worse"]) == "True" else "no")
     Console().print(table)
 
 
-def _short(number):
+def _short(text):
+    number = float(text)  # a row that was measured before is read from the table
     return f"{number:,.3g}" if number < 1000 else f"{number:,.0f}"
 
 

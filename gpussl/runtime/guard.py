@@ -29,7 +29,7 @@ TARGETS = {
 PLUGINS = re.compile(  # that the user has installed; a sampler is an argument of Hydra's Optuna sweeper
     r"hydra_plugins\.hydra_\w+\.\w+\.[A-Z]\w+(Launcher|Sweeper)|optuna\.samplers\.[A-Z]\w+Sampler"
 )
-CALLING = ("callbacks", "launcher", "sweeper", "job_logging", "hydra_logging", "job")  # checked for references, too
+CALLING = ("callbacks", "launcher", "sweeper", "job_logging", "hydra_logging", "env_set")  # checked for references, too
 REFERENCE = re.compile(r"\$\{(?!hydra\.)")  # to anything but what is checked here
 HANDLERS = ("logging.StreamHandler", "logging.NullHandler")
 FILE_HANDLER, IN_RUN_FOLDER = "logging.FileHandler", "${hydra.runtime.output_dir}/"
@@ -127,13 +127,14 @@ def check_hydra(cfg: DictConfig) -> None:
             _refuse(path, "a class of Hydra or of one of its plugins", value)
         if name in ("()", "_partial_", "_args_"):
             _refuse(path, "no such setting", value)
+    job = settings.get("job") or {}
     for group in CALLING:
-        for path, _, value in _leaves(settings.get(group), f"hydra.{group}"):
+        node, where = (job.get(group), "hydra.job") if group == "env_set" else (settings.get(group), "hydra")
+        for path, _, value in _leaves(node, f"{where}.{group}"):
             if isinstance(value, str) and REFERENCE.search(value):
                 _refuse(path, "no reference but to hydra", value)
     for group in ("job_logging", "hydra_logging"):
         _check_logging(settings.get(group), f"hydra.{group}")
-    job = settings.get("job") or {}
     for name, value in (job.get("env_set") or {}).items():
         if not VARIABLES.fullmatch(str(name)):
             _refuse(f"hydra.job.env_set.{name}", "a variable of threads or devices", value)
