@@ -187,7 +187,9 @@ def show(rows):
 
 
 def _short(text):
-    number = float(text)  # a row that was measured before is read from the table
+    if text == "":  # a row that was measured before a column existed
+        return ""
+    number = float(text)
     return f"{number:,.3g}" if number < 1000 else f"{number:,.0f}"
 
 
