@@ -217,7 +217,7 @@ def clear(sweep: Path, names: Iterable[str]) -> None:
     known = written(sweep)
     for name in set(names) & set(known):
         path = sweep / name
-        if path.is_file() and store.file_digest(path) == known[name]:
+        if store.has_digest(path, known[name]):
             path.unlink()
         elif os.path.lexists(path):
             store.keep_changed(path)

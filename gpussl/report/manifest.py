@@ -98,7 +98,10 @@ def listed(folder: Path, name: str = MANIFEST) -> dict[str, str]:
     ...     list(listed(Path(folder)))
     ['results.csv', 'manifest.json']
     """
-    described = _read(folder / name)
+    return _listed_in(_read(folder / name))
+
+
+def _listed_in(described: Mapping[str, Any]) -> dict[str, str]:
     files = described.get("files")
     if described.get("format") != FORMAT or not isinstance(files, dict):
         return {}
@@ -117,11 +120,12 @@ def of_whole_run(folder: Path) -> dict[str, Any] | None:
     ...     of_whole_run(Path(folder)) is None
     True
     """
-    described, files = _read(folder / MANIFEST), listed(folder)
+    described = _read(folder / MANIFEST)
+    files = _listed_in(described)
     if not files:
         return None
     try:
-        is_whole = all(store.file_digest(folder / name) == checksum for name, checksum in files.items() if checksum)
+        is_whole = all(store.has_digest(folder / name, checksum) for name, checksum in files.items() if checksum)
     except OSError:
         return None
     return described if is_whole else None

@@ -29,7 +29,7 @@ TARGETS = {
 PLUGINS = re.compile(  # that the user has installed; a sampler is an argument of Hydra's Optuna sweeper
     r"hydra_plugins\.hydra_\w+\.\w+\.[A-Z]\w+(Launcher|Sweeper)|optuna\.samplers\.[A-Z]\w+Sampler"
 )
-CALLING = ("callbacks", "launcher", "sweeper", "job_logging", "hydra_logging", "env_set")  # checked for references, too
+CALLING = ("callbacks", "launcher", "sweeper", "job_logging", "hydra_logging")  # checked for references, too
 REFERENCE = re.compile(r"\$\{(?!hydra\.)")  # to anything but what is checked here
 HANDLERS = ("logging.StreamHandler", "logging.NullHandler")
 FILE_HANDLER, IN_RUN_FOLDER = "logging.FileHandler", "${hydra.runtime.output_dir}/"
@@ -128,9 +128,8 @@ def check_hydra(cfg: DictConfig) -> None:
         if name in ("()", "_partial_", "_args_"):
             _refuse(path, "no such setting", value)
     job = settings.get("job") or {}
-    for group in CALLING:
-        node, where = (job.get(group), "hydra.job") if group == "env_set" else (settings.get(group), "hydra")
-        for path, _, value in _leaves(node, f"{where}.{group}"):
+    for group, node in [*((group, settings.get(group)) for group in CALLING), ("job.env_set", job.get("env_set"))]:
+        for path, _, value in _leaves(node, f"hydra.{group}"):
             if isinstance(value, str) and REFERENCE.search(value):
                 _refuse(path, "no reference but to hydra", value)
     for group in ("job_logging", "hydra_logging"):

@@ -331,6 +331,15 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def has_digest(path: Path, digest: str) -> bool:
+    """Return whether a path is a file with the given SHA-256.
+
+    >>> has_digest(Path("nowhere"), 64 * "0")
+    False
+    """
+    return path.is_file() and file_digest(path) == digest
+
+
 def keep_changed(path: Path) -> None:
     """Rename a file that somebody has changed, to `<name>.changed1` or the next free number, and say so.
 

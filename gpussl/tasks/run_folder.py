@@ -131,12 +131,8 @@ def _is_whole(folder: Path) -> bool:
     new = manifest.listed(folder / WORK)
     places = (folder / WORK, folder)
     return bool(new) and all(
-        any(_has(place / name, checksum) for place in places) for name, checksum in new.items() if checksum
+        any(store.has_digest(place / name, checksum) for place in places) for name, checksum in new.items() if checksum
     )
-
-
-def _has(path: Path, checksum: str) -> bool:
-    return path.is_file() and store.file_digest(path) == checksum
 
 
 def _move(folder: Path) -> None:
@@ -158,7 +154,7 @@ def _move(folder: Path) -> None:
         path = folder / name
         if not checksum or not os.path.lexists(path):
             continue
-        if not _has(path, checksum) and not _has(path, new.get(name, "")):
+        if not store.has_digest(path, checksum) and not store.has_digest(path, new.get(name, "")):
             store.keep_changed(path)
         elif name not in new:
             path.unlink()
