@@ -19,8 +19,8 @@ JOBS = {
     "same clustering, another percentile": ["propagate.nearest.percentile=30"],
     "same clustering, every model anew": [
         "propagate.nearest.percentile=30",
-        "classifier.logistic.C=0.19",
-        "classifier.mlp.weight_decay=0.011",
+        "classifier.logistic_study.C=0.19",
+        "classifier.mlp_study.weight_decay=0.011",
     ],
 }
 

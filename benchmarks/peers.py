@@ -194,7 +194,7 @@ def accuracy(model, X, y):
 
 
 def knn(X, y, *test):
-    return accuracy(KNeighborsClassifier(3).fit(X, y), *test)
+    return accuracy(KNeighborsClassifier(3, "uniform", "none").fit(X, y), *test)
 
 
 def sklearn_knn(X, y, *test):
@@ -202,7 +202,7 @@ def sklearn_knn(X, y, *test):
 
 
 def logistic(X, y, *test):
-    return accuracy(LogisticRegression().fit(X, y), *test)
+    return accuracy(LogisticRegression(0.5, "none", C=0.2).fit(X, y), *test)
 
 
 def logistic_2000(X, y, *test):
@@ -210,7 +210,7 @@ def logistic_2000(X, y, *test):
 
 
 def logistic_settings():
-    ours = LogisticRegression()
+    ours = LogisticRegression(0.5, "none", C=0.2)
     return {"C": ours.C, "max_iter": ours.max_iter, "tol": ours.tol}
 
 
@@ -235,7 +235,7 @@ def saga(X, y, *test):
 
 
 def mlp_epochs(X, y, *test):
-    return accuracy(MLPClassifier(max_epochs=EPOCHS).fit(X, y), *test)
+    return accuracy(MLPClassifier(max_epochs=EPOCHS, scale="none").fit(X, y), *test)
 
 
 def loop_epochs(X, y, *test):

@@ -7,6 +7,7 @@ that never met it, no file of anybody else has changed, and no command has ended
 import argparse
 import contextlib
 import csv
+import functools
 import os
 import shutil
 import signal
@@ -73,7 +74,8 @@ time.time = lambda: now() + next(jumps)
 
 def main():
     faults = {
-        "kills": kills,
+        "kills": functools.partial(signalled, signal.SIGKILL),
+        "terms": functools.partial(signalled, signal.SIGTERM),
         "operations": operations,
         "flips": flips,
         "disks": disks,
@@ -169,7 +171,10 @@ def judged(folder, whole, planted, endings):
     seen = Counter()
     seen["wrong_results"] += found != whole
     seen["foreign_files"] += sum(not path.exists() or path.read_text() != text for path, text in planted.items())
-    seen["tracebacks"] += sum("Traceback" in said for _, said in endings)
+    for _, said in endings:
+        if "Traceback" in said:
+            seen["tracebacks"] += 1
+            print(f"{folder}:\n{said}", file=sys.stderr)
     parts = [path for path in folder.rglob("*") if path.name.endswith(store.PART) or path.name == WORK]
     seen["left_behind"] += len([path for path in parts if "cache" not in path.parts])
     seen["survived"] += not +seen
@@ -186,24 +191,23 @@ def at_once(what, function, tries):
         return list(track(pool.imap_unordered(function, tries), total=len(tries), description=what))
 
 
-def kills(place, whole, tries):
-    """SIGKILL and SIGTERM at random moments of runs and sweeps."""
-    for number in (signal.SIGKILL, signal.SIGTERM):
-        for target, arguments, longest in ((RUN, JOB, 6.0), (SWEPT, SWEEP, 12.0)):
-            fault = f"{number.name} at a random moment of a {'run' if target == RUN else 'sweep'}"
+def signalled(number, place, whole, tries):
+    """A signal at random moments of runs and sweeps."""
+    for target, arguments, longest in ((RUN, JOB, 6.0), (SWEPT, SWEEP, 12.0)):
+        fault = f"{number.name} at a random moment of a {'run' if target == RUN else 'sweep'}"
 
-            def one(n, number=number, target=target, arguments=arguments, longest=longest):
-                folder = place / f"{number.name}-{target.partition('.')[2].partition('.')[0]}-{n}"
-                planted, rng = plant(folder), seeds.generator(n, "soak")
-                process = start(folder, (*arguments, target))
-                time.sleep(rng.uniform(0.1, longest))
-                process.send_signal(number)
-                endings = [finish(process)]
-                was_lost = endings[0][0] == 0 and target == RUN and manifest.of_whole_run(folder / "run") is None
-                endings += again(folder, (*arguments, target))
-                return judged(folder, whole[target], planted, endings) + Counter(silent_losses=int(was_lost))
+        def one(n, target=target, arguments=arguments, longest=longest):
+            folder = place / f"{target.partition('.')[2].partition('.')[0]}-{n}"
+            planted, rng = plant(folder), seeds.generator(n, "soak")
+            process = start(folder, (*arguments, target))
+            time.sleep(rng.uniform(0.1, longest))
+            process.send_signal(number)
+            endings = [finish(process)]
+            was_lost = endings[0][0] == 0 and target == RUN and manifest.of_whole_run(folder / "run") is None
+            endings += again(folder, (*arguments, target))
+            return judged(folder, whole[target], planted, endings) + Counter(silent_losses=int(was_lost))
 
-            yield counted(fault, at_once(fault, one, range(tries // 2)))
+        yield counted(fault, at_once(fault, one, range(tries // 2)))
 
 
 def again(folder, arguments):

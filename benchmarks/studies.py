@@ -73,27 +73,29 @@ SWEEPS = (  # in the order they are run: the slowest last
 
 # the study's name of each artifact: the sweep, the settings of the job, and the file in the job's folder
 ARTIFACTS = {
-    "log_reg_orig": ("fashion_baseline", {}, "models/none-logistic"),
-    **{f"log_reg_kmeans_{i}": ("fashion_cluster_distances", {"cluster.n_clusters": k}, "models/none-logistic")
+    "log_reg_orig": ("fashion_baseline", {}, "models/none-logistic_study"),
+    **{f"log_reg_kmeans_{i}": ("fashion_cluster_distances", {"cluster.n_clusters": k}, "models/none-logistic_study")
        for i, k in enumerate((100, 200, 300))},
     **{f"kmeans_{k}": ("fashion_cluster_distances", {"cluster.n_clusters": k}, "clustering") for k in (100, 200, 300)},
-    **{f"log_reg_few_label_{i}": ("fashion_random_labels", {"select.n_labels": n}, "models/none-logistic")
+    **{f"log_reg_few_label_{i}": ("fashion_random_labels", {"select.n_labels": n}, "models/none-logistic_study")
        for i, n in enumerate(BUDGETS)},
     "kmeans_2000": ("fashion_representatives", {"cluster.n_clusters": 2000}, "clustering"),
-    "log_reg_centroids": ("fashion_representatives", {"cluster.n_clusters": 2000}, "models/none-logistic"),
-    "log_reg_propagated": ("fashion_propagation", {"cluster.n_clusters": 2000}, "models/cluster-logistic"),
-    "log_reg_partially_propagated": ("fashion_propagation", {"cluster.n_clusters": 2000}, "models/nearest-logistic"),
-    "nn_original": ("fashion_baseline", {}, "models/none-mlp"),
-    **{f"nn_labelled_{n}": ("fashion_random_labels", {"select.n_labels": n}, "models/none-mlp") for n in BUDGETS},
+    "log_reg_centroids": ("fashion_representatives", {"cluster.n_clusters": 2000}, "models/none-logistic_study"),
+    "log_reg_propagated": ("fashion_propagation", {"cluster.n_clusters": 2000}, "models/cluster-logistic_study"),
+    "log_reg_partially_propagated": (
+        "fashion_propagation", {"cluster.n_clusters": 2000}, "models/nearest-logistic_study"
+    ),
+    "nn_original": ("fashion_baseline", {}, "models/none-mlp_study"),
+    **{f"nn_labelled_{n}": ("fashion_random_labels", {"select.n_labels": n}, "models/none-mlp_study") for n in BUDGETS},
     **{f"cluster_nn_{k}": ("fashion_representatives", {"cluster.n_clusters": k}, "clustering") for k in BUDGETS},
-    **{f"nn_centroid_cluster_{k}": ("fashion_representatives", {"cluster.n_clusters": k}, "models/none-mlp")
+    **{f"nn_centroid_cluster_{k}": ("fashion_representatives", {"cluster.n_clusters": k}, "models/none-mlp_study")
        for k in BUDGETS},
-    **{f"nn_full_propagated_{k}": ("fashion_propagation", {"cluster.n_clusters": k}, "models/cluster-mlp")
+    **{f"nn_full_propagated_{k}": ("fashion_propagation", {"cluster.n_clusters": k}, "models/cluster-mlp_study")
        for k in BUDGETS},
-    **{f"nn_partially_propagated_{k}": ("fashion_propagation", {"cluster.n_clusters": k}, "models/nearest-mlp")
+    **{f"nn_partially_propagated_{k}": ("fashion_propagation", {"cluster.n_clusters": k}, "models/nearest-mlp_study")
        for k in BUDGETS},
     **{f"nn_partially_propagated_2000-clusters_{p}-percentile":
-       ("fashion_percentile_sweep", {"propagate.nearest.percentile": p}, "models/nearest-mlp")
+       ("fashion_percentile_sweep", {"propagate.nearest.percentile": p}, "models/nearest-mlp_study")
        for p in (20, 25, 30, 50, 75)},
 }  # fmt: skip
 
@@ -127,10 +129,10 @@ Row A2 is this figure: the mean of each cluster, and nine members drawn at rando
     "A4": """\
 The study's parameters, except for 64 bins per pixel instead of 256: on held-out training images this was as accurate
 with 6,000 labels and 0.2 points worse with 1,000, and faster ([NOTES.md](../NOTES.md)). `xgboost_test_stopped` stops
-by the test labels, as published, so its accuracy is not one on unseen data. `xgboost` stops by the log-loss on a tenth
-of the bought labels; the same number of trees is then grown from all of them. With 100 labels each class has about ten,
-and an L1 penalty of 8 leaves hardly a leaf. The study's figures are lost; its text says "over 80 %" with under 1 % of
-the images and "over 90 %" with 10 %.
+by the test labels, as published, so its accuracy is not one on unseen data. `xgboost_study` stops by the log-loss on a
+tenth of the bought labels; the same number of trees is then grown from all of them. With 100 labels each class has
+about ten, and an L1 penalty of 8 leaves hardly a leaf. The study's figures are lost; its text says "over 80 %" with under
+1 % of the images and "over 90 %" with 10 %.
 
 ![Accuracy by labels](mnist_label_curve.png)""",
     "B1": "Logistic regression is multinomial, on square roots of pixels ([NOTES.md](../NOTES.md)); "

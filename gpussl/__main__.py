@@ -16,15 +16,15 @@ def main() -> None:
     # machine, and take minutes where other programs want the cores. The results are the same.
     if os.getloadavg()[0] > 1.5 * (os.cpu_count() or 1):  # more than one run of ours before this one
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    signals.install()
-    try:
-        from gpussl.runtime import command
+    with signals.installed():
+        try:
+            from gpussl.runtime import command
 
-        command.start(run)
-    except KeyboardInterrupt:
-        with contextlib.suppress(OSError, AttributeError):  # stderr may be closed
-            sys.stderr.write("gpussl: interrupted\n")
-        sys.exit(signals.exit_code())
+            command.start(run)
+        except KeyboardInterrupt:
+            with contextlib.suppress(OSError, AttributeError):  # stderr may be closed
+                sys.stderr.write("gpussl: interrupted\n")
+            sys.exit(signals.exit_code())
 
 
 def run(cfg: Any) -> None:

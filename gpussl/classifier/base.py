@@ -12,16 +12,21 @@ from sklearn.utils.validation import check_is_fitted
 
 from gpussl import backend
 from gpussl.errors import InputError
+from gpussl.numeric.scaling import fit_scaling
 from gpussl.protocols import Classifier
 from gpussl.records import UNLABELLED, Array, OnProgress
-from gpussl.runtime.params import check
+from gpussl.runtime.params import check, param
+
+SCALE = param("auto", choices=("auto", "none"))  # the setting `scale`
+SCALING = ("scaling_mean_", "scaling_divisor_")  # names in saved files
 
 
 class BaseClassifier(ClassifierMixin, BaseEstimator, Classifier):
     """A classifier with scikit-learn's API. A subclass is a dataclass of its settings with a few private methods.
 
     `_fit` receives checked points, checked weights, and classes as numbers from 0; `_predict` and `_predict_proba`
-    receive checked points. `_pack` and `_unpack` convert a fitted model to arrays and back.
+    receive checked points. `_pack` and `_unpack` convert a fitted model to arrays and back. A subclass with the setting
+    `scale: str = SCALE` receives scaled points if it is "auto" (`fit_scaling`).
 
     Attributes
     ----------
@@ -47,6 +52,8 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, Classifier):
     """
 
     allows_nan = False
+    scale = "none"
+    scaling_: tuple[Array, Array] | None = None  # means and divisors (d,) of the features
 
     def fit(
         self,
@@ -108,7 +115,9 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, Classifier):
             names = None if names is None else names[kept]
         self.n_features_in_ = int(X.shape[1])
         try:
-            self._fit(X, encoded, weights, names, on_progress)
+            X = self._mapped(X)
+            self.scaling_ = fit_scaling(X) if self.scale == "auto" else None
+            self._fit(self._scaled(X), encoded, weights, names, on_progress)
         except BaseException:
             del self.n_features_in_  # or it would pass for fitted
             raise
@@ -126,12 +135,12 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, Classifier):
         """
         check_is_fitted(self, "n_features_in_")
         X = self._points(X, self.n_features_in_)
-        return self._named(self._predict(X), X)
+        return self._named(self._predict(self._scaled(self._mapped(X))), X)
 
     def predict_proba(self, X: Array) -> Array:
         """Predict the probabilities (n, n_classes) of `classes_`, on the device of `X`. Raises as `predict` does."""
         check_is_fitted(self, "n_features_in_")
-        return self._predict_proba(self._points(X, self.n_features_in_))
+        return self._predict_proba(self._scaled(self._mapped(self._points(X, self.n_features_in_))))
 
     def prepared(self, seed: int, image_shape: Sequence[int] | None, device: str) -> Self:
         """Return a copy with the settings that the configuration cannot know: seed, image shape and kind of device.
@@ -149,6 +158,8 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, Classifier):
         """Return the arrays and the other values from which `unpack` restores the fitted model."""
         check_is_fitted(self, "n_features_in_")
         arrays, fitted = self._pack()
+        if self.scaling_ is not None:
+            arrays = {**arrays, **dict(zip(SCALING, self.scaling_, strict=True))}
         values = {"params": self.get_params(), "fitted": {**fitted, "n_features_in_": self.n_features_in_}}
         if self.classes_.dtype.kind == "U":
             return arrays, {**values, "classes_": [str(name) for name in self.classes_]}
@@ -162,6 +173,8 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, Classifier):
         model.classes_ = np.array(values["classes_"]) if "classes_" in values else arrays.pop("classes_")
         for name, value in values["fitted"].items():
             setattr(model, name, value)
+        if SCALING[0] in arrays:
+            model.scaling_ = arrays.pop(SCALING[0]), arrays.pop(SCALING[1])
         model._unpack(arrays)
         return model
 
@@ -176,6 +189,17 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, Classifier):
     ) -> None:
         """Fit to (n, d) points and class numbers (n,); -1 only if the classifier learns from unlabelled points."""
         ...
+
+    def _mapped(self, X: Array) -> Array:
+        """(n, d) -> (n, d): what is done to the features before they are scaled."""
+        return X
+
+    def _scaled(self, X: Array) -> Array:
+        """(n, d) -> (n, d): the features on the scale of the fit."""
+        if self.scaling_ is None:
+            return X
+        mean, divisor = (backend.of(X).asarray(array) for array in self.scaling_)
+        return (X - mean) / divisor
 
     def _predict(self, X: Array) -> Array:
         """(n, d) -> (n,) class numbers."""

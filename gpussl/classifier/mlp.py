@@ -5,13 +5,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gpussl.classifier.base import SCALE
 from gpussl.classifier.network import NetworkClassifier
 from gpussl.nets.tensors import Captured, RunningAverage, multiplies_bfloat16
+from gpussl.records import UNLABELLED, Array, OnProgress
 from gpussl.runtime.params import check, param
 
+SHALLOW = 2  # hidden layers
 POOL, WINDOWS = 2**22, 100  # size of a pool of masks, and the number of masks taken before a new pool is drawn
 
 
@@ -20,7 +24,8 @@ class MLPClassifier(NetworkClassifier):
     """Linear layers with batch normalisation, ReLU and dropout between them; seven layers by default.
 
     Trained with AdamW and a one-cycle learning rate. A share of the training labels is held out. Training stops when
-    the accuracy on the hold-out no longer improves, and the best epoch is kept. The running average of the weights is
+    the accuracy on the hold-out no longer improves, and the best epoch is kept. With too few labels for a hold-out,
+    training is a fixed number of epochs on all of them. The running average of the weights is
     scored and kept rather than the weights themselves: with wrong labels the best epoch comes early, while the learning
     rate is still high and the weights are noisy.
 
@@ -28,6 +33,9 @@ class MLPClassifier(NetworkClassifier):
     ----------
     hidden_layer_sizes : list of int
         Widths of the hidden layers, one fewer than the linear layers.
+    shallow_below : int
+        With fewer labels than this, or than a quarter of the features, only the first two hidden layers are used; 0 for
+        never.
     dropout : float
         Share of hidden units dropped.
     learning_rate : float
@@ -47,6 +55,10 @@ class MLPClassifier(NetworkClassifier):
         Number of epochs without improvement on the hold-out after which training stops.
     validation_fraction : float
         Share of the training labels that is held out. With `groups`, it is the share of the groups.
+    few_epochs, min_held_out : int
+        Number of epochs where fewer labels than `min_held_out` would be held out, and so none is.
+    scale : {"auto", "none"}
+        With "auto" the points are centred and scaled; features in different units, each by its own deviation.
     random_state : int
 
     References
@@ -65,6 +77,7 @@ class MLPClassifier(NetworkClassifier):
     """
 
     kind: ClassVar[str] = "mlp"
+    n_hidden_: int | None = None  # None in files from before the depth followed the labels: all layers
 
     hidden_layer_sizes: list[int] = param([512] + [256] * 5, ge=1)
     dropout: float = param(0.25, ge=0, lt=1)
@@ -76,17 +89,36 @@ class MLPClassifier(NetworkClassifier):
     max_epochs: int = param(40, ge=1)
     patience: int = param(4, ge=1)
     validation_fraction: float = param(0.1, gt=0, lt=1)
+    shallow_below: int = param(50, ge=0)
+    few_epochs: int = param(8, ge=1)
+    min_held_out: int = param(50, ge=0)
     precision: str = param("auto", choices=("auto", "float32", "bfloat16"))
+    scale: str = SCALE
     random_state: int = 0
 
     def __post_init__(self) -> None:
         check(self)
 
+    def _fit(
+        self,
+        X: Array,
+        y: np.ndarray,
+        weights: np.ndarray | None,
+        groups: np.ndarray | None,
+        on_progress: OnProgress | None,
+    ) -> None:
+        """Choose the depth, and train a new network."""
+        of_labels = np.arange(len(y)) if groups is None else groups
+        n_labels = len(np.unique(of_labels[y != UNLABELLED]))
+        is_shallow = self.shallow_below > 0 and n_labels < max(self.shallow_below, X.shape[1] / 4)
+        self.n_hidden_ = SHALLOW if is_shallow else len(self.hidden_layer_sizes)
+        super()._fit(X, y, weights, groups, on_progress)
+
     def build(self, n_features: int, n_classes: int) -> nn.Sequential:
         """Build the untrained network."""
         layers: list[nn.Module] = []
         masks = Masks(self.dropout)
-        for width in self.hidden_layer_sizes:
+        for width in self.hidden_layer_sizes[: self.n_hidden_]:
             # no bias: batch normalisation would cancel it
             linear = nn.Linear(n_features, width, bias=False)
             layers += [linear, nn.BatchNorm1d(width), nn.ReLU(), PooledDropout(self.dropout, masks)]
@@ -143,7 +175,7 @@ class MLPClassifier(NetworkClassifier):
             network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True
         )
         n_batches, n_passes = self._epoch_size(n)
-        n_steps = self.max_epochs * n_passes * n_batches
+        n_steps = self.n_epochs * n_passes * n_batches
         return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=n_steps)
 
     def _epoch_size(self, n: int) -> tuple[int, int]:

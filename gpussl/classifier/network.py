@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,15 @@ from gpussl.classifier.holdout import split_groups
 from gpussl.nets.tensors import as_tensor, forward, seeded
 from gpussl.records import UNLABELLED, Array, OnProgress
 
-FITTED = ("n_iter_", "best_epoch_", "validation_score_")
+FITTED = ("n_iter_", "best_epoch_", "validation_score_", "n_hidden_")
 
 
 class NetworkClassifier(BaseClassifier):
     """A network with scikit-learn's API, trained until the accuracy on held-out labels no longer improves.
 
-    A subclass is a dataclass of its settings. `build` constructs its network, and `epochs` trains it.
+    A subclass is a dataclass of its settings. `build` constructs its network, and `epochs` trains it. A subclass with
+    the setting `few_epochs` trains for as many epochs, without a hold-out, where a hold-out would have fewer than
+    `min_held_out` labels: too few to tell one epoch from another.
 
     Attributes
     ----------
@@ -29,8 +32,8 @@ class NetworkClassifier(BaseClassifier):
         Number of epochs run.
     best_epoch_ : int
         The epoch, counted from 1, from which the weights were kept.
-    validation_score_ : float
-        Accuracy in that epoch on the held-out labels, which may themselves be wrong.
+    validation_score_ : float or None
+        Accuracy in that epoch on the held-out labels, which may themselves be wrong; None without a hold-out.
 
     Examples
     --------
@@ -61,10 +64,13 @@ class NetworkClassifier(BaseClassifier):
     patience: int
     validation_fraction: float
     random_state: int
+    few_epochs: int = 0
+    min_held_out: int = 0
     network_: nn.Module
+    n_epochs: int  # planned, at most
     n_iter_: int
     best_epoch_: int
-    validation_score_: float
+    validation_score_: float | None
 
     @abstractmethod
     def build(self, n_features: int, n_classes: int) -> nn.Module:
@@ -108,13 +114,21 @@ class NetworkClassifier(BaseClassifier):
         label_weights: Tensor | None,
         on_progress: OnProgress | None,
     ) -> None:
-        """Train `network_` on the labelled points among (n, d) until the held-out accuracy no longer improves.
+        """Train `network_` on the labelled points among (n, d), to the end or until the held-out accuracy is best.
 
         `label_weights` (n,) have a mean of 1 over the labelled points; None if they are equal.
         """
         labelled = torch.nonzero(labels != UNLABELLED)[:, 0]
         places = labelled.cpu().numpy()
-        sides = self.split(places if groups is None else groups[places])
+        of_labels = places if groups is None else groups[places]
+        if self.validation_fraction * len(np.unique(of_labels)) < self.min_held_out:
+            self.n_epochs = min(self.few_epochs, self.max_epochs)
+            self.n_iter_, self.validation_score_ = 0, None
+            self._run_all(self.epochs(features, labels, labelled, label_weights), on_progress)
+            self.best_epoch_ = self.n_iter_
+            return
+        self.n_epochs = self.max_epochs
+        sides = self.split(of_labels)
         train, held_out = (labelled[torch.as_tensor(side, device=labelled.device)] for side in sides)
         counts = None if label_weights is None else label_weights[held_out]
         epochs = self.epochs(features, labels, train, label_weights)
@@ -138,10 +152,19 @@ class NetworkClassifier(BaseClassifier):
                 self.best_epoch_, self.validation_score_ = epoch, score
                 best_weights = {name: weight.clone() for name, weight in network.state_dict().items()}
             if on_progress is not None:
-                on_progress(epoch, self.max_epochs, f"held-out accuracy {score:.1%}")
-            if epoch == self.max_epochs or epoch - self.best_epoch_ >= self.patience:
+                on_progress(epoch, self.n_epochs, f"held-out accuracy {score:.1%}")
+            if epoch == self.n_epochs or epoch - self.best_epoch_ >= self.patience:
                 break
         self.network_.load_state_dict(best_weights)
+
+    def _run_all(self, epochs: Iterator[nn.Module], on_progress: OnProgress | None) -> None:
+        """Run all epochs, and keep the final weights."""
+        for epoch, network in enumerate(islice(epochs, self.n_epochs), start=1):
+            last = network
+            if on_progress is not None:
+                on_progress(epoch, self.n_epochs, "")
+        self.network_.load_state_dict(last.state_dict())
+        self.n_iter_ += self.n_epochs
 
     def _predict(self, X: Array) -> Array:
         return backend.of(X).asarray(self._scores(X).argmax(dim=1))

@@ -1,9 +1,7 @@
 """Self-training: a multilayer perceptron that learns from its own predictions for unlabelled points."""
 
 import copy
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import ClassVar
 
 import numpy as np
@@ -87,19 +85,10 @@ class SelfTrainingMLPClassifier(MLPClassifier):
             epochs = self.epochs(features, targets, torch.cat([labelled, unlabelled[sure]]), label_weights)
             self._run_all(epochs, self._told(on_progress, number))
 
-    def _run_all(self, epochs: Iterator[nn.Module], on_progress: OnProgress | None) -> None:
-        """Run all epochs, and keep the final weights."""
-        for epoch, network in enumerate(islice(epochs, self.max_epochs), start=1):
-            last = network
-            if on_progress is not None:
-                on_progress(epoch, self.max_epochs, "")
-        self.network_.load_state_dict(last.state_dict())
-        self.n_iter_ += self.max_epochs
-
     def _told(self, on_progress: OnProgress | None, number: int) -> OnProgress | None:
         """Report the epochs of one network, 0 for the teacher, as a part of the epochs of all networks."""
         if on_progress is None:
             return None
-        before, total = number * self.max_epochs, (self.n_rounds + 1) * self.max_epochs
+        before, total = number * self.n_epochs, (self.n_rounds + 1) * self.n_epochs
         name = f"student {number}" if number else "teacher"
         return lambda epoch, _, note: on_progress(before + epoch, total, f"{name} {note}".rstrip())

@@ -24,7 +24,7 @@ class XGBClassifier(BaseClassifier):
     """Gradient-boosted trees; held-out labels determine the number of rounds.
 
     Rounds are added until the log-loss of the held-out labels no longer improves. The best number of rounds is then
-    trained again on all labels.
+    trained again on all labels. With too few labels for a hold-out, the number of rounds is fixed.
 
     Parameters
     ----------
@@ -32,8 +32,11 @@ class XGBClassifier(BaseClassifier):
         Upper limit of the number of rounds.
     learning_rate : float
     max_depth : int
-    subsample, colsample_bytree : float
-        Shares of the points and of the features used for each tree.
+    subsample, colsample_bytree, colsample_bynode : float
+        Shares of the points used for each tree, and of the features for each tree and split.
+    min_child_weight : float
+        Smallest sum of the second derivatives in a leaf: at most 0.5 for each point, and far less with many classes.
+        XGBoost's default of 1 prevents every split of a few labels.
     reg_alpha, reg_lambda : float
         L1 and L2 penalties on leaf values. A leaf has the value 0 if the gradients of its points do not sum to more
         than `reg_alpha`: with fewer than about twenty labels per class, 8 prevents every split.
@@ -50,6 +53,8 @@ class XGBClassifier(BaseClassifier):
     validation_fraction : float
         Share of the labels that is held out. Log-loss decides when to stop, because the accuracy on a few dozen labels
         hardly changes from round to round.
+    few_rounds, min_held_out : int
+        Number of rounds where fewer labels than `min_held_out` would be held out, and so none is.
     random_state : int
 
     Attributes
@@ -59,8 +64,8 @@ class XGBClassifier(BaseClassifier):
         Number of rounds run before training stopped.
     best_iteration_ : int
         Number of rounds kept.
-    validation_score_ : float
-        The held-out log-loss after the rounds kept.
+    validation_score_ : float or None
+        The held-out log-loss after the rounds kept; None without a hold-out.
 
     References
     ----------
@@ -76,17 +81,21 @@ class XGBClassifier(BaseClassifier):
     kind: ClassVar[str] = "xgboost"
 
     n_estimators: int = param(10000, ge=1)
-    learning_rate: float = param(0.08, gt=0)
-    max_depth: int = param(10, ge=1)
-    subsample: float = param(0.8, gt=0, le=1)
-    colsample_bytree: float = param(0.8, gt=0, le=1)
-    reg_alpha: float = param(8.0, ge=0)
-    reg_lambda: float = param(2.0, ge=0)
+    learning_rate: float = param(0.15, gt=0)
+    max_depth: int = param(6, ge=1)
+    subsample: float = param(0.7, gt=0, le=1)
+    colsample_bytree: float = param(1.0, gt=0, le=1)
+    colsample_bynode: float = param(0.3, gt=0, le=1)
+    min_child_weight: float = param(0.01, ge=0)
+    reg_alpha: float = param(0.0, ge=0)
+    reg_lambda: float = param(1.0, ge=0)
     max_bin: int = param(64, ge=2)
     tree_method: str = param("hist", choices=("hist", "gpu_hist"))
     early_stopping_rounds: int = param(100, ge=1)
     tol: float = param(1e-3, ge=0)
     validation_fraction: float = param(0.1, gt=0, lt=1)
+    few_rounds: int = param(200, ge=1)
+    min_held_out: int = param(50, ge=0)
     random_state: int = 0
 
     allows_nan = True  # each split learns a branch for missing values
@@ -102,11 +111,32 @@ class XGBClassifier(BaseClassifier):
         groups: np.ndarray | None,
         on_progress: OnProgress | None,
     ) -> None:
-        """Find the number of rounds on held-out labels, then train as many on all labels."""
+        """Find the number of rounds, then train as many on all labels."""
         twin = backend.of(X)
         settings = self._settings(twin.DEVICE)
-        rng = seeds.generator(self.random_state, "validation")
-        train, held_out = split_groups(np.arange(len(y)) if groups is None else groups, self.validation_fraction, rng)
+        of_labels = np.arange(len(y)) if groups is None else groups
+        if self.validation_fraction * len(np.unique(of_labels)) < self.min_held_out:
+            self.n_iter_ = self.best_iteration_ = min(self.few_rounds, self.n_estimators)
+            self.validation_score_: float | None = None
+        else:
+            self._find_rounds(X, y, weights, of_labels, settings, on_progress)
+        progress = _Progress(self.best_iteration_, on_progress)
+        matrix = self._matrix(X, y, weights)
+        self.booster_ = xgboost.train(settings, matrix, self.best_iteration_, callbacks=[progress])
+        self._warn_of_stumps(len(y))
+
+    def _find_rounds(
+        self,
+        X: Array,
+        y: np.ndarray,
+        weights: np.ndarray | None,
+        groups: np.ndarray,
+        settings: dict[str, Any],
+        on_progress: OnProgress | None,
+    ) -> None:
+        """Train without some of the groups, until their log-loss no longer improves."""
+        twin, rng = backend.of(X), seeds.generator(self.random_state, "validation")
+        train, held_out = split_groups(groups, self.validation_fraction, rng)
         self._stop_early(
             settings | {"eval_metric": "mlogloss"},
             self._matrix(X[twin.asarray(train), :], y[train], _at(weights, train)),
@@ -114,10 +144,6 @@ class XGBClassifier(BaseClassifier):
             EarlyStopping(rounds=self.early_stopping_rounds, min_delta=self.tol),
             on_progress,
         )
-        progress = _Progress(self.best_iteration_, on_progress)
-        matrix = self._matrix(X, y, weights)
-        self.booster_ = xgboost.train(settings, matrix, self.best_iteration_, callbacks=[progress])
-        self._warn_of_stumps(len(y))
 
     def _warn_of_stumps(self, n_labels: int) -> None:
         """Print a warning if no tree has a split."""
@@ -186,6 +212,8 @@ class XGBClassifier(BaseClassifier):
             "max_depth": self.max_depth,
             "subsample": self.subsample,
             "colsample_bytree": self.colsample_bytree,
+            "colsample_bynode": self.colsample_bynode,
+            "min_child_weight": self.min_child_weight,
             "reg_alpha": self.reg_alpha,
             "reg_lambda": self.reg_lambda,
             "max_bin": self.max_bin,

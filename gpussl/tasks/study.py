@@ -208,7 +208,8 @@ def _train(run_on: Context, data: Data, training_set: TrainingSet, name: str) ->
     known = training_set.pseudo_labels
     labels, xp = known.labels, array_namespace(known.labels)
     points = xp.nonzero(labels != UNLABELLED)[0]
-    seed = run_on.seed(f"train/{training_set.name}/{name}")
+    # a study's settings of a classifier have the seed of the classifier itself
+    seed = run_on.seed(f"train/{training_set.name}/{name.removesuffix('_study')}")
     model: Any = run_on.job.classifier[name].prepared(seed, data.dataset.image_shape, twin.DEVICE)
     depends_on = {"data": data.fingerprint, "labels": store.digest(labels, known.sources, known.weights)}
     if model.learns_from_unlabelled:
