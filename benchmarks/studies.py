@@ -131,8 +131,8 @@ The study's parameters, except for 64 bins per pixel instead of 256: on held-out
 with 6,000 labels and 0.2 points worse with 1,000, and faster ([NOTES.md](../NOTES.md)). `xgboost_test_stopped` stops
 by the test labels, as published, so its accuracy is not one on unseen data. `xgboost_study` stops by the log-loss on a
 tenth of the bought labels; the same number of trees is then grown from all of them. With 100 labels each class has
-about ten, and an L1 penalty of 8 leaves hardly a leaf. The study's figures are lost; its text says "over 80 %" with under
-1 % of the images and "over 90 %" with 10 %.
+about ten, and an L1 penalty of 8 leaves hardly a leaf. The study's figures are lost; its text says "over 80 %" with
+under 1 % of the images and "over 90 %" with 10 %.
 
 ![Accuracy by labels](mnist_label_curve.png)""",
     "B1": "Logistic regression is multinomial, on square roots of pixels ([NOTES.md](../NOTES.md)); "

@@ -17,7 +17,7 @@ from tests.digits import NAMES
 def test_logistic_regression_predicts_as_scikit_learns(classes, power):
     of_these = np.isin(NAMES, list(classes))
     X, y = DIGITS[of_these], NAMES[of_these]
-    ours = LogisticRegression(C=0.2, power=power).fit(X - 0.5, y)
+    ours = LogisticRegression(power, "none", C=0.2).fit(X - 0.5, y)
     features = np.sign(X - 0.5) * np.abs(X - 0.5) ** power
     theirs = sklearn.linear_model.LogisticRegression(C=0.2, max_iter=100, tol=1e-3).fit(features, y)
     np.testing.assert_array_equal(ours.predict(X - 0.5), theirs.predict(features))
@@ -67,5 +67,6 @@ def test_to_logistic_regression_a_point_of_weight_two_is_two_points(classes):
     weighed = LogisticRegression(**settings).fit(X, y, sample_weight=times.astype(np.float64))
     copied = LogisticRegression(**settings).fit(np.repeat(X, times, axis=0), np.repeat(y, times))
     np.testing.assert_allclose(weighed.coef_, copied.coef_, atol=1e-4)
-    theirs = sklearn.linear_model.LogisticRegression(**settings).fit(np.sqrt(X), y, sample_weight=times)
+    theirs = sklearn.linear_model.LogisticRegression(**settings).fit(X, y, sample_weight=times)
+    weighed = LogisticRegression(**settings, scale="none").fit(X, y, sample_weight=times.astype(np.float64))
     np.testing.assert_allclose(weighed.coef_, theirs.coef_, atol=1e-4)

@@ -13,7 +13,7 @@ from gpussl.runtime import store
 from gpussl.tasks.run import run
 from tests.digits import DIGITS, TEST, TRAIN, some_labels
 
-SMALL = {"hidden_layer_sizes": [64], "max_epochs": 8, "learning_rate": 0.01}
+SMALL = {"hidden_layer_sizes": [64], "max_epochs": 8, "learning_rate": 0.01, "min_held_out": 0}
 
 
 @pytest.mark.parametrize("settings", [{"threshold": 1.0}, {"n_rounds": 2}])
@@ -21,8 +21,8 @@ def test_without_soft_labels_it_is_the_mlp(settings):
     """None is sure enough, or there are no points without a label."""
     labels = some_labels(200) if "threshold" in settings else DIGITS.y_train
     known = labels >= 0
-    mlp = MLPClassifier(**SMALL).fit(TRAIN[known], labels[known])
-    model = SelfTrainingMLPClassifier(**SMALL, **settings).fit(TRAIN, labels)
+    mlp = MLPClassifier(**SMALL, scale="none").fit(TRAIN[known], labels[known])
+    model = SelfTrainingMLPClassifier(**SMALL, **settings, scale="none").fit(TRAIN, labels)
     np.testing.assert_array_equal(model.predict(TEST), mlp.predict(TEST))
     kept = ("n_iter_", "best_epoch_", "validation_score_")
     assert [getattr(model, name) for name in kept] == [getattr(mlp, name) for name in kept]

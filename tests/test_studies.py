@@ -54,15 +54,20 @@ def test_every_figure_of_study_b_stands_in_its_experiment(composed):
         for classifier in entry.classifier
     }
     for row, n, percentile, logistic, network in STUDY_B:
-        assert found.get((row, n, percentile, "logistic")) == logistic, row
-        assert found.get((row, n, percentile, "mlp")) == found.get((row, n, percentile, "study_convnet")) == network, (
-            row
-        )
+        assert found.get((row, n, percentile, "logistic_study")) == logistic, row
+        assert (
+            found.get((row, n, percentile, "mlp_study")) == found.get((row, n, percentile, "study_convnet")) == network
+        ), row
 
 
 def test_every_figure_of_study_a_stands_in_its_experiment(composed):
     found = {(entry.row, next(iter(entry.classifier)), entry.accuracy) for entry in entries(composed)}
-    assert {("A1", "clusters", 51.73), ("A3", "knn_3", 97.05), ("A4", "xgboost", 80), ("A4", "xgboost", 90)} <= found
+    assert {
+        ("A1", "clusters", 51.73),
+        ("A3", "knn_3", 97.05),
+        ("A4", "xgboost_study", 80),
+        ("A4", "xgboost_study", 90),
+    } <= found
 
 
 def test_every_artifact_has_the_studys_name():

@@ -116,7 +116,8 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, Classifier):
         self.n_features_in_ = int(X.shape[1])
         try:
             X = self._mapped(X)
-            self.scaling_ = fit_scaling(X) if self.scale == "auto" else None
+            counted = backend.of(X).asarray(encoded != UNLABELLED if weights is None else weights)
+            self.scaling_ = fit_scaling(X, counted) if self.scale == "auto" else None
             self._fit(self._scaled(X), encoded, weights, names, on_progress)
         except BaseException:
             del self.n_features_in_  # or it would pass for fitted

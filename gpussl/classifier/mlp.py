@@ -77,7 +77,6 @@ class MLPClassifier(NetworkClassifier):
     """
 
     kind: ClassVar[str] = "mlp"
-    n_hidden_: int | None = None  # None in files from before the depth followed the labels: all layers
 
     hidden_layer_sizes: list[int] = param([512] + [256] * 5, ge=1)
     dropout: float = param(0.25, ge=0, lt=1)

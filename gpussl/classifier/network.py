@@ -67,6 +67,7 @@ class NetworkClassifier(BaseClassifier):
     few_epochs: int = 0
     min_held_out: int = 0
     network_: nn.Module
+    n_hidden_: int | None = None  # hidden layers, where the depth follows the labels; None for all
     n_epochs: int  # planned, at most
     n_iter_: int
     best_epoch_: int
@@ -121,13 +122,13 @@ class NetworkClassifier(BaseClassifier):
         labelled = torch.nonzero(labels != UNLABELLED)[:, 0]
         places = labelled.cpu().numpy()
         of_labels = places if groups is None else groups[places]
-        if self.validation_fraction * len(np.unique(of_labels)) < self.min_held_out:
-            self.n_epochs = min(self.few_epochs, self.max_epochs)
+        holds_out = self.validation_fraction * len(np.unique(of_labels)) >= self.min_held_out
+        self.n_epochs = self.max_epochs if holds_out else min(self.few_epochs, self.max_epochs)
+        if not holds_out:
             self.n_iter_, self.validation_score_ = 0, None
             self._run_all(self.epochs(features, labels, labelled, label_weights), on_progress)
             self.best_epoch_ = self.n_iter_
             return
-        self.n_epochs = self.max_epochs
         sides = self.split(of_labels)
         train, held_out = (labelled[torch.as_tensor(side, device=labelled.device)] for side in sides)
         counts = None if label_weights is None else label_weights[held_out]

@@ -89,6 +89,9 @@ class SelfTrainingMLPClassifier(MLPClassifier):
         """Report the epochs of one network, 0 for the teacher, as a part of the epochs of all networks."""
         if on_progress is None:
             return None
-        before, total = number * self.n_epochs, (self.n_rounds + 1) * self.n_epochs
         name = f"student {number}" if number else "teacher"
-        return lambda epoch, _, note: on_progress(before + epoch, total, f"{name} {note}".rstrip())
+
+        def tell(epoch: int, of_one: int, note: str) -> None:
+            on_progress(number * of_one + epoch, (self.n_rounds + 1) * of_one, f"{name} {note}".rstrip())
+
+        return tell

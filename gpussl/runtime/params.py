@@ -15,6 +15,7 @@ from gpussl.errors import ConfigError
 
 KINDS: dict[Any, str] = {
     int: "a whole number",
+    int | None: "a whole number or null",
     float: "a number",
     str: "a text",
     bool: "true or false",
