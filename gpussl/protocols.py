@@ -229,6 +229,8 @@ class Classifier(Protocol):
         Whether the points must be images. If so, `image_shape` is a setting.
     stops_by_test_labels : bool
         Whether test labels decide when training stops. That is not a fair evaluation, and every row says so.
+    compared_ : sequence of dict
+        The candidates that were compared in the fit, for a classifier that is made of others; empty otherwise.
     classes_ : (n_classes,) array
         On the host.
     n_features_in_ : int
@@ -239,6 +241,7 @@ class Classifier(Protocol):
     learns_from_weights: ClassVar[bool] = True
     needs_images: ClassVar[bool] = False
     stops_by_test_labels: ClassVar[bool] = False
+    compared_: Sequence[dict[str, Any]] = ()
     classes_: np.ndarray
     n_features_in_: int
 

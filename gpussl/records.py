@@ -12,6 +12,7 @@ from array_api_compat import array_namespace
 Array = Any  # a NumPy, CuPy or other array-API array; its type decides where the work is done
 
 Ranked = tuple[int, tuple[int, ...]]  # a score and its allocation
+MOST_FREQUENT = "most_frequent"  # the classifier of the row that predicts the most frequent class, as in scikit-learn
 UNLABELLED = -1  # as in scikit-learn's semi-supervised estimators
 # takes the indices (m,) of points and returns their labels (m,), which are paid for
 Buy = Callable[[Array], Array]
@@ -348,7 +349,9 @@ class Result:
 
     Accuracies are shares from 0 to 1. `label_accuracy` is the accuracy of the labels that the model was trained on,
     `train_accuracy` that of its own predictions for all training points; None if those were not requested.
-    `fit_seconds` is the time of the original fit, even if the model came from the cache.
+    `balanced_accuracy` is the mean over classes of the share of their test points that is correct. `only_class` is the
+    name of the class that was predicted for every test point; None if there are several. `fit_seconds` is the time of
+    the original fit, even if the model came from the cache. `correct` (n_test,) has whether each prediction was right.
 
     Examples
     --------
@@ -369,13 +372,16 @@ class Result:
     n_train: int
     percentile: float | None
     seed: int
-    label_accuracy: float
+    label_accuracy: float | None
     test_accuracy: float
     fit_seconds: float
     predict_seconds: float
     device: str
     train_accuracy: float | None = None
     is_fair: bool = True
+    balanced_accuracy: float | None = None
+    only_class: str | None = None
+    correct: Array = field(default=None, repr=False, compare=False)
 
 
 @dataclass

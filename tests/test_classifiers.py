@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
+from gpussl.classifier.auto import AutoClassifier
 from gpussl.classifier.convnet import ConvNetClassifier
+from gpussl.classifier.extra_trees import ExtraTreesClassifier
+from gpussl.classifier.kernel_logistic import KernelLogisticRegression
 from gpussl.classifier.knn import KNeighborsClassifier
 from gpussl.classifier.logistic import LogisticRegression
 from gpussl.classifier.mlp import MLPClassifier
@@ -43,7 +46,15 @@ COUNTING = {  # those that heed weights
     "convnet": lambda: ConvNetClassifier(channels=[4, 8], n_steps=12, batch_size=32, unlabelled_ratio=1),
 }
 
-OTHERS = {"knn": lambda: KNeighborsClassifier(3), "study_convnet": lambda: StudyConvNet(channels=[2], max_epochs=2)}
+COUNTING |= {
+    "kernel_logistic": lambda: KernelLogisticRegression(),
+    "auto": lambda: AutoClassifier(n_folds=2),
+}
+OTHERS = {
+    "knn": lambda: KNeighborsClassifier(3),
+    "extra_trees": lambda: ExtraTreesClassifier(10),
+    "study_convnet": lambda: StudyConvNet(channels=[2], max_epochs=2),
+}
 
 
 def fitted(model):

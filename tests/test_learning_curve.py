@@ -165,7 +165,10 @@ class TestDecision:
 
     def test_no_more_is_bought_than_there_is(self):
         advice, _ = self.said(power_law(0.99, 0.6, 0.3, 2000), target=0.95, n_points=2100)
+        assert (advice.more, advice.is_enough) == (0, True)  # the last hundred would add less than a point
+        advice, _ = self.said(power_law(0.99, 0.6, 0.3, 2000), target=0.95, n_points=2100, min_gain=1e-4)
         assert advice.more == 100
+        assert [forecast.n_labels for forecast in advice.forecasts] == [2000, 2100]
         advice, (_, decision) = self.said(power_law(0.99, 0.6, 0.3, 2000), target=0.95, n_points=2000)
         assert advice.is_enough
         assert decision == "Stop: all 2,000 labels are bought."

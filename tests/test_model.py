@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 import gpussl
+from gpussl.classifier.auto import AutoClassifier
 from gpussl.classifier.convnet import ConvNetClassifier
+from gpussl.classifier.extra_trees import ExtraTreesClassifier
+from gpussl.classifier.kernel_logistic import KernelLogisticRegression
 from gpussl.classifier.knn import KNeighborsClassifier
 from gpussl.classifier.logistic import LogisticRegression
 from gpussl.classifier.mlp import MLPClassifier
@@ -50,6 +53,9 @@ CLASSIFIERS = {
     "study_convnet": lambda: StudyConvNet(channels=[2], hidden=4, max_epochs=1, **IMAGES),
     "xgboost": lambda: XGBClassifier(n_estimators=3, reg_alpha=0),
     "xgboost_test_stopped": lambda: TestStoppedXGBClassifier(n_estimators=3, reg_alpha=0),
+    "extra_trees": lambda: ExtraTreesClassifier(10),
+    "kernel_logistic": KernelLogisticRegression,
+    "auto": lambda: AutoClassifier(n_folds=2, max_compared=200),
 }
 
 

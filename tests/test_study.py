@@ -76,16 +76,23 @@ def test_every_training_set_and_classifier_has_its_row(whole_run):
     _, folder, returned = whole_run
     rows = results(folder)
     header = "select,propagation,classifier,n_clusters,n_labels,n_train,percentile,seed,label_accuracy,test_accuracy"
-    assert ",".join(rows[0]) == header + ",fit_seconds,predict_seconds,device,train_accuracy"
+    assert (
+        ",".join(rows[0]) == header + ",fit_seconds,predict_seconds,device,train_accuracy,balanced_accuracy,only_class"
+    )
     sets = [("nearest_to_centroid", p) for p in ("none", "cluster", "nearest")] + [("random", "none"), ("all", "none")]
     expected = [(*labels, classifier) for labels in sets for classifier in ("logistic", "mlp")]
-    assert [(row["select"], row["propagation"], row["classifier"]) for row in rows] == expected
-    assert len(returned) == len(rows)
+    *made, guessing = rows
+    assert [(row["select"], row["propagation"], row["classifier"]) for row in made] == expected
+    assert len(returned) == len(made)
+    y = Digits().load().y_test
+    assert (guessing["classifier"], guessing["n_labels"], guessing["label_accuracy"]) == ("most_frequent", "0", "")
+    assert float(guessing["test_accuracy"]) == np.bincount(y).max() / len(y)
+    assert float(guessing["balanced_accuracy"]) == 0.1
 
 
 def test_budgets_and_sizes_are_counted(whole_run):
     _, folder, _ = whole_run
-    rows = {name_of(row): row for row in results(folder)}
+    rows = {name_of(row): row for row in results(folder)[:-1]}
     assert [rows[name]["n_labels"] for name in ("none", "cluster", "nearest", "random", "all")] == [
         "20", "20", "20", "20", "1297",
     ]  # fmt: skip
@@ -137,7 +144,7 @@ def test_the_manifest_says_what_the_run_was_made_with(whole_run):
 def test_the_page_shows_every_row_and_figure(whole_run):
     _, folder, returned = whole_run
     page = (folder / "report.html").read_text()
-    assert page.count("<tr>") == len(returned) + 1
+    assert page.count("<tr>") == len(returned) + 2  # the head, and the most frequent class
     for name in ("accuracy", "bought", "clusters", "label_accuracy"):
         assert f'src="figures/{name}.png"' in page
         assert (folder / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
@@ -177,9 +184,8 @@ def test_shuffled_test_labels_change_nothing_but_test_metrics(tmp_path, job, mon
     monkeypatch.setattr(Digits, "load", shuffled)
     run(job("baselines=all"), tmp_path / "shuffled")
     true, other = artifacts(tmp_path / "true"), artifacts(tmp_path / "shuffled")
-    assert [row.pop("test_accuracy") for row in true["results.csv"]] != [
-        row.pop("test_accuracy") for row in other["results.csv"]
-    ]
+    for name in ("test_accuracy", "balanced_accuracy"):
+        assert [row.pop(name) for row in true["results.csv"]] != [row.pop(name) for row in other["results.csv"]]
     assert set(true) == set(other)
     assert {name for name in true if true[name] != other[name]} == OF_TEST_LABELS
 

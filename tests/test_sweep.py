@@ -23,7 +23,7 @@ def row(**changed):
     made = {"overrides": "", "select": "nearest_to_centroid", "propagation": "cluster", "classifier": "logistic"}
     made |= {"n_clusters": "20", "percentile": "", "seed": "0", "n_labels": "20", "n_train": "100", "row": ""}
     made |= {"label_accuracy": "0.9", "test_accuracy": "0.8", "published": "", "fit_seconds": "1", "device": "cpu"}
-    return made | {"predict_seconds": "0.1", "train_accuracy": ""} | changed
+    return made | {"predict_seconds": "0.1", "train_accuracy": "", "balanced_accuracy": "", "only_class": ""} | changed
 
 
 def test_the_interval_is_students():

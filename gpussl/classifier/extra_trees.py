@@ -1,5 +1,6 @@
 """Extremely randomised trees: grown by scikit-learn on the host, evaluated on the device of the data."""
 
+import warnings
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -49,6 +50,7 @@ class ExtraTreesClassifier(BaseClassifier):
     """
 
     kind: ClassVar[str] = "extra_trees"
+    learns_from_weights: ClassVar[bool] = False  # they would hardly matter: leaves are pure
 
     n_estimators: int = param(100, ge=1)
     min_samples_leaf: int = param(1, ge=1)
@@ -65,13 +67,15 @@ class ExtraTreesClassifier(BaseClassifier):
         groups: np.ndarray | None,
         on_progress: OnProgress | None,
     ) -> None:
-        """Grow the trees; groups are ignored."""
+        """Grow the trees; weights and groups are ignored."""
         from sklearn import ensemble  # late: it takes a second
 
         forest = ensemble.ExtraTreesClassifier(
             self.n_estimators, min_samples_leaf=self.min_samples_leaf, random_state=self.random_state, n_jobs=-1
         )
-        forest.fit(backend.of(X).to_numpy(X), y, sample_weight=weights)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # as many as labels
+            forest.fit(backend.of(X).to_numpy(X), y)
         trees = [tree.tree_ for tree in forest.estimators_]
         starts = np.cumsum([0] + [tree.node_count for tree in trees])
         self.roots_ = starts[:-1].astype(np.int32)

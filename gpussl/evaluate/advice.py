@@ -9,7 +9,7 @@ from gpussl import seeds
 from gpussl.evaluate import learning_curve as curves
 from gpussl.evaluate.learning_curve import LEVEL, Curve, LabelBudget, Measured
 
-AHEAD = (1, 2, 4)  # multiples of the budget for which the accuracy is forecast
+AHEAD = (1, 2, 4)  # multiples of the budget for which the accuracy is forecast, up to the number of points
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,11 @@ class Advice:
     needed : tuple of float
         Number of labels that reaches the target, and its interval; infinite if the target is never reached.
     gain : tuple of float
-        Gain in accuracy from doubling the labels, and its interval.
+        Gain in accuracy from doubling the labels, or from all of them if there are fewer, and its interval.
     p_reached, p_small : float
         Probability that the budget reaches the target, and probability that the gain is below `min_gain`.
+    is_flat : bool
+        Whether even the largest training set is no better than always predicting the most frequent class.
     is_enough : bool
         Whether to stop buying labels.
     more : int
@@ -72,6 +74,7 @@ class Advice:
     gain: tuple[float, float, float]
     p_reached: float
     p_small: float
+    is_flat: bool
     is_enough: bool
     more: int
 
@@ -96,6 +99,10 @@ class Findings:
 def advise(measured: Measured, budget: LabelBudget, n_points: int, seed: int) -> Advice:
     """Derive advice from measured accuracies.
 
+    As long as a classifier only predicts the most frequent class, its accuracy stays the same, and a curve through such
+    points would never rise again. The curve is fitted to the sizes from the first one that is better; where none is, to
+    the largest one, and what the curve does then is left to its prior.
+
     Parameters
     ----------
     measured : Measured
@@ -117,26 +124,32 @@ def advise(measured: Measured, budget: LabelBudget, n_points: int, seed: int) ->
     """
     n, rng = budget.n_labels, seeds.generator(seed, f"budget/{measured.select}")
     cov = curves.covariance(measured, rng)
-    points = measured.sizes, measured.accuracies, cov + curves.drift(measured, n), n
+    half_widths = curves.Z * np.sqrt(np.diag(cov))
+    is_better = measured.accuracies - half_widths > measured.floor
+    is_flat = not is_better[-1]
+    used = slice(int(np.argmax(is_better)), None) if not is_flat else slice(-1, None)
+    spread = (cov + curves.drift(measured, n))[used, used]
+    points = measured.sizes[used], measured.accuracies[used], spread, n
     curve, draws = curves.fit(*points), curves.draw_curves(*points, rng)
-    gains = draws.at(2 * n) - draws.at(n)
+    sizes = list(dict.fromkeys(min(times * n, n_points) for times in AHEAD))
+    double = min(2 * n, n_points)
+    gains = draws.at(double) - draws.at(n)
     needed = float(curve.labels_for(budget.target)[0])
     p_reached, p_small = float(np.mean(draws.at(n) >= budget.target)), float(np.mean(gains < budget.min_gain))
     left = n_points - n
-    is_enough = max(p_reached, p_small) >= LEVEL or left == 0
+    is_enough = p_reached >= LEVEL or (p_small >= LEVEL and not is_flat) or left == 0
     wanted = ceil(needed) - n if n < needed <= 2 * n else n
     return Advice(
         measured=measured,
-        half_widths=curves.Z * np.sqrt(np.diag(cov)),
+        half_widths=half_widths,
         curve=curve,
         draws=draws,
-        forecasts=[
-            Forecast(times * n, float(curve.at(times * n)), *curves.interval(draws.at(times * n))) for times in AHEAD
-        ],
+        forecasts=[Forecast(size, float(curve.at(size)), *curves.interval(draws.at(size))) for size in sizes],
         needed=(needed, *curves.interval(draws.labels_for(budget.target))),
-        gain=(float(curve.at(2 * n) - curve.at(n)), *curves.interval(gains)),
+        gain=(float(curve.at(double) - curve.at(n)), *curves.interval(gains)),
         p_reached=p_reached,
         p_small=p_small,
+        is_flat=is_flat,
         is_enough=is_enough,
         more=0 if is_enough else min(wanted, left),
     )

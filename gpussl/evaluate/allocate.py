@@ -6,7 +6,7 @@ import time
 import numpy as np
 
 from gpussl import backend
-from gpussl.evaluate.accuracy import accuracy, best_allocation
+from gpussl.evaluate.accuracy import best_allocation, score
 from gpussl.numeric.arrays import take_or
 from gpussl.protocols import Judge
 from gpussl.records import UNLABELLED, Allocations, Array, Clustering, Dataset, PseudoLabels, Result
@@ -65,12 +65,13 @@ def score_clusters(
         percentile=None,
         seed=0,
         label_accuracy=float(is_right.mean()),
-        test_accuracy=accuracy(dataset, take_or(names, clusters, UNLABELLED)),
+        test_accuracy=0.0,  # scored below
         fit_seconds=0.0,
         predict_seconds=0.0,
         device=twin.device_name(),
         train_accuracy=judge.accuracy(on_training),
     )
+    honest = score(dataset, take_or(names, clusters, UNLABELLED), honest)
     by_training = name_by_training_labels(dataset, judge, clustering.labels, clusters, k, honest)
     bound = dataclasses.replace(
         honest,
@@ -83,6 +84,8 @@ def score_clusters(
         test_accuracy=allocations.accuracy,
         fit_seconds=score_seconds,
         train_accuracy=None,
+        balanced_accuracy=None,
+        only_class=None,
     )
     return allocations, [honest, by_training, bound]
 
@@ -114,13 +117,13 @@ def name_by_training_labels(
     """
     allocation = judge.best_allocation(train, n_clusters, len(dataset.class_names))
     names = backend.of(test).asarray(np.asarray(allocation.best))
-    return dataclasses.replace(
+    judged = dataclasses.replace(
         result,
         select="training_labels",
         propagation="best_allocation",
         is_fair=False,
         n_labels=allocation.n_points,
         label_accuracy=allocation.accuracy,
-        test_accuracy=accuracy(dataset, take_or(names, test, UNLABELLED)),
         train_accuracy=allocation.accuracy,
     )
+    return score(dataset, take_or(names, test, UNLABELLED), judged)

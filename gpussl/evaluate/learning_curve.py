@@ -125,6 +125,8 @@ class Measured:
         Whether each hold-out image was classified correctly, for each repeat and size.
     is_reused : bool
         Whether training and scoring share their images by cross-validation.
+    floor : float
+        Accuracy of always predicting the most frequent class of the hold-out.
 
     Examples
     --------
@@ -137,6 +139,7 @@ class Measured:
     sizes: np.ndarray
     correct: np.ndarray
     is_reused: bool
+    floor: float = 0.0
 
     @property
     def accuracies(self) -> np.ndarray:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gpussl.numeric.intervals import accuracy_interval
-from gpussl.records import Allocations, Calibration, Dataset, Diagnostics, Result
+from gpussl.records import MOST_FREQUENT, Allocations, Calibration, Dataset, Diagnostics, Result
 from gpussl.report.results import PublishedOf
 from gpussl.report.titles import result_title
 from gpussl.runtime.store import atomic_path
@@ -94,6 +94,8 @@ def accuracy(title: str, results: Sequence[Result], published_of: PublishedOf, n
     >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
     ['random labels']
     """
+    guesses = [result for result in results if result.classifier == MOST_FREQUENT]
+    results = [result for result in results if result.classifier != MOST_FREQUENT]
     rows = list(dict.fromkeys(result_title(result) for result in results))
     classifiers = list(dict.fromkeys(result.classifier for result in results))
     figure, axes = _figure(7.5, 1.6 + 0.55 * len(rows))
@@ -112,6 +114,11 @@ def accuracy(title: str, results: Sequence[Result], published_of: PublishedOf, n
         axes.plot([], [], "o", color=COLORS[index % len(COLORS)], label=_plain(name))
     if any(published_of(result) is not None for result in results):
         axes.plot([], [], "D", markerfacecolor="white", markeredgecolor="#555", label="published")
+    for guess in guesses:
+        if (
+            guess.test_accuracy > min((result.test_accuracy for result in results), default=0.0) - 0.2
+        ):  # or it would squeeze the rest
+            axes.axvline(100 * guess.test_accuracy, color="#555", linestyle=":", label="most frequent class")
     axes.set_yticks(range(len(rows)), [_plain(row) for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel(f"test accuracy, %, with its 95 % interval on {n_test:,} images")

@@ -10,8 +10,12 @@ from gpussl.records import Allocations, Calibration, Result, Stage
 from gpussl.report.parts import Table
 from gpussl.report.titles import result_title
 
-DECIMALS = {"label_accuracy": 6, "train_accuracy": 6, "test_accuracy": 6, "fit_seconds": 3, "predict_seconds": 3}
-HEADER = ("training labels", "classifier", "bought", "used", "correct", "test accuracy", "published", "fit")
+DECIMALS = {
+    **dict.fromkeys(("label_accuracy", "train_accuracy", "test_accuracy", "balanced_accuracy"), 6),
+    **dict.fromkeys(("fit_seconds", "predict_seconds"), 3),
+}
+HEADER = ("training labels", "classifier", "bought", "used", "correct", "test accuracy", "balanced", "published", "fit")
+PUBLISHED = HEADER.index("published")
 PublishedOf = Callable[[Result], float | None]  # the published accuracy of the same row, in percent
 
 
@@ -48,12 +52,19 @@ def result_table(title: str, results: Sequence[Result], published_of: PublishedO
     >>> table.rows
     [('random labels', 'knn', '50', '50', '100.0 %', '88.00 %', '', '0.1 s')]
     >>> table.caption
-    '95 % interval of an accuracy: about ±2.9 points; published: none known'
+    '95 % interval of an accuracy: about ±2.9 points; balanced: mean over classes'
     """
     low, high = accuracy_interval(results[0].test_accuracy, n_test)
-    interval = f"95 % interval of an accuracy: about ±{50 * (high - low):.1f} points"
-    return Table(title, HEADER, [_cells(result, published_of(result)) for result in results],
-                 f"{interval}; published: {sources}")  # fmt: skip
+    caption = f"95 % interval of an accuracy: about ±{50 * (high - low):.1f} points; balanced: mean over classes"
+    rows = [_cells(result, published_of(result)) for result in results]
+    if any(row[PUBLISHED] for row in rows):
+        return Table(title, HEADER, rows, f"{caption}; published: {sources}")
+    return Table(title, _without(HEADER), [_without(row) for row in rows], caption)
+
+
+def _without(row: tuple[str, ...]) -> tuple[str, ...]:
+    """A row without the column of published accuracies."""
+    return row[:PUBLISHED] + row[PUBLISHED + 1 :]
 
 
 def _cells(result: Result, published: float | None) -> tuple[str, ...]:
@@ -63,11 +74,16 @@ def _cells(result: Result, published: float | None) -> tuple[str, ...]:
         result.classifier,
         f"{result.n_labels:,}",
         f"{result.n_train:,}",
-        f"{100 * result.label_accuracy:.1f} %",
-        f"{100 * result.test_accuracy:.2f} %",
+        _percent(result.label_accuracy, 1),
+        _percent(result.test_accuracy, 2),
+        _percent(result.balanced_accuracy, 2),
         "" if published is None else f"{published:.2f} %",
         f"{result.fit_seconds:.1f} s",
     )
+
+
+def _percent(share: float | None, decimals: int) -> str:
+    return "" if share is None else f"{100 * share:.{decimals}f} %"
 
 
 def stage_table(stages: Sequence[Stage], reason: str) -> Table:

@@ -14,6 +14,7 @@ from rich.table import Table
 from scipy import stats
 
 from gpussl.errors import GpusslError, StoreError
+from gpussl.records import MOST_FREQUENT
 from gpussl.report import figures, page
 from gpussl.report.jobs import SweepJob, check_folders, clear, registered, write
 from gpussl.report.manifest import CONFIG
@@ -126,11 +127,15 @@ def read_jobs(jobs: Sequence[SweepJob]) -> list[dict[str, str]]:
     common = set[str].intersection(*map(set, given)) if given else set()
     rows = []
     for job, overrides in zip(finished, given, strict=True):
-        differing = " ".join(item for item in overrides if item not in common)
+        differing = [item for item in overrides if item not in common]
+        # nothing but the data changes how often the most frequent class is right
+        of_data = [item for item in differing if item.startswith("data")]
         with (job.folder / RESULTS).open(newline="", encoding="utf-8") as file:
             found = list(csv.DictReader(file))
         cfg = OmegaConf.load(job.folder / CONFIG)
-        rows += [{"job": job.name, "overrides": differing, **row, **_published(cfg, row)} for row in found]
+        for row in found:
+            items = of_data if row.get("classifier") == MOST_FREQUENT else differing
+            rows.append({"job": job.name, "overrides": " ".join(items), **row, **_published(cfg, row)})
     return rows
 
 
@@ -140,6 +145,7 @@ def summarize(rows: Sequence[Row]) -> list[dict[str, str]]:
     Examples
     --------
     >>> row = dict.fromkeys((*GROUP_BY, "row", "published", "device", "train_accuracy"), "")
+    >>> row |= dict.fromkeys(("balanced_accuracy", "only_class"), "")
     >>> row |= dict.fromkeys(("n_labels", "n_train", "label_accuracy", "fit_seconds", "predict_seconds"), "1")
     >>> rows = [row | {"seed": str(seed), "test_accuracy": f"0.{80 + seed}"} for seed in range(3)]
     >>> [(item["test_accuracy"], item["half_width"], item["n_seeds"]) for item in summarize(rows)]
@@ -152,17 +158,16 @@ def summarize(rows: Sequence[Row]) -> list[dict[str, str]]:
     for key, members in groups.items():
         means = {
             name: statistics.fmean(float(row[name]) for row in members)
-            for name in ("n_labels", "n_train", "label_accuracy", "test_accuracy", "fit_seconds", "predict_seconds")
+            for name in ("n_labels", "n_train", "test_accuracy", "fit_seconds", "predict_seconds")
         }
         half = half_width([float(row["test_accuracy"]) for row in members])
-        of_training = [float(row["train_accuracy"]) for row in members if row["train_accuracy"]]
         summary.append(
             {
                 **dict(zip(GROUP_BY, key, strict=True)),
                 "n_seeds": str(len({row["seed"] for row in members})),
                 "n_labels": f"{means['n_labels']:.0f}",
                 "n_train": f"{means['n_train']:.0f}",
-                "label_accuracy": f"{means['label_accuracy']:.6f}",
+                "label_accuracy": _mean_of_known(members, "label_accuracy"),
                 "test_accuracy": f"{means['test_accuracy']:.6f}",
                 "half_width": "" if half is None else f"{half:.6f}",
                 "row": members[0]["row"],
@@ -170,10 +175,18 @@ def summarize(rows: Sequence[Row]) -> list[dict[str, str]]:
                 "fit_seconds": f"{means['fit_seconds']:.3f}",
                 "predict_seconds": f"{means['predict_seconds']:.3f}",
                 "device": members[0]["device"],
-                "train_accuracy": f"{statistics.fmean(of_training):.6f}" if of_training else "",
+                "train_accuracy": _mean_of_known(members, "train_accuracy"),
+                "balanced_accuracy": _mean_of_known(members, "balanced_accuracy"),
+                "only_class": ", ".join(sorted({row["only_class"] for row in members if row["only_class"]})),
             }
         )
     return summary
+
+
+def _mean_of_known(rows: Sequence[Row], name: str) -> str:
+    """The mean of the cells of a column that are not empty."""
+    known = [float(row[name]) for row in rows if row[name]]
+    return f"{statistics.fmean(known):.6f}" if known else ""
 
 
 def half_width(values: Sequence[float]) -> float | None:
@@ -198,12 +211,13 @@ def summary_table(summary: Sequence[Row]) -> Table:
     >>> row = {"select": "random", "propagation": "none", "classifier": "knn", "n_clusters": "", "percentile": ""}
     >>> row |= {"n_labels": "50", "label_accuracy": "1", "test_accuracy": "0.9", "half_width": "", "published": ""}
     >>> row |= {"n_seeds": "1", "fit_seconds": "0.1", "overrides": "classifier.knn.n_neighbors=1"}
+    >>> row |= {"balanced_accuracy": "0.9"}
     >>> other = row | {"overrides": "classifier.knn.n_neighbors=3", "test_accuracy": "0.8"}
     >>> table = summary_table([row, other])
     >>> [str(column.header) for column in table.columns]
     ['n_neighbors', 'training labels', 'test accuracy %']
     >>> table.caption
-    'all rows: classifier knn, bought 50, correct % 100.0, seeds 1, fit s 0.1'
+    'all rows: classifier knn, bought 50, correct % 100.0, balanced % 90.00, seeds 1, fit s 0.1'
     """
     columns, constant = _shown(summary)
     table = Table(
@@ -229,7 +243,7 @@ def curve_lines(summary: Sequence[Row]) -> tuple[str, dict[str, list[figures.Cur
     >>> x_name, [(name, [point.x for point in points]) for name, points in lines.items()]
     ('labels bought', [('random labels, knn', [50.0, 100.0])])
     """
-    rows = [row for row in summary if row["propagation"] != "best_allocation"]
+    rows = [row for row in summary if row["propagation"] != "best_allocation" and row["classifier"] != MOST_FREQUENT]
     for name, words in CURVES.items():
         if len({row[name] for row in rows if row[name]}) < 2:
             continue
@@ -285,8 +299,9 @@ def _shown(summary: Sequence[Row]) -> tuple[dict[str, list[str]], str]:
         "training labels": [title(row["select"], row["propagation"], _float(row["percentile"])) for row in summary],
         "classifier": [row["classifier"] for row in summary],
         "bought": [f"{int(row['n_labels']):,}" for row in summary],
-        "correct %": [f"{100 * float(row['label_accuracy']):.1f}" for row in summary],
+        "correct %": [_percent(row["label_accuracy"], 1) for row in summary],
         "test accuracy %": [_with_interval(float(row["test_accuracy"]), _float(row["half_width"])) for row in summary],
+        "balanced %": [_percent(row["balanced_accuracy"], 2) for row in summary],
         "published %": [row["published"] for row in summary],
         "seeds": [row["n_seeds"] for row in summary],
         "fit s": [f"{float(row['fit_seconds']):.1f}" for row in summary],
@@ -348,6 +363,10 @@ def _published(cfg: Any, row: Row) -> dict[str, str]:
     entries = [Published(**entry) for entry in plain]
     found = find(entries, cfg.data.name, {**row, **numbers})
     return {"row": "", "published": ""} if found is None else {"row": found.row, "published": f"{found.accuracy:.2f}"}
+
+
+def _percent(share: str, decimals: int) -> str:
+    return f"{100 * float(share):.{decimals}f}" if share else ""
 
 
 def _float(text: str) -> float | None:

@@ -6,6 +6,7 @@ A selection or propagation without an entry is shown by its own name, so a new o
 from gpussl.records import Result
 
 SELECTED = {
+    "none": "none: the most frequent class",
     "nearest_to_centroid": "bought labels alone",
     "random": "random labels",
     "first": "first labels",

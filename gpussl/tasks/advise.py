@@ -267,9 +267,10 @@ def measure(
                 correct[repeat, place, asked] = said == y[asked]
                 done += 1
                 advance(done, total, f"{size} random labels")
-    measured = [Measured("random", sizes, correct, is_reused=True)]
+    floor = float(np.unique(y, return_counts=True)[1].max() / len(y))
+    measured = [Measured("random", sizes, correct, is_reused=True, floor=floor)]
     if purchase.chosen:
         hits = [learn(points, labels_of(points), holdout, f"chosen {len(points)}") == y for points in purchase.chosen]
         lengths = np.array([len(points) for points in purchase.chosen])  # fewer than asked for, if clusters are empty
-        measured.insert(0, Measured(job.select.name, lengths, np.array(hits)[None], is_reused=False))
+        measured.insert(0, Measured(job.select.name, lengths, np.array(hits)[None], is_reused=False, floor=floor))
     return measured

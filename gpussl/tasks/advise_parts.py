@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gpussl.evaluate import learning_curve as curves
-from gpussl.evaluate.advice import Advice, Findings
+from gpussl.evaluate.advice import Advice, Findings, Forecast
 from gpussl.evaluate.learning_curve import LEVEL, LabelBudget
 from gpussl.report.parts import File, Part, Picture, Table, Words
 from gpussl.report.results import to_csv
@@ -31,20 +31,26 @@ def in_words(findings: Findings) -> list[str]:
     >>> for sentence in in_words(findings):
     ...     print(sentence)
     An accuracy of 85 % takes more than all 1,000 random labels (90 % interval: 120 to more than all 1,000). The
-    forecast is 76.2 % with 100 labels (90 % interval: 68.4 to 83.8) and 79.9 % with 200 (90 % interval: 71.7 to 87.3).
+    forecast is 76.2 % with 100 labels (90 % interval: 68.4 to 83.8) and 79.9 % with 200 labels (90 % interval: 71.7 to
+    87.3), for points drawn like the labelled ones.
     Go on, buy 100 more: twice the labels would add 3.7 points (90 % interval: 1.5 to 5.4); they add less than 1 with a
     probability of only 0.01.
     """
     advices, budget, n_points = findings.advices, findings.budget, findings.n_points
     advice = advices[0]
-    n, now, double = budget.n_labels, advice.forecasts[0], advice.forecasts[1]
+    now, *ahead = advice.forecasts
     by = "random labels" if advice.measured.select == "random" else f"labels chosen by {advice.measured.select}"
     sentences = [
-        f"{_labels_needed(advice, budget, by, n_points)} The forecast is {100 * now.accuracy:.1f} % with {n:,} labels "
-        f"({_percent(now.low, now.high)}) and {100 * double.accuracy:.1f} % with {double.n_labels:,} "
-        f"({_percent(double.low, double.high)}).",
+        f"{_labels_needed(advice, budget, by, n_points)} The forecast is {_forecast(now)}"
+        f"{f' and {_forecast(ahead[0])}' if ahead else ''}, for points drawn like the labelled ones.",
         _decision(advice, budget, n_points),
     ]
+    if advice.is_flat:
+        sentences.insert(
+            0,
+            f"With {advice.measured.sizes[-1]:,} labels the classifier is not yet better than always predicting the "
+            f"most frequent class ({100 * advice.measured.floor:.1f} %), so they say little about what more would do.",
+        )
     if len(advices) > 1:
         mean, low, high = curves.paired_difference(advice.measured, advices[1].measured)
         size = advice.measured.sizes[-1]
@@ -69,17 +75,23 @@ def _labels_needed(advice: Advice, budget: LabelBudget, by: str, n_points: int) 
 
 def _decision(advice: Advice, budget: LabelBudget, n_points: int) -> str:
     gain, low, high = (100 * value for value in advice.gain)
-    twice = f"twice the labels would add {gain:.1f} points (90 % interval: {low:.1f} to {high:.1f})"
+    all_of_them = 2 * budget.n_labels > n_points
+    more = f"all {n_points:,} labels" if all_of_them else "twice the labels"
+    twice = f"{more} would add {gain:.1f} points (90 % interval: {low:.1f} to {high:.1f})"
+    if budget.n_labels >= n_points:
+        return f"Stop: all {n_points:,} labels are bought."
     if advice.p_reached >= LEVEL:
         return f"Stop: the target is reached with probability {advice.p_reached:.2f}; {twice}."
     if advice.p_small >= LEVEL:
         return f"Stop: {twice}; they add less than {100 * budget.min_gain:g} with probability {advice.p_small:.2f}."
-    if advice.is_enough:
-        return f"Stop: all {n_points:,} labels are bought."
     return (
         f"Go on, buy {advice.more:,} more: {twice}; they add less than {100 * budget.min_gain:g} with a probability of "
         f"only {advice.p_small:.2f}."
     )
+
+
+def _forecast(item: Forecast) -> str:
+    return f"{100 * item.accuracy:.1f} % with {item.n_labels:,} labels ({_percent(item.low, item.high)})"
 
 
 def _percent(low: float, high: float) -> str:
@@ -143,6 +155,8 @@ def _described(advice: Advice) -> dict[str, Any]:
         "gain_of_doubling": dict(zip(("accuracy", "low", "high"), advice.gain, strict=True)),
         "probability_reached": advice.p_reached,
         "probability_gain_is_small": advice.p_small,
+        "most_frequent_class": advice.measured.floor,
+        "no_better_than_most_frequent_class": advice.is_flat,
         "stop": advice.is_enough,
         "buy": advice.more,
     }

@@ -14,7 +14,7 @@ from gpussl.classifier.model import Model
 from gpussl.cluster.assign import assign
 from gpussl.errors import ConfigError
 from gpussl.evaluate import allocate
-from gpussl.evaluate.accuracy import accuracy, commonest_share, fingerprint
+from gpussl.evaluate.accuracy import accuracy, fingerprint, most_frequent, score
 from gpussl.evaluate.calibration import calibrate
 from gpussl.evaluate.diagnose import diagnose
 from gpussl.label.oracle import Oracle
@@ -87,7 +87,7 @@ def work(run_on: Context, folder: Path) -> Outcome:
     job, monitor = run_on.job, run_on.monitor
     pixels = prepare.load(run_on)
     dataset = pixels.dataset
-    guessing = commonest_share(dataset)  # without a test set, DataError before the work
+    guessing = dataclasses.replace(most_frequent(dataset), seed=job.seed)  # no test set: DataError before the work
     represented, clustering = prepare.represent_and_cluster(run_on, pixels)
     labelling = _label(run_on, represented, clustering)
     if clustering.centroids.shape[0]:
@@ -95,16 +95,19 @@ def work(run_on: Context, folder: Path) -> Outcome:
     allocations, results = _allocate(run_on, represented, clustering, labelling) if job.allocate else (None, [])
     data = _featurize(run_on, pixels if job.features.of_pixels else represented, clustering)
     limits.check_training(job, data.X_train, labelling.training_sets, data.on_disk_beyond)
+    compared = {}
     for training_set in labelling.training_sets:
         store.save(folder / "labels" / f"{training_set.name}.safetensors", training_set.pseudo_labels)
         for name in job.classifier:
             classifier, fit_seconds = _train(run_on, data, training_set, name)
             store.save(folder / "models" / f"{training_set.name}-{name}.safetensors", _model(data, classifier))
+            if classifier.compared_:
+                compared[f"{training_set.name}, {name}"] = classifier.compared_
             results += _evaluate(run_on, data, labelling.oracle, training_set, name, classifier, fit_seconds)
     with monitor.stage("report", cpu, "diagnose"):
         diagnostics = _diagnose(run_on, represented, clustering, labelling)
         calibrations = calibrate(labelling.oracle, labelling.training_sets)
-    parts = study_parts.parts(job, dataset, results, diagnostics, allocations, calibrations, guessing)
+    parts = study_parts.parts(job, dataset, [*results, guessing], diagnostics, allocations, calibrations, compared)
     saved = "gpussl.load(path) reads the models, labels and clustering in this folder."
     return Outcome(dataset, parts, results, saved)
 
@@ -266,13 +269,15 @@ def _evaluate(
             percentile=training_set.percentile,
             seed=job.seed,
             label_accuracy=training_set.label_accuracy,
-            test_accuracy=accuracy(data.dataset, predicted),
+            test_accuracy=0.0,  # scored below
             fit_seconds=fit_seconds,
             predict_seconds=predict_seconds,
             device=run_on.twin.device_name(),
             is_fair=not model.stops_by_test_labels,
         )
-        stage.note = f"test accuracy {result.test_accuracy:.2%}"
+        result = score(data.dataset, predicted, result)
+        only = "" if result.only_class is None else f", every point {result.only_class!r}"
+        stage.note = f"test accuracy {result.test_accuracy:.2%}{only}"
         if not job.score_training:
             return [result]
         said = model.predict(data.X_train)

@@ -1,12 +1,13 @@
 """The report of a study."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from gpussl.numeric.intervals import accuracy_interval
+from gpussl.numeric.intervals import accuracy_interval, paired_difference
 from gpussl.records import Allocations, Calibration, Dataset, Diagnostics, Result
 from gpussl.report import results as of_results
-from gpussl.report.parts import File, Part, Picture, Words
+from gpussl.report.parts import File, Part, Picture, Table, Words
 from gpussl.report.titles import result_title
 from gpussl.runtime.config import Job
 from gpussl.studies import published
@@ -19,23 +20,27 @@ def parts(
     diagnostics: Diagnostics,
     allocations: Allocations | None,
     calibrations: Sequence[Calibration],
-    commonest_share: float,
+    compared: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
 ) -> list[Part]:
     """Return the words, tables, figures and files of a study.
 
     Parameters
     ----------
-    commonest_share : float
-        Test accuracy of always predicting the most frequent class.
+    results : sequence of Result
+        The rows; the last one always predicts the most frequent class.
+    compared : mapping of str to rows, optional
+        By the name of a model, the candidates that its classifier has compared.
 
     Examples
     --------
     >>> import numpy as np
+    >>> from gpussl.records import MOST_FREQUENT
     >>> from gpussl.runtime import config
     >>> job, none = config.job("classifier=[knn]"), np.array([])
     >>> dataset = Dataset("table", np.zeros((90, 2)), X_test=np.zeros((50, 2)))
     >>> result = Result("random", "none", "knn", None, 9, 9, None, 0, 1.0, 0.88, 0.1, 0.1, "cpu")
-    >>> found = parts(job, dataset, [result], Diagnostics(none, none, none, none, none, []), None, [], 0.3)
+    >>> guessing = dataclasses.replace(result, classifier=MOST_FREQUENT, test_accuracy=0.3, is_fair=False)
+    >>> found = parts(job, dataset, [result, guessing], Diagnostics(none, none, none, none, none, []), None, [])
     >>> found[0].text.partition(". ")[0]
     'table: 9 of 90 training points were labelled'
     """
@@ -48,11 +53,14 @@ def parts(
     sources = published.sources(job.published)
     found: list[Part] = [
         Words(_summary(dataset, results)),
-        Words(_beside_guessing(dataset, results, commonest_share)),
+        *(Words(sentence) for sentence in _beside_random(dataset, results)),
+        Words(_beside_guessing(dataset, results)),
         of_results.result_table(title, results, published_of, sources, dataset.n_test),
         File("results.csv", of_results.to_csv([_row(result) for result in results])),
         *_pictures(job, dataset, results, published_of, diagnostics, allocations),
     ]
+    if compared:
+        found.append(_compared(compared))
     if allocations is not None:
         found.append(File("allocations.json", of_results.allocations_json(allocations, dataset.class_names)))
     if any(calibration.is_weighted for calibration in calibrations):  # else the label accuracy says it all
@@ -63,8 +71,8 @@ def parts(
 
 def _row(result: Result) -> dict[str, object]:
     """A result as a row of `results.csv`, where its names say whether it is fair."""
-    row = dataclasses.asdict(result)
-    del row["is_fair"]
+    row = dataclasses.asdict(dataclasses.replace(result, correct=None))
+    del row["is_fair"], row["correct"]
     return row
 
 
@@ -101,6 +109,23 @@ def _pictures(
     return found
 
 
+def _compared(compared: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
+    cells = [
+        (
+            model,
+            row["name"],
+            f"{100 * row['accuracy']:.1f} %",
+            f"{row['log_loss']:.3f}",
+            f"{row['standard_error']:.3f}",
+            "yes" if row["is_used"] else "",
+        )
+        for model, rows in compared.items()
+        for row in rows
+    ]
+    header = ("model", "candidate", "accuracy", "log-loss", "standard error", "used")
+    return Table("Candidates, compared by cross-validation on the training labels", header, cells)
+
+
 def _calibration(calibrations: Sequence[Calibration]) -> Picture:
     title = "Accuracy of propagated labels by their weight"
     return Picture("calibration", title, lambda figures: figures.calibration(calibrations))
@@ -110,8 +135,8 @@ def _summary(dataset: Dataset, results: Sequence[Result]) -> str:
     fair = _fair(results)
     if not fair:
         return f"{dataset.name}: every row used labels that were not bought, so none shows the accuracy on unseen data."
-    with_clusters = [result for result in fair if result.n_clusters is not None]
-    best = max(with_clusters or fair, key=lambda item: item.test_accuracy)
+    fewer = [result for result in fair if result.n_labels < len(dataset.X_train)]
+    best = max(fewer or fair, key=_accuracy)
     points = _points(dataset)
     return (
         f"{dataset.name}: {best.n_labels:,} of {len(dataset.X_train):,} training {points} were labelled. The best row "
@@ -120,15 +145,50 @@ def _summary(dataset: Dataset, results: Sequence[Result]) -> str:
     )
 
 
-def _beside_guessing(dataset: Dataset, results: Sequence[Result], commonest_share: float) -> str:
-    """The accuracy of always predicting the most frequent class, and the rows that are not better."""
-    no_better = [
-        f"{result_title(result)} with {result.classifier}"
-        for result in _fair(results)
-        if accuracy_interval(result.test_accuracy, dataset.n_test)[0] <= commonest_share
+def _beside_random(dataset: Dataset, results: Sequence[Result]) -> list[str]:
+    """How much better the best row of chosen labels is than the best row of as many random labels, if there is one."""
+    fair = _fair(results)
+    random = [result for result in fair if result.select == "random" and result.propagation == "none"]
+    others = [
+        result for result in fair if result not in random and any(result.n_labels == row.n_labels for row in random)
     ]
-    said = f"Always predicting the most frequent class gives {commonest_share:.2%}."
-    return f"{said} By the 95 % interval, these rows are not better: {'; '.join(no_better)}." if no_better else said
+    if not random or not others:
+        return []
+    best, beside = max(others, key=_accuracy), max(random, key=_accuracy)
+    gap, low, high = (100 * share for share in paired_difference(best.correct, beside.correct))
+    verdict = "so it may be chance" if low <= 0 <= high else "more than chance on these labels"
+    return [
+        f'The best row of chosen labels, {best.classifier} with "{result_title(best)}", has {best.test_accuracy:.2%}; '
+        f"the best row of as many random labels, {beside.classifier}, has {beside.test_accuracy:.2%}. The difference "
+        f"is {gap:+.2f} points (95 % interval over the test {_points(dataset)}: {low:+.2f} to {high:+.2f}), {verdict}; "
+        "another seed draws other labels."
+    ]
+
+
+def _beside_guessing(dataset: Dataset, results: Sequence[Result]) -> str:
+    """The accuracy of always predicting the most frequent class; the rows that are no better, or predict one class."""
+    guessing = results[-1]
+    fair = _fair(results)
+    no_better = [
+        _named(result)
+        for result in fair
+        if accuracy_interval(result.test_accuracy, dataset.n_test)[0] <= guessing.test_accuracy
+    ]
+    said = f"Always predicting the most frequent class gives {guessing.test_accuracy:.2%}."
+    if no_better:
+        said += f" By the 95 % interval, these rows are not better: {'; '.join(no_better)}."
+    of_one_class = [f"{_named(result)} ({result.only_class})" for result in fair if result.only_class is not None]
+    if of_one_class:
+        said += f" These rows predict one class for every point: {'; '.join(of_one_class)}."
+    return said
+
+
+def _named(result: Result) -> str:
+    return f"{result_title(result)} with {result.classifier}"
+
+
+def _accuracy(result: Result) -> float:
+    return result.test_accuracy
 
 
 def _fair(results: Sequence[Result]) -> list[Result]:
