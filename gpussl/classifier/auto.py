@@ -12,6 +12,7 @@ from gpussl.classifier.base import BaseClassifier
 from gpussl.classifier.extra_trees import ExtraTreesClassifier
 from gpussl.classifier.holdout import stratified_folds
 from gpussl.classifier.kernel_logistic import KernelLogisticRegression
+from gpussl.classifier.knn import KNeighborsClassifier
 from gpussl.classifier.logistic import LogisticRegression
 from gpussl.classifier.mlp import MLPClassifier
 from gpussl.records import Array, OnProgress
@@ -30,9 +31,9 @@ class AutoClassifier(BaseClassifier):
     """The mean of the classifiers that the labels cannot tell from the best one.
 
     Candidates of different kinds are compared by cross-validation on the labels: logistic regression, extremely
-    randomised trees, logistic regression of a kernel, for features that are never negative logistic regression of their
-    square roots, and with at least 1,000 labels a multilayer perceptron. Fewer than 20 labels are too few for more than
-    the first two. The probabilities of each are calibrated on the held-out labels. The candidates whose log-loss is
+    randomised trees, nearest neighbours, logistic regression of a kernel, for features that are never negative logistic
+    regression of their square roots, and with at least 1,000 labels a multilayer perceptron. Fewer than 20 labels are
+    too few for more than the first two. The probabilities of each are calibrated on the held-out labels. The candidates whose log-loss is
     within `n_errors` standard errors of the lowest one are fitted to all labels; the prediction is the mean of their
     probabilities, calibrated again. With few labels many candidates are averaged, which is safer than choosing one;
     with many labels the best one is left.
@@ -68,7 +69,7 @@ class AutoClassifier(BaseClassifier):
     >>> model.predict([[-0.9], [0.9]]).tolist()
     ['low', 'high']
     >>> [row["name"] for row in model.compared_]
-    ['logistic', 'extra_trees', 'kernel_logistic']
+    ['logistic', 'extra_trees', 'knn', 'kernel_logistic']
     """
 
     kind: ClassVar[str] = "auto"
@@ -90,6 +91,7 @@ class AutoClassifier(BaseClassifier):
         }
         if n_labels < ENOUGH_TO_COMPARE:
             return found
+        found["knn"] = KNeighborsClassifier(random_state=seed)
         found["kernel_logistic"] = KernelLogisticRegression(random_state=seed)
         if float(array_namespace(X).min(X)) >= 0:  # amounts, such as pixels or counts
             found["logistic_of_roots"] = LogisticRegression(power=0.5)
