@@ -32,11 +32,11 @@ class AutoClassifier(BaseClassifier):
 
     Candidates of different kinds are compared by cross-validation on the labels: logistic regression, extremely
     randomised trees, nearest neighbours, logistic regression of a kernel, for features that are never negative logistic
-    regression of their square roots, and with at least 1,000 labels a multilayer perceptron. Fewer than 20 labels are
-    too few for more than the first two. The probabilities of each are calibrated on the held-out labels. The candidates whose log-loss is
-    within `n_errors` standard errors of the lowest one are fitted to all labels; the prediction is the mean of their
-    probabilities, calibrated again. With few labels many candidates are averaged, which is safer than choosing one;
-    with many labels the best one is left.
+    regression of their square roots, and with at least 1,000 labels a multilayer perceptron. The probabilities of each
+    are calibrated on the held-out labels. The candidates whose log-loss is within `n_errors` standard errors of the
+    lowest one are fitted to all labels; the prediction is the mean of their probabilities, calibrated again. With few
+    labels many candidates are averaged, which is safer than choosing one; with many labels the best one is left. Fewer
+    than 20 labels are too few to choose by: the first two candidates are averaged.
 
     Parameters
     ----------
@@ -163,6 +163,8 @@ class AutoClassifier(BaseClassifier):
         more = {name: loss - losses[best] for name, loss in losses.items()}
         errors = {name: float(gap.std() / len(gap) ** 0.5) for name, gap in more.items()}
         used = [name for name, gap in more.items() if float(gap.mean()) <= self.n_errors * errors[name]]
+        if len(score.sizes) < ENOUGH_TO_COMPARE:
+            used = list(candidates)
         self.compared_ = [
             {
                 "name": name,
