@@ -81,8 +81,9 @@ def lines(name):
 
 
 def from_r(package, name):
-    """Header and rows of a table in one of Debian's R packages, installed or unpacked in `folder()`."""
-    places = [Path("/usr/lib/R/site-library") / package / "data", folder()]
+    """Header and rows of a table in one of Debian's R packages, installed or unpacked by `scripts/bench few`."""
+    cache = expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "gpussl" / "tables"
+    places = [Path("/usr/lib/R/site-library") / package / "data", cache]
     found = next((place / f"{name}.rda" for place in places if (place / f"{name}.rda").exists()), None)
     if found is None:
         where = " or ".join(map(str, places))
