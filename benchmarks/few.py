@@ -77,11 +77,11 @@ def main():
     parser = argparse.ArgumentParser(prog="scripts/bench few", description=__doc__)
     parser.add_argument("--data", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--labels", nargs="+", type=int, default=list(LABELS))
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=10, help="0 to show what is there")
     parser.add_argument("--results", type=Path, default=RESULTS)
     asked = parser.parse_args()
     rows = read(asked.results)
-    asked.data = [data for data in asked.data if can_load(data)]
+    asked.data = [data for data in asked.data if asked.seeds and can_load(data)]
     done = {tuple(row[name] for name in KEY) for row in rows}
     for seed in range(asked.seeds):  # seed by seed, so that what is there after an interruption is balanced
         for data in asked.data:
@@ -173,6 +173,20 @@ def cell_means(rows, name):
     return {cell: float(np.mean(values)) for cell, values in cells.items()}
 
 
+def by_labels(means):
+    """Our mean and the peer's, for each number of labels."""
+    table = Table(title="the same by number of labels: ours, and the peer's", box=box.SIMPLE)
+    for head in ("classifier", *map(str, LABELS)):
+        table.add_column(head)
+    for name, peer in PEER.items():
+        cells = []
+        for n in LABELS:
+            both = [[mean for (_, labels, _), mean in means[one].items() if labels == n] for one in (name, peer)]
+            cells.append(" ".join(f"{np.mean(values):.1f}" for values in both if values))
+        table.add_row(name, *cells)
+    return table
+
+
 def difference(rows, name, peer):
     """The mean difference with its 95 % interval over seeds."""
     by_seed = {}
@@ -205,6 +219,7 @@ def show(rows):
             f"{gaps[worst]:+.1f} {' '.join(map(str, worst))}",
         )
     console.print(table)
+    console.print(by_labels(means))
     single = [name for name in OURS if name != "auto"]
     behind = {cell: means["auto"][cell] - max(means[name][cell] for name in single) for cell in cells}
     worst = min(behind, key=behind.get)
