@@ -410,7 +410,10 @@ def job(name, *overrides):
     if IS_SMALL:
         command += ["data=digits", "cluster.n_clusters=20"]
         if name == "main":
-            command += ["classifier.mlp.max_epochs=1", "classifier.mlp.hidden_layer_sizes=[16,16,16,16,16,16]"]
+            command += [
+                "classifier.mlp_study.max_epochs=1",
+                "classifier.mlp_study.hidden_layer_sizes=[16,16,16,16,16,16]",
+            ]
         command += ["classifier.convnet.n_steps=4", "classifier.convnet.channels=[8]"] if "labels" in name else []
     start = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, timeout=RUNNING["seconds"])
@@ -447,7 +450,7 @@ def without_labels():
 @step(2, 60, 15)
 def capped():
     """The main job's clusters and linear models under a memory limit."""
-    return job("capped", "+experiment=fashion_propagation", "memory_limit=2GB", "classifier=[logistic]")
+    return job("capped", "+experiment=fashion_propagation", "memory_limit=2GB", "classifier=[logistic_study]")
 
 
 @step(2, 90, 30)

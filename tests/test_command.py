@@ -137,13 +137,13 @@ def test_a_mistake_is_one_line_and_exit_code_2(gpussl_command, tmp_path, argumen
 
 SETTING = "found a setting of another name"
 REFUSED = [
-    ("classifier=[logistik]", "classifier: expected one of convnet, ", "found logistik; did you mean logistic?"),
+    ("classifier=[logistik]", "classifier: expected one of auto, convnet, ", "found logistik; did you mean logistic?"),
     ("data=digit", "data: expected one of digits, ", "found digit; did you mean digits?"),
     ("data=nothing", "data: expected one of digits, fashion_mnist, mnist, mnist_csv, found nothing", ""),
     ("+experiment=mnist_kn", "experiment: expected one of fashion_baseline, ", "did you mean mnist_knn?"),
     ("experiment=mnist_knn", "experiment: expected +experiment=mnist_knn, found no + before it", ""),
     ("+data=mnist", "data: expected data=mnist, found a + before it", ""),
-    ("classifier=5", "classifier: expected one of convnet, ", "found 5"),
+    ("classifier=5", "classifier: expected one of auto, convnet, ", "found 5"),
     ("~classifier", "classifier: expected a choice, found ~classifier", ""),
     ("hydra/launcher=nothing", "hydra/launcher: expected one of basic, found nothing", ""),
     ("--config-name=x", "--config-name: expected a configuration file of that name, found no x", ""),
@@ -332,8 +332,11 @@ def test_a_sweep_is_gathered_over_its_jobs(gpussl_command, tmp_path):
     notes = [json.loads((tmp_path / f"sweep/{n}/manifest.json").read_text())["stages"][0]["note"] for n in range(6)]
     read = "digits: 1,297 training and 500 test images"
     assert notes == [read, *[f"{read}, kept from the previous job"] * 5]
-    assert len(rows) == 3 * 2 * 4
-    assert len(summary) == 2 * 4
+    assert len(rows) == 3 * 2 * (4 + 1)
+    assert len(summary) == 2 * 4 + 1
+    (guessing,) = (group for group in summary if group["classifier"] == "most_frequent")
+    assert (guessing["overrides"], guessing["n_seeds"], guessing["label_accuracy"]) == ("", "3", "")
+    shown, summary = summary, [group for group in summary if group is not guessing]
     for group in summary:
         members = [
             float(row["test_accuracy"])
@@ -348,7 +351,7 @@ def test_a_sweep_is_gathered_over_its_jobs(gpussl_command, tmp_path):
     assert {group["overrides"] for group in summary} == {"cluster.n_clusters=10", "cluster.n_clusters=20"}
     assert "means over seeds" in swept.stdout
     page = (tmp_path / "sweep" / "report.html").read_text()
-    assert page.count("<tr>") == 1 + len(summary)
+    assert page.count("<tr>") == 1 + len(shown)
     assert page.count(": finished</li>") == 6
     assert (tmp_path / "sweep" / "figures" / "curve.png").read_bytes().startswith(b"\x89PNG")
 
@@ -378,7 +381,7 @@ ON_DIGITS = {
     "fashion_baseline": ["classifier=[logistic]"],
     "fashion_cluster_distances": ["cluster.n_clusters=10,20"],
     "fashion_percentile_sweep": [*SMALL, "propagate.nearest.percentile=20,50"],
-    "fashion_propagation": FAST,
+    "fashion_propagation": [item.replace("mlp", "mlp_study") for item in FAST],
     "fashion_random_labels": ["classifier=[logistic]", "select.n_labels=50"],
     "fashion_representatives": ["classifier=[logistic]", "cluster.n_clusters=10,20"],
     "fashion_few_labels": ["cluster.n_clusters=30", "classifier.convnet.n_steps=20", "classifier.convnet.channels=[8]"],
@@ -388,7 +391,7 @@ ON_DIGITS = {
                              "classifier.convnet.channels=[8]"],  # UMAP has tests of its own, and takes a minute
     "mnist_clusterings": ["represent.pca.n_components=5"],
     "mnist_knn": [],
-    "mnist_label_curve": ["select.n_labels=50,100", "classifier.xgboost.n_estimators=3",
+    "mnist_label_curve": ["select.n_labels=50,100", "classifier.xgboost_study.n_estimators=3",
                           "classifier.xgboost_test_stopped.n_estimators=3"],
     "mnist_permutations": ["cluster.n_init=3"],
 }  # fmt: skip
