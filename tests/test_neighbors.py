@@ -17,7 +17,7 @@ from tests.digits import NAMES
 def test_neighbours_are_scikit_learns(k):
     noise = np.random.default_rng(0).normal(scale=1e-3, size=DIGITS.shape)  # no two distances are the same
     X = (DIGITS + noise).astype(np.float32)
-    found = KNeighborsClassifier(k).fit(X[:900], NAMES[:900]).predict(X[900:])
+    found = KNeighborsClassifier(k, "uniform", "none").fit(X[:900], NAMES[:900]).predict(X[900:])
     expected = sklearn.neighbors.KNeighborsClassifier(k, algorithm="brute").fit(X[:900], NAMES[:900])
     np.testing.assert_array_equal(found, expected.predict(X[900:]))
 
@@ -43,7 +43,7 @@ def test_neighbours_that_single_precision_cannot_tell_apart_are_told_apart(scale
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float64])
 def test_neighbours_of_any_numbers(dtype):
     X = np.round(16 * DIGITS + 100).astype(dtype)
-    found = KNeighborsClassifier(1).fit(X[:900], NAMES[:900]).predict(X[900:])
+    found = KNeighborsClassifier(1, "uniform", "none").fit(X[:900], NAMES[:900]).predict(X[900:])
     expected = sklearn.neighbors.KNeighborsClassifier(1, algorithm="brute").fit(X[:900], NAMES[:900])
     assert np.mean(found == expected.predict(X[900:])) > 0.99  # some are as near as others
 
@@ -66,4 +66,6 @@ def test_neighbours_are_ranked_in_little_memory():
 
 
 def test_no_more_neighbours_are_asked_than_there_are():
-    assert KNeighborsClassifier(5).fit(DIGITS[:2], np.array([7, 4])).predict(DIGITS[:3]).tolist() == [4, 4, 4]
+    assert KNeighborsClassifier(5, "uniform", "none").fit(DIGITS[:2], np.array([7, 4])).predict(
+        DIGITS[:3]
+    ).tolist() == [4, 4, 4]

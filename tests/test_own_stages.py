@@ -144,7 +144,7 @@ def test_one_of_each_runs_on_the_digits(own_run):
     folder, said = own_run
     assert said.returncode == 0, said.stderr
     rows = (folder / "run" / "results.csv").read_text().splitlines()
-    assert rows[-2].startswith("last,own_propagate,own_classifier,30,40,1297")
+    assert rows[-3].startswith("last,own_propagate,own_classifier,30,40,1297")
     assert "backwards: 1,297 training and 500 test images" in said.stderr
     assert "own_represent" in said.stderr
 

@@ -117,7 +117,10 @@ class BaseClassifier(ClassifierMixin, BaseEstimator, Classifier):
         try:
             X = self._mapped(X)
             counted = backend.of(X).asarray(encoded != UNLABELLED if weights is None else weights)
-            self.scaling_ = fit_scaling(X, counted) if self.scale == "auto" else None
+            if "scaling_" in vars(self):  # of an earlier fit
+                del self.scaling_
+            if self.scale == "auto":
+                self.scaling_ = fit_scaling(X, counted)
             self._fit(self._scaled(X), encoded, weights, names, on_progress)
         except BaseException:
             del self.n_features_in_  # or it would pass for fitted

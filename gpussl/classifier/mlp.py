@@ -174,7 +174,7 @@ class MLPClassifier(NetworkClassifier):
             network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True
         )
         n_batches, n_passes = self._epoch_size(n)
-        n_steps = self.n_epochs * n_passes * n_batches
+        n_steps = self.n_epochs_ * n_passes * n_batches
         return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=n_steps)
 
     def _epoch_size(self, n: int) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from gpussl.classifier.holdout import split_groups
 from gpussl.nets.tensors import as_tensor, forward, seeded
 from gpussl.records import UNLABELLED, Array, OnProgress
 
-FITTED = ("n_iter_", "best_epoch_", "validation_score_", "n_hidden_")
+FITTED = ("n_iter_", "best_epoch_", "validation_score_", "n_hidden_", "n_epochs_")
 
 
 class NetworkClassifier(BaseClassifier):
@@ -68,7 +68,7 @@ class NetworkClassifier(BaseClassifier):
     min_held_out: int = 0
     network_: nn.Module
     n_hidden_: int | None = None  # hidden layers, where the depth follows the labels; None for all
-    n_epochs: int  # planned, at most
+    n_epochs_: int  # planned, at most
     n_iter_: int
     best_epoch_: int
     validation_score_: float | None
@@ -123,7 +123,7 @@ class NetworkClassifier(BaseClassifier):
         places = labelled.cpu().numpy()
         of_labels = places if groups is None else groups[places]
         holds_out = self.validation_fraction * len(np.unique(of_labels)) >= self.min_held_out
-        self.n_epochs = self.max_epochs if holds_out else min(self.few_epochs, self.max_epochs)
+        self.n_epochs_ = self.max_epochs if holds_out else min(self.few_epochs, self.max_epochs)
         if not holds_out:
             self.n_iter_, self.validation_score_ = 0, None
             self._run_all(self.epochs(features, labels, labelled, label_weights), on_progress)
@@ -153,19 +153,19 @@ class NetworkClassifier(BaseClassifier):
                 self.best_epoch_, self.validation_score_ = epoch, score
                 best_weights = {name: weight.clone() for name, weight in network.state_dict().items()}
             if on_progress is not None:
-                on_progress(epoch, self.n_epochs, f"held-out accuracy {score:.1%}")
-            if epoch == self.n_epochs or epoch - self.best_epoch_ >= self.patience:
+                on_progress(epoch, self.n_epochs_, f"held-out accuracy {score:.1%}")
+            if epoch == self.n_epochs_ or epoch - self.best_epoch_ >= self.patience:
                 break
         self.network_.load_state_dict(best_weights)
 
     def _run_all(self, epochs: Iterator[nn.Module], on_progress: OnProgress | None) -> None:
         """Run all epochs, and keep the final weights."""
-        for epoch, network in enumerate(islice(epochs, self.n_epochs), start=1):
+        for epoch, network in enumerate(islice(epochs, self.n_epochs_), start=1):
             last = network
             if on_progress is not None:
-                on_progress(epoch, self.n_epochs, "")
+                on_progress(epoch, self.n_epochs_, "")
         self.network_.load_state_dict(last.state_dict())
-        self.n_iter_ += self.n_epochs
+        self.n_iter_ += self.n_epochs_
 
     def _predict(self, X: Array) -> Array:
         return backend.of(X).asarray(self._scores(X).argmax(dim=1))
@@ -180,7 +180,7 @@ class NetworkClassifier(BaseClassifier):
 
     def _pack(self) -> tuple[dict[str, Any], dict[str, Any]]:
         weights = {name: weight.detach().cpu().numpy() for name, weight in self.network_.state_dict().items()}
-        return weights, {name: getattr(self, name) for name in FITTED if hasattr(self, name)}
+        return weights, {name: getattr(self, name) for name in FITTED if name in vars(self)}
 
     def _unpack(self, arrays: dict[str, np.ndarray]) -> None:
         self.network_ = self.build(self.n_features_in_, len(self.classes_))
