@@ -187,12 +187,7 @@ class AutoClassifier(BaseClassifier):
         return xp.astype(_tempered(mean, self.temperature_), X.dtype)
 
     def _pack(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        arrays: dict[str, Any] = {}
-        members = []
-        for place, model in enumerate(self.members_):
-            kind, of_member, values = store.pack(model)
-            arrays |= {f"{place}.{name}": array for name, array in of_member.items()}
-            members.append({"kind": kind, "values": values})
+        arrays, members = store.pack_parts(self.members_)
         return arrays, {
             "members_": members,
             "compared_": self.compared_,
@@ -201,12 +196,8 @@ class AutoClassifier(BaseClassifier):
         }
 
     def _unpack(self, arrays: dict[str, np.ndarray]) -> None:
-        packed: list[Any] = self.members_
-        self.members_ = []
-        for place, member in enumerate(packed):
-            prefix = f"{place}."
-            own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-            self.members_.append(store.unpack(member["kind"], own, member["values"]))
+        packed: Any = self.members_  # as they were saved
+        self.members_ = store.unpack_parts(arrays, packed)
 
 
 class _Score:

@@ -110,12 +110,7 @@ class Model:
 
     def pack(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the arrays and the other values from which `unpack` restores the model."""
-        arrays: dict[str, Any] = {}
-        parts = []
-        for place, part in enumerate((*self.steps, self.classifier)):
-            kind, of_part, values = store.pack(part)
-            arrays |= {f"{place}.{name}": array for name, array in of_part.items()}
-            parts.append({"kind": kind, "values": values})
+        arrays, parts = store.pack_parts((*self.steps, self.classifier))
         return arrays, {
             "parts": parts,
             "class_names": list(self.class_names),
@@ -127,11 +122,7 @@ class Model:
     @classmethod
     def unpack(cls, arrays: dict[str, Any], values: dict[str, Any]) -> "Model":
         """The inverse of `pack`."""
-        parts: list[Any] = []
-        for place, part in enumerate(values["parts"]):
-            prefix = f"{place}."
-            own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-            parts.append(store.unpack(part["kind"], own, part["values"]))
+        parts = store.unpack_parts(arrays, values["parts"])
         shape = values["image_shape"]
         return cls(
             tuple(parts[:-1]),

@@ -21,7 +21,7 @@ import re
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -204,6 +204,33 @@ def pack(artifact: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
     fields = {field.name: getattr(artifact, field.name) for field in dataclasses.fields(artifact)}
     arrays = {name: value for name, value in fields.items() if hasattr(value, "shape")}
     return _kind_of(cls), arrays, {name: value for name, value in fields.items() if name not in arrays}
+
+
+def pack_parts(parts: Iterable[Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Pack several objects for one file: all arrays, named by place and name, and the kind and values of each.
+
+    >>> from gpussl.classifier.knn import KNeighborsClassifier
+    >>> arrays, packed = pack_parts([KNeighborsClassifier(1).fit([[0.0], [1.0]], [0, 1])])
+    >>> "0.X_" in arrays, [part["kind"] for part in packed], unpack_parts(arrays, packed)[0].n_neighbors
+    (True, ['knn'], 1)
+    """
+    arrays: dict[str, Any] = {}
+    packed = []
+    for place, part in enumerate(parts):
+        kind, of_part, values = pack(part)
+        arrays |= {f"{place}.{name}": array for name, array in of_part.items()}
+        packed.append({"kind": kind, "values": values})
+    return arrays, packed
+
+
+def unpack_parts(arrays: dict[str, Any], packed: list[dict[str, Any]]) -> list[Any]:
+    """The inverse of `pack_parts`; it has an example."""
+    parts = []
+    for place, part in enumerate(packed):
+        prefix = f"{place}."
+        own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+        parts.append(unpack(part["kind"], own, part["values"]))
+    return parts
 
 
 def unpack(kind: str, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> Any:
