@@ -155,21 +155,21 @@ class AutoClassifier(BaseClassifier):
                 said[:, present] = twin.to_numpy(model.predict_proba(of_asked))
                 held_out[name][asked] = said
                 progress.step(f"{name}, fold {fold + 1} of {n_folds}")
-        score = _Score(y, groups)
+        score = _Score(y, groups, weights)
         temperatures = {name: score.best_temperature(said) for name, said in held_out.items()}
         held_out = {name: _tempered(said, temperatures[name]) for name, said in held_out.items()}
         losses = {name: score.log_loss(said) for name, said in held_out.items()}
-        best = min(losses, key=lambda name: float(losses[name].mean()))
+        best = min(losses, key=lambda name: score.mean(losses[name]))
         more = {name: loss - losses[best] for name, loss in losses.items()}
-        errors = {name: float(gap.std() / len(gap) ** 0.5) for name, gap in more.items()}
-        used = [name for name, gap in more.items() if float(gap.mean()) <= self.n_errors * errors[name]]
-        if len(score.sizes) < ENOUGH_TO_COMPARE:
+        errors = {name: score.standard_error(gap) for name, gap in more.items()}
+        used = [name for name, gap in more.items() if score.mean(gap) <= self.n_errors * errors[name]]
+        if len(score.weights) < ENOUGH_TO_COMPARE:
             used = list(candidates)
         self.compared_ = [
             {
                 "name": name,
-                "accuracy": float(score.correct(said).mean()),
-                "log_loss": float(losses[name].mean()),
+                "accuracy": score.mean(score.correct(said)),
+                "log_loss": score.mean(losses[name]),
                 "standard_error": errors[name],
                 "is_used": name in used,
             }
@@ -201,23 +201,36 @@ class AutoClassifier(BaseClassifier):
 
 
 class _Score:
-    """Scores of held-out probabilities (n, c), one for each group of points, so that a copied label counts once."""
+    """Scores of held-out probabilities (n, c), one for each group of points, so that a copied label counts once.
 
-    def __init__(self, y: np.ndarray, groups: np.ndarray) -> None:
-        self.y, (_, self.group_of, self.sizes) = y, np.unique(groups, return_inverse=True, return_counts=True)
+    A group counts as much as its points do on average.
+    """
+
+    def __init__(self, y: np.ndarray, groups: np.ndarray, weights: np.ndarray | None) -> None:
+        self.y, self.of_points = y, np.ones(len(y)) if weights is None else weights.astype(np.float64)
+        _, self.group_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+        self.totals = np.bincount(self.group_of, self.of_points)
+        self.weights = self.totals / sizes
 
     def log_loss(self, said: np.ndarray) -> np.ndarray:
-        floored = (1 - FLOOR) * said + FLOOR / said.shape[1]
-        return self._of_groups(-np.log(floored[np.arange(len(self.y)), self.y]))
+        return self._of_groups(-np.log(_floored(said)[np.arange(len(self.y)), self.y]))
 
     def best_temperature(self, said: np.ndarray) -> float:
-        return float(min(TEMPERATURES, key=lambda temperature: self.log_loss(_tempered(said, temperature)).mean()))
+        return min(TEMPERATURES.tolist(), key=lambda power: self.mean(self.log_loss(_tempered(said, power))))
 
     def correct(self, said: np.ndarray) -> np.ndarray:
         return self._of_groups(said.argmax(axis=1) == self.y)
 
+    def mean(self, scores: np.ndarray) -> float:
+        return float(np.average(scores, weights=self.weights))
+
+    def standard_error(self, scores: np.ndarray) -> float:
+        """That of the weighted mean; with equal weights, the deviation over the root of the number of groups."""
+        deviations = self.weights * (scores - self.mean(scores))
+        return float(np.sqrt(np.sum(deviations**2)) / np.sum(self.weights))
+
     def _of_groups(self, scores: np.ndarray) -> np.ndarray:
-        return np.bincount(self.group_of, scores) / self.sizes
+        return np.bincount(self.group_of, scores * self.of_points) / self.totals
 
 
 class _Progress:
@@ -232,8 +245,12 @@ class _Progress:
             self._on_progress(self._done, self._total, note)
 
 
+def _floored(said: Array) -> Array:
+    """(n, c) probabilities -> (n, c): none is 0."""
+    return (1 - FLOOR) * said + FLOOR / said.shape[1]
+
+
 def _tempered(said: Array, temperature: float) -> Array:
     """(n, c) probabilities -> (n, c): their powers, scaled to sum to 1."""
-    xp = array_namespace(said)
-    powers = ((1 - FLOOR) * said + FLOOR / said.shape[1]) ** (1 / temperature)
-    return powers / xp.sum(powers, axis=1)[:, None]
+    powers = _floored(said) ** (1 / temperature)
+    return powers / array_namespace(said).sum(powers, axis=1)[:, None]

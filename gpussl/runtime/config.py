@@ -113,8 +113,8 @@ class Job:
     >>> checked = job("classifier=[knn]", "select=random", "select.n_labels=20")
     >>> checked.select
     Random(n_labels=20)
-    >>> checked.classifier
-    {'knn': KNeighborsClassifier(n_neighbors=3)}
+    >>> list(checked.classifier)
+    ['knn']
     """
 
     name: str
@@ -257,7 +257,7 @@ def help_on_choices() -> str:
     """Return the choices of all groups for `--help`, in lines of at most 80 characters.
 
     >>> print(help_on_choices().split("\\n\\n")[-2].splitlines()[0])
-    classifier: gpussl 'classifier=[convnet,knn]'
+    classifier: gpussl 'classifier=[auto,convnet]'
     """
     blocks = [_help_on(item.name, f"{item.name}=", item.type == dict[str, Any]) for item in dataclasses.fields(Config)]
     blocks.append(_help_on("experiment", "+experiment=", has_several=False))

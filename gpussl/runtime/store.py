@@ -211,8 +211,8 @@ def pack_parts(parts: Iterable[Any]) -> tuple[dict[str, Any], list[dict[str, Any
 
     >>> from gpussl.classifier.knn import KNeighborsClassifier
     >>> arrays, packed = pack_parts([KNeighborsClassifier(1).fit([[0.0], [1.0]], [0, 1])])
-    >>> "0.X_" in arrays, [part["kind"] for part in packed], unpack_parts(arrays, packed)[0].n_neighbors
-    (True, ['knn'], 1)
+    >>> "0.X_" in arrays, [part["kind"] for part in packed]
+    (True, ['knn'])
     """
     arrays: dict[str, Any] = {}
     packed = []
@@ -224,7 +224,12 @@ def pack_parts(parts: Iterable[Any]) -> tuple[dict[str, Any], list[dict[str, Any
 
 
 def unpack_parts(arrays: dict[str, Any], packed: list[dict[str, Any]]) -> list[Any]:
-    """The inverse of `pack_parts`; it has an example."""
+    """The inverse of `pack_parts`.
+
+    >>> from gpussl.classifier.knn import KNeighborsClassifier
+    >>> unpack_parts(*pack_parts([KNeighborsClassifier(1).fit([[0.0], [1.0]], [0, 1])]))[0].n_neighbors
+    1
+    """
     parts = []
     for place, part in enumerate(packed):
         prefix = f"{place}."
