@@ -227,7 +227,7 @@ class TestAuto:
     def test_the_comparison_is_kept_and_what_is_used_is_within_a_standard_error(self):
         model = AutoClassifier().fit(TRAIN[:100], DIGITS.y_train[:100])
         rows = {row["name"]: row for row in model.compared_}
-        assert set(rows) == {"logistic", "extra_trees", "knn", "kernel_logistic", "logistic_of_roots"}
+        assert set(rows) == {"logistic", "extra_trees", "knn", "kernel_logistic", "xgboost", "logistic_of_roots"}
         lowest = min(row["log_loss"] for row in rows.values())
         for row in rows.values():
             assert row["is_used"] == (row["log_loss"] <= lowest + row["standard_error"] + 1e-12)

@@ -15,11 +15,13 @@ from gpussl.classifier.kernel_logistic import KernelLogisticRegression
 from gpussl.classifier.knn import KNeighborsClassifier
 from gpussl.classifier.logistic import LogisticRegression
 from gpussl.classifier.mlp import MLPClassifier
+from gpussl.classifier.xgboost import XGBClassifier
 from gpussl.records import Array, OnProgress
 from gpussl.runtime import store
 from gpussl.runtime.params import check, param
 
 ENOUGH_TO_COMPARE, ENOUGH_FOR_A_NETWORK = 20, 1000  # labels
+MOST_FOR_BOOSTING = 500  # features; with more, boosted trees take longer than all others
 TEMPERATURES = np.geomspace(0.1, 10, 41)
 FLOOR = 1e-3  # a probability of 0 would make one surprise infinitely bad
 
@@ -31,8 +33,9 @@ class AutoClassifier(BaseClassifier):
     """The mean of the classifiers that the labels cannot tell from the best one.
 
     Candidates of different kinds are compared by cross-validation on the labels: logistic regression, extremely
-    randomised trees, nearest neighbours, logistic regression of a kernel, for features that are never negative logistic
-    regression of their square roots, and with at least 1,000 labels a multilayer perceptron. The probabilities of each
+    randomised trees, nearest neighbours, logistic regression of a kernel, for at most 500 features boosted trees, for
+    features that are never negative logistic regression of their square roots, and with at least 1,000 labels a
+    multilayer perceptron. The probabilities of each
     are calibrated on the held-out labels. The candidates whose log-loss is within `n_errors` standard errors of the
     lowest one are fitted to all labels; the prediction is the mean of their probabilities, calibrated again. With few
     labels many candidates are averaged, which is safer than choosing one; with many labels the best one is left. Fewer
@@ -69,7 +72,7 @@ class AutoClassifier(BaseClassifier):
     >>> model.predict([[-0.9], [0.9]]).tolist()
     ['low', 'high']
     >>> [row["name"] for row in model.compared_]
-    ['logistic', 'extra_trees', 'knn', 'kernel_logistic']
+    ['logistic', 'extra_trees', 'knn', 'kernel_logistic', 'xgboost']
     """
 
     kind: ClassVar[str] = "auto"
@@ -93,6 +96,8 @@ class AutoClassifier(BaseClassifier):
             return found
         found["knn"] = KNeighborsClassifier(random_state=seed)
         found["kernel_logistic"] = KernelLogisticRegression(random_state=seed)
+        if X.shape[1] <= MOST_FOR_BOOSTING:
+            found["xgboost"] = XGBClassifier(random_state=seed)
         if float(array_namespace(X).min(X)) >= 0:  # amounts, such as pixels or counts
             found["logistic_of_roots"] = LogisticRegression(power=0.5)
         if n_labels >= ENOUGH_FOR_A_NETWORK:

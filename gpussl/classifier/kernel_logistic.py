@@ -58,7 +58,7 @@ class KernelLogisticRegression(BaseClassifier):
 
     kind: ClassVar[str] = "kernel_logistic"
 
-    gamma: float = param(1.0, gt=0)
+    gamma: float = param(0.5, gt=0)
     C: float = param(100.0, gt=0)
     n_landmarks: int = param(1000, ge=2)
     max_iter: int = param(100, ge=1)

@@ -34,7 +34,7 @@ class MLPClassifier(NetworkClassifier):
     hidden_layer_sizes : list of int
         Widths of the hidden layers, one fewer than the linear layers.
     shallow_below : int
-        With fewer labels than this, or than a quarter of the features, only the first two hidden layers are used; 0 for
+        With fewer labels than this, or than half as many as features, only the first two hidden layers are used; 0 for
         never.
     dropout : float
         Share of hidden units dropped.
@@ -109,7 +109,7 @@ class MLPClassifier(NetworkClassifier):
         """Choose the depth, and train a new network."""
         of_labels = np.arange(len(y)) if groups is None else groups
         n_labels = len(np.unique(of_labels[y != UNLABELLED]))
-        is_shallow = self.shallow_below > 0 and n_labels < max(self.shallow_below, X.shape[1] / 4)
+        is_shallow = self.shallow_below > 0 and n_labels < max(self.shallow_below, X.shape[1] / 2)
         self.n_hidden_ = SHALLOW if is_shallow else len(self.hidden_layer_sizes)
         super()._fit(X, y, weights, groups, on_progress)
 
