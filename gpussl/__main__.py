@@ -20,11 +20,18 @@ def main() -> None:
         try:
             from gpussl.runtime import command
 
-            command.start(run)
+            command.start(run, translate)
         except KeyboardInterrupt:
             with contextlib.suppress(OSError, AttributeError):  # stderr may be closed
                 sys.stderr.write("gpussl: interrupted\n")
             sys.exit(signals.exit_code())
+
+
+def translate(arguments: list[str]) -> list[str]:
+    """Turn the words choose, label, learn and predict into Hydra's overrides."""
+    from gpussl.tasks import words
+
+    return words.translated(arguments)
 
 
 def run(cfg: Any) -> None:
@@ -48,6 +55,9 @@ def run(cfg: Any) -> None:
         from gpussl.tasks import prepare  # after the checks: they do not wait for this import
         from gpussl.tasks import run as tasks
 
+        if job.task in tasks.PROJECT_TASKS:
+            tasks.run_on_project(job)
+            return
         loader = prepare.of_the_sweep if in_sweep else None
         tasks.run(job, folder, replace=in_sweep, loader=loader, also=command.hydras_files(cfg))
         if in_sweep:

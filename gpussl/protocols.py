@@ -5,12 +5,12 @@ attributes with defaults here. Tasks read these attributes and nothing else.
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
-from gpussl.records import Allocations, Answers, Array, Clustering, Dataset, OnProgress, PseudoLabels
+from gpussl.records import Allocations, Answers, Array, Clustering, Dataset, OnProgress, PseudoLabels, Reading
 
 
 class Source(Protocol):
@@ -27,6 +27,40 @@ class Source(Protocol):
     @abstractmethod
     def load(self) -> Dataset:
         """Read the data set. Raise DataError if it is missing or corrupt."""
+        ...
+
+    def records(self, ids: Collection[str]) -> tuple[list[str], dict[str, list[str]]]:
+        """Return what a person needs to see of some points: the names of fields, and their values by id.
+
+        Empty if the id says it all, as the path of a picture does.
+        """
+        return [], {}
+
+
+class Reader(Protocol):
+    """Reads a person's data as points: all that a source has learnt about their form, saved with a model.
+
+    Attributes
+    ----------
+    kind : str
+        Name in saved files, and of the module.
+    """
+
+    kind: ClassVar[str] = ""
+
+    @abstractmethod
+    def read(self, source: Any, on_progress: OnProgress | None = None) -> Iterator[Reading]:
+        """Read points in parts of bounded size, in the order of the source.
+
+        Parameters
+        ----------
+        source : str, Path, or what else the kind of data allows, such as a DataFrame
+
+        Raises
+        ------
+        DataError
+            It does not have the form that the reader knows.
+        """
         ...
 
 
@@ -60,12 +94,15 @@ class Representation(Protocol):
         Whether the fitted step is worth caching.
     needs_images : bool
         Whether the points must be images. If so, `image_shape` is a setting.
+    takes_image_shape : bool
+        Whether `image_shape` is a setting although the points need not be images.
     keeps_images : bool
         Whether the output of images is images.
     """
 
     is_costly: ClassVar[bool] = False
     needs_images: ClassVar[bool] = False
+    takes_image_shape: ClassVar[bool] = False
     keeps_images: ClassVar[bool] = False
 
     @abstractmethod

@@ -45,6 +45,12 @@ class Dataset:
         The user's names for the points; None stands for row numbers.
     checksums : dict of str to str
         sha256 of the decompressed bytes of each part that was read, by name.
+    reader : Reader or None
+        Reads further data of the same form; None for a fixed data set.
+    skipped : sequence of (str, str)
+        The names of points that could not be read, each with the reason.
+    notes : sequence of str
+        What was found in the data, for people.
 
     Examples
     --------
@@ -65,6 +71,9 @@ class Dataset:
     train_ids: Sequence[str] | None = None
     test_ids: Sequence[str] | None = None
     checksums: dict[str, str] = field(default_factory=dict)
+    reader: Any = None
+    skipped: Sequence[tuple[str, str]] = ()
+    notes: Sequence[str] = ()
 
     @property
     def n_test(self) -> int:
@@ -77,6 +86,37 @@ class Dataset:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """A part of a person's data, as it was read, on the host.
+
+    Attributes
+    ----------
+    ids : list of str
+        The user's names for the points.
+    X : (n, d) array
+        Raw values.
+    skipped : list of (str, str)
+        The names of points that could not be read, each with the reason.
+    labels : list of str
+        The class of each point, empty if unknown; an empty list if the data have no labels.
+    counts : dict of str to int
+        What was filled or changed, by description, with the number of cells or points.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> len(Reading(["a.png", "b.png"], np.zeros((2, 9)), skipped=[("c.png", "0 bytes")]).ids)
+    2
+    """
+
+    ids: list[str]
+    X: Array
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Answers:
     """The labels that are known so far.
 
@@ -86,6 +126,8 @@ class Answers:
         The points, distinct and ascending.
     labels : (m,) int array
         Their class numbers.
+    doubt : (n,) float array or None
+        For each of all points, how unsure a model of these labels is, from 0 to 1; None if there is no model.
 
     Examples
     --------
@@ -96,6 +138,7 @@ class Answers:
 
     indices: Array
     labels: Array
+    doubt: Array = None
 
     def __len__(self) -> int:
         return int(self.indices.shape[0])

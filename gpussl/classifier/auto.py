@@ -21,7 +21,7 @@ from gpussl.runtime import store
 from gpussl.runtime.params import check, param
 
 ENOUGH_TO_COMPARE, ENOUGH_FOR_A_NETWORK = 20, 1000  # labels
-MOST_FOR_BOOSTING = 500  # features; with more, boosted trees take longer than all others
+MOST_FOR_BOOSTING = 200  # features; with more, boosted trees take longer than all others
 TEMPERATURES = np.geomspace(0.1, 10, 41)
 FLOOR = 1e-3  # a probability of 0 would make one surprise infinitely bad
 
@@ -33,7 +33,7 @@ class AutoClassifier(BaseClassifier):
     """The mean of the classifiers that the labels cannot tell from the best one.
 
     Candidates of different kinds are compared by cross-validation on the labels: logistic regression, extremely
-    randomised trees, nearest neighbours, logistic regression of a kernel, for at most 500 features boosted trees, for
+    randomised trees, nearest neighbours, logistic regression of a kernel, for at most 200 features boosted trees, for
     features that are never negative logistic regression of their square roots, and with at least 1,000 labels a
     multilayer perceptron. The probabilities of each
     are calibrated on the held-out labels. The candidates whose log-loss is within `n_errors` standard errors of the

@@ -9,7 +9,7 @@ from array_api_compat import array_namespace, is_array_api_obj
 
 from gpussl import backend
 from gpussl.errors import InputError
-from gpussl.protocols import Classifier, Transform
+from gpussl.protocols import Classifier, Reader, Transform
 from gpussl.records import Array
 from gpussl.runtime import store
 
@@ -31,6 +31,8 @@ class Model:
         (height, width) or (height, width, channels); None if the points are not images.
     max_value : float or None
         Raw values range from 0 to this value, and are divided by it; None if they have no range.
+    reader : Reader or None
+        Reads the raw values from files and DataFrames of the form of the training data.
 
     Examples
     --------
@@ -47,6 +49,7 @@ class Model:
     n_features: int
     image_shape: tuple[int, ...] | None = None
     max_value: float | None = None
+    reader: Reader | None = None
 
     @property
     def classes_(self) -> np.ndarray:
@@ -110,9 +113,11 @@ class Model:
 
     def pack(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the arrays and the other values from which `unpack` restores the model."""
-        arrays, parts = store.pack_parts((*self.steps, self.classifier))
+        parts_of = (*self.steps, self.classifier, *([] if self.reader is None else [self.reader]))
+        arrays, parts = store.pack_parts(parts_of)
         return arrays, {
             "parts": parts,
+            "has_reader": self.reader is not None,
             "class_names": list(self.class_names),
             "n_features": self.n_features,
             "image_shape": None if self.image_shape is None else list(self.image_shape),
@@ -123,6 +128,7 @@ class Model:
     def unpack(cls, arrays: dict[str, Any], values: dict[str, Any]) -> "Model":
         """The inverse of `pack`."""
         parts = store.unpack_parts(arrays, values["parts"])
+        reader = parts.pop() if values.get("has_reader") else None
         shape = values["image_shape"]
         return cls(
             tuple(parts[:-1]),
@@ -131,4 +137,5 @@ class Model:
             values["n_features"],
             None if shape is None else tuple(shape),
             values["max_value"],
+            reader,
         )

@@ -16,6 +16,7 @@ from gpussl.runtime.store import atomic_path
 
 DPI = 130
 COLUMNS = 14  # images shown per class
+NAME_LENGTH = 18  # of a name below an image
 BINS = 20
 COLORS = ("#1f6f8b", "#d1603d", "#5b8e3e", "#7a5195", "#c9a227", "#8a6552")
 
@@ -147,6 +148,25 @@ def bought(dataset: Dataset, diagnostics: Diagnostics) -> Figure:
         rows[f"{dataset.class_names[number]} ({len(members):,})"] = list(dataset.X_train[members[:COLUMNS]])
     of = ": the representatives of the largest clusters" if diagnostics.cluster_sizes.any() else ""
     return _gallery(rows, COLUMNS, f"Labels bought, by class{of}", dataset)
+
+
+def grid(images: np.ndarray, names: Sequence[str]) -> Figure:
+    """Images (n, height, width) or (n, height, width, 3) from 0 to 1 in a grid, with their names below.
+
+    Examples
+    --------
+    >>> figure = grid(np.zeros((3, 4, 4)), ["a.png", "b.png", "c.png"])
+    >>> [axes.get_xlabel() for axes in figure.axes]
+    ['a.png', 'b.png', 'c.png']
+    """
+    n_rows = -(-len(images) // COLUMNS)
+    figure = Figure(figsize=(COLUMNS, 1.2 * n_rows), layout="constrained")
+    for place, (image, name) in enumerate(zip(images, names, strict=True), start=1):
+        axes = figure.add_subplot(n_rows, COLUMNS, place)
+        axes.imshow(image, cmap="gray", vmin=0, vmax=1)
+        axes.set(xticks=[], yticks=[])
+        axes.set_xlabel(_plain(name if len(name) <= NAME_LENGTH else f"...{name[3 - NAME_LENGTH :]}"), fontsize=6)
+    return figure
 
 
 def clusters(dataset: Dataset, diagnostics: Diagnostics) -> Figure:

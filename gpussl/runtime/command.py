@@ -35,8 +35,10 @@ os.environ.setdefault(WISHED, os.environ.get(FULL_ERROR, "0"))
 SHOWS_TRACEBACKS = os.environ[WISHED] == "1"
 
 
-def start(task: Callable[[DictConfig], None]) -> None:
+def start(task: Callable[[DictConfig], None], translate: Callable[[list[str]], list[str]] = list) -> None:
     """Compose the configuration from the command line, and call `task` with it, in a sweep once per job.
+
+    `translate` turns the arguments of the command into those of Hydra.
 
     >>> from unittest import mock
     >>> with mock.patch.object(sys, "argv", ["gpussl", "--version"]):
@@ -47,6 +49,8 @@ def start(task: Callable[[DictConfig], None]) -> None:
         if "--version" in sys.argv[1:]:
             console.stdout.print(f"gpussl {__version__}")
             return
+        with refusing():
+            sys.argv[1:] = translate(sys.argv[1:])
         arguments = _arguments()
         is_sweep = arguments.multirun or "hydra.mode=MULTIRUN" in arguments.overrides
         # Hydra prints its errors itself and exits with 1, unless this documented variable asks it to raise them

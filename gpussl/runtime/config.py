@@ -54,14 +54,21 @@ class Device(enum.Enum):
 
 
 class Task(enum.Enum):
-    """The task: a study runs all stages; advise runs those needed to say how many labels are enough.
+    """The task.
+
+    A study runs all stages; advise those needed to say how many labels are enough; the others work on a project of a
+    person.
 
     >>> [task.name for task in Task]
-    ['study', 'advise']
+    ['study', 'advise', 'choose', 'label', 'learn', 'predict']
     """
 
     study = enum.auto()
     advise = enum.auto()
+    choose = enum.auto()
+    label = enum.auto()
+    learn = enum.auto()
+    predict = enum.auto()
 
 
 class Baselines(enum.Enum):
@@ -101,6 +108,14 @@ class Config:
     score_training: bool = False
     select: Any = None
     budget: Any = None
+    project: str | None = None
+    n_labels: int | None = param(None, ge=1)
+    audit: float = param(0.3, ge=0, le=1)
+    classes: list[str] = field(default_factory=list)
+    source: str | None = None
+    output: str | None = None
+    id_column: str | None = None
+    label_column: str | None = None
     propagate: dict[str, Any] = field(default_factory=dict)
     classifier: dict[str, Any] = field(default_factory=dict)
     published: list[Published] = field(default_factory=list)
@@ -136,6 +151,15 @@ class Job:
     classifier: dict[str, Classifier]
     published: list[Published]
     budget: "LabelBudget | None"
+    project: Path | None
+    n_labels: int | None
+    audit: float
+    classes: list[str]
+    source: Path | None
+    output: Path | None
+    id_column: str | None
+    label_column: str | None
+    data_settings: dict[str, Any]
     resolved: str
 
 
@@ -334,9 +358,22 @@ def build(cfg: DictConfig) -> Job:
         propagate=_instantiate_all(cfg.propagate, "propagate", Propagation),
         published=[Published(**entry) for entry in _plain(cfg.published)],
         budget=None if cfg.budget is None else _budget(cfg.budget),
+        project=_path(cfg.project),
+        n_labels=cfg.n_labels,
+        audit=cfg.audit,
+        classes=list(cfg.classes),
+        source=_path(cfg.source),
+        output=_path(cfg.output),
+        id_column=cfg.id_column,
+        label_column=cfg.label_column,
+        data_settings=_plain(cfg.data),
         classifier=_classifiers(cfg.classifier),
         resolved=OmegaConf.to_yaml(cfg, resolve=True),
     )
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else expanded(text)
 
 
 def _classifiers(nodes: DictConfig) -> dict[str, Classifier]:
@@ -452,7 +489,7 @@ def _check_top(cfg: DictConfig) -> None:
             raise ConfigError(f"{name}: expected at least one choice, found none; choose with {name}=[...]")
     for name in RESERVED.intersection(str(key) for key in cfg.propagate):
         raise ConfigError(f"propagate.{name}: expected a name that no baseline has, found {name}; choose another")
-    check(dataclasses.replace(Config(), seed=cfg.seed, views=cfg.views))
+    check(dataclasses.replace(Config(), seed=cfg.seed, views=cfg.views, n_labels=cfg.n_labels, audit=cfg.audit))
 
 
 def _check_names(classifiers: dict[str, Classifier]) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from array_api_compat import array_namespace
 
 from gpussl import seeds
@@ -13,7 +14,7 @@ from gpussl.errors import DataError
 from gpussl.label.oracle import Oracle
 from gpussl.numeric.rows import refuse_beyond
 from gpussl.protocols import Representation, Transform, Twin
-from gpussl.records import Array, Clustering, Dataset
+from gpussl.records import UNLABELLED, Array, Clustering, Dataset
 from gpussl.represent.pixels import scale
 from gpussl.runtime import environment, store
 from gpussl.runtime.config import Job
@@ -203,6 +204,17 @@ def oracle_of(dataset: Dataset) -> Oracle:
     return Oracle(dataset.y_train)
 
 
+def given_labels(dataset: Dataset) -> np.ndarray:
+    """Return the class numbers (n,) that a person's data came with, -1 where unknown: they are paid for already.
+
+    Examples
+    --------
+    >>> given_labels(Dataset("table", np.zeros((2, 3)))).tolist()
+    [-1, -1]
+    """
+    return np.full(len(dataset.X_train), UNLABELLED) if dataset.y_train is None else np.asarray(dataset.y_train)
+
+
 def _scaled(dataset: Dataset, twin: Twin, on_disk_beyond: int | None) -> Data:
     """The data on the device as float32. ConfigError if the test points exceed the memory limit."""
     X_train = scale(twin.asarray(dataset.X_train), dataset.max_value, on_disk_beyond)
@@ -262,7 +274,7 @@ def represent(run_on: Context, data: Data, view: int = 0) -> Data:
 
 def _represent_once(run_on: Context, data: Data, step: Representation, seed: int) -> tuple[Data, bool]:
     """The data after one step, and whether the fitted step comes from the cache."""
-    if step.needs_images and data.dataset.image_shape is not None:
+    if (step.needs_images or step.takes_image_shape) and data.dataset.image_shape is not None:
         step = dataclasses.replace(step, image_shape=list(data.dataset.image_shape))  # type: ignore[type-var]
 
     def fit() -> Transform:

@@ -11,7 +11,7 @@ from gpussl.report import manifest
 from gpussl.report.results import stage_table
 from gpussl.runtime import console, environment, store
 from gpussl.runtime.config import Job
-from gpussl.tasks import advise, prepare, run_folder, study
+from gpussl.tasks import advise, choose, label, learn, predict, prepare, run_folder, study
 from gpussl.tasks.check import check_job
 from gpussl.tasks.monitor import Monitor
 from gpussl.tasks.outcome import Outcome
@@ -36,7 +36,51 @@ class Task(Protocol):
         ...
 
 
+class ProjectTask(Protocol):
+    """The functions that make a module of this package a task on a project.
+
+    Examples
+    --------
+    >>> sorted(PROJECT_TASKS)
+    ['choose', 'label', 'learn', 'predict']
+    """
+
+    def check(self, job: Job) -> None:
+        """Raise ConfigError if a job does not suit the task."""
+        ...
+
+    def work(self, run_on: Context) -> None:
+        """Do the task, and save what it makes in the project."""
+        ...
+
+
 TASKS: dict[str, Task] = {"study": study, "advise": advise}
+PROJECT_TASKS: dict[str, ProjectTask] = {"choose": choose, "label": label, "learn": learn, "predict": predict}
+
+
+def run_on_project(job: Job) -> None:
+    """Run a checked job on a project.
+
+    Raises
+    ------
+    GpusslError
+        The data, an answer, the device or a setting is wrong. The project is then as it was.
+
+    Examples
+    --------
+    >>> from gpussl.runtime import config
+    >>> run_on_project(config.job("task=learn", "classifier=[auto]", "project=nowhere"))
+    Traceback (most recent call last):
+    gpussl.errors.ConfigError: nowhere: expected a project, found none; make one with gpussl choose PATH
+    """
+    task = PROJECT_TASKS[job.task]
+    task.check(job)
+    for model in job.classifier.values():
+        store.check_savable(type(model))
+    twin, _ = backend.select(job.device)
+    monitor = Monitor()
+    with monitor.live():
+        task.work(Context(job, twin, monitor, prepare.open_cache(job, twin), prepare.Loader()))
 
 
 def run(

@@ -1,0 +1,48 @@
+"""The files of a folder."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from gpussl.errors import DataError
+
+SYSTEM = {"thumbs.db", "desktop.ini"}
+
+
+def files_in(folder: Path, is_wanted: Callable[[Path], bool] = lambda path: True) -> list[str]:
+    """List the files of a folder, at any depth, in order, as paths relative to it, without hidden and system files.
+
+    Raises
+    ------
+    DataError
+        The folder is missing or cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("b.png", ".DS_Store", "a/1.png"):
+    ...         Path(folder, name).parent.mkdir(exist_ok=True)
+    ...         Path(folder, name).touch()
+    ...     files_in(Path(folder))
+    ['a/1.png', 'b.png']
+    """
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"{error.filename}: expected a folder that can be read, found: {error.strerror}") from error
+
+    found = []
+    for place, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
+        folders[:] = [name for name in folders if not is_hidden(name)]
+        above = Path(place).relative_to(folder)
+        found += [(above / name).as_posix() for name in files if not is_hidden(name) and is_wanted(Path(place, name))]
+    return sorted(found)
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder is not the user's own but the system's or a program's.
+
+    >>> [name for name in (".git", "__MACOSX", "Thumbs.db", "a.png") if is_hidden(name)]
+    ['.git', '__MACOSX', 'Thumbs.db']
+    """
+    return name.startswith(".") or name == "__MACOSX" or name.lower() in SYSTEM

@@ -1,0 +1,234 @@
+"""Choose: which points a person should label next."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from math import ceil
+
+import numpy as np
+
+from gpussl import seeds
+from gpussl.cluster.none import NoClustering
+from gpussl.errors import ConfigError
+from gpussl.protocols import Classifier
+from gpussl.records import Answers, Array
+from gpussl.report import write_page
+from gpussl.report.parts import Part, Picture, Table, Words
+from gpussl.runtime import console, store
+from gpussl.runtime.config import Job
+from gpussl.select.doubtful import Doubtful
+from gpussl.select.nearest_to_centroid import NearestToCentroid
+from gpussl.tasks import own, project
+from gpussl.tasks.own import OwnPoints
+from gpussl.tasks.prepare import Context, Data
+from gpussl.tasks.project import Project, Round
+
+MIN_DEFAULT, MAX_DEFAULT, DEFAULT_SHARE = 50, 500, 0.01  # of labels in a round
+MIN_TO_DOUBT = 20  # labels; a model of fewer knows too little to doubt
+SHOWN = 100  # points on the page
+REPRESENTATIVE, DOUBTFUL, RANDOM = "representative", "doubtful", "random"
+CELL = 120  # characters of a cell on the page
+
+
+def check(job: Job) -> None:
+    """Raise ConfigError if a job does not suit the task.
+
+    Examples
+    --------
+    >>> from gpussl.runtime import config
+    >>> check(config.job("task=choose", "classifier=[knn,logistic]"))
+    Traceback (most recent call last):
+    gpussl.errors.ConfigError: classifier: expected exactly one with task=choose, found knn, logistic; choose one with
+        classifier=[auto]
+    """
+    if len(job.classifier) != 1:
+        raise ConfigError(
+            f"classifier: expected exactly one with task={job.task}, found {', '.join(job.classifier) or 'none'}; "
+            "choose one with classifier=[auto]"
+        )
+    (model,) = job.classifier.values()
+    if model.learns_from_unlabelled or model.stops_by_test_labels:
+        raise ConfigError(
+            f"classifier: expected one that learns from labelled points alone with task={job.task}, found "
+            f"{', '.join(job.classifier)}; choose classifier=[auto]"
+        )
+
+
+def work(run_on: Context) -> None:
+    """Choose the points of the next round, and write what to label.
+
+    Raises
+    ------
+    GpusslError
+        The data or a setting is wrong. A new project is then not made.
+    """
+    job = run_on.job
+    folder = job.project or own.folder_for(job)
+    is_new = not project.is_project(folder)
+    if not is_new and job.project is None:
+        raise ConfigError(
+            f"{folder}: expected no project of this name, found one; go on with gpussl choose {folder}, or name "
+            "another with project=..."
+        )
+    points = own.read(run_on) if is_new else None  # a folder is made only for data that can be read
+    with project.locked(folder):
+        made = project.create(folder, own.data_settings(job)) if is_new else project.opened(folder)
+        points = points or own.read(run_on)
+        own.take_known_labels(made, points.dataset)
+        asked = _choose(run_on, made, points)
+        _write(run_on, made, points, asked)
+    n_random = sum(why == RANDOM for why in asked.asked.values())
+    path = made.folder / "rounds" / str(asked.number) / "to_label.csv"
+    console.stdout.print(
+        f"{len(asked.asked):,} points to label are in {path}: {n_random:,} random ones, which will tell the accuracy, "
+        f"and {len(asked.asked) - n_random:,} {_kind(asked)}. Look at them in {path.with_name('report.html')}. Write "
+        f"the class of each into the column label, and go on with\n  gpussl label {made.folder} {path}",
+        soft_wrap=True,
+    )
+
+
+def _kind(asked: Round) -> str:
+    kinds = {"representative": "that stand for many others", "doubtful": "that the labels so far leave in doubt"}
+    return " and ".join(text for why, text in kinds.items() if why in asked.asked.values()) or "others"
+
+
+def n_default(n_points: int) -> int:
+    """Return the number of labels in a round: 1 % of the points, but at least 50 and at most 500.
+
+    >>> n_default(60_000), n_default(1_000), n_default(30)
+    (500, 50, 30)
+    """
+    return min(n_points, max(MIN_DEFAULT, min(MAX_DEFAULT, ceil(DEFAULT_SHARE * n_points))))
+
+
+def random_order(ids: Sequence[str], seed: int) -> np.ndarray:
+    """Return the points (n,) in a random order that does not change when other points come and go.
+
+    >>> order = random_order(["a", "b", "c"], seed=0)
+    >>> sorted(order.tolist())
+    [0, 1, 2]
+    """
+    salt = seeds.derive(seed, "audit").to_bytes(8, "big")
+    keys = [hashlib.blake2b(item.encode("utf-8", "surrogateescape"), key=salt).digest() for item in ids]
+    return np.array(sorted(range(len(ids)), key=keys.__getitem__), dtype=np.int64)
+
+
+def _choose(run_on: Context, made: Project, points: OwnPoints) -> Round:
+    """The points of the next round. The random ones are the first in a random order of all points."""
+    job, rounds, places = run_on.job, made.rounds(), points.places()
+    done = {places[item] for asked in rounds for item in asked.asked if item in places}
+    done |= {places[item] for item in made.log.current() if item in places}
+    n_points = len(points.dataset.X_train)
+    n_left = n_points - len(done)
+    n = min(job.n_labels or n_default(n_points), n_left)
+    if n == 0:
+        raise ConfigError(
+            f"{made.folder}: expected points that were not asked for yet, found none; learn from the labels"
+        )
+    if job.n_labels is None:
+        console.say(f"n_labels: {n:,}, the default for {n_points:,} points; another number with n_labels=...")
+    audit = [places[item] for asked in rounds for item in asked.audit if item in places]
+    n_audit = round(job.audit * (n + sum(len(asked.asked) for asked in rounds)))
+    new_audit = _extended(points, audit, n_audit - len(audit), run_on.seed("audit"))
+    random = [place for place in dict.fromkeys(new_audit) if place not in done][:n]
+    chosen, why = _select(run_on, made, points, done | set(random), n - len(random))
+    order = _mixed(chosen, random, run_on.seed("order"))
+    ids = points.dataset.train_ids or ()
+    number = int(made.next_folder("rounds").name)
+    asked = {ids[place]: RANDOM if place in set(random) else why for place in order}
+    return Round(number, asked, [ids[place] for place in new_audit])
+
+
+def _extended(points: OwnPoints, audit: Sequence[int], n_more: int, seed: int) -> list[int]:
+    """The next points of the random order of all points, copies included, as places among those without copies."""
+    if n_more <= 0:
+        return []
+    order = points.place_of[random_order(points.ids, seed)]
+    return [int(place) for place in order[len(audit) : len(audit) + n_more]]
+
+
+def _select(run_on: Context, made: Project, points: OwnPoints, done: set[int], n: int) -> tuple[list[int], str]:
+    """The points that are worth most, and why."""
+    twin, seed = run_on.twin, run_on.seed("select")
+    if n == 0:
+        return [], REPRESENTATIVE
+    answers, names = own.known(made, points, twin)
+    asked_before = twin.asarray(np.array(sorted(done), dtype=np.int64))
+    if len(answers) < MIN_TO_DOUBT or len(names) < 2:
+        data, clustering = own.cluster(run_on, points, min(len(points.dataset.X_train), n + len(done)))
+        nothing = Answers(asked_before, asked_before)
+        first = twin.to_numpy(NearestToCentroid().select(data.X_train, clustering, nothing, n, seed)).tolist()
+        # clusters may be empty, or have a point that was asked before
+        rest = sorted(set(range(len(points.dataset.X_train))) - done - set(first))
+        more = seeds.generator(seed, "more").permutation(rest)[: n - len(first)].tolist()
+        return [int(place) for place in (*first, *more)], REPRESENTATIVE
+    _, data = own.represent(run_on, points)
+    known = Answers(asked_before, asked_before, _doubt(run_on, data, answers))
+    with run_on.monitor.stage("select", twin):
+        found = Doubtful().select(data.X_train, NoClustering().fit(data.X_train, 0), known, n, seed)
+    return [int(place) for place in twin.to_numpy(found).tolist()], DOUBTFUL
+
+
+def _doubt(run_on: Context, data: Data, answers: Answers) -> Array:
+    """(n,): one minus the difference between the two largest probabilities, of a model of all labels so far."""
+    with run_on.monitor.stage("train", run_on.twin) as stage:
+        model = fitted(run_on, data, answers)
+        proba = run_on.twin.to_numpy(model.predict_proba(data.X_train))
+        stage.note = f"{len(answers):,} labels"
+    largest = np.partition(proba, -2, axis=1)
+    return run_on.twin.asarray(1 - (largest[:, -1] - largest[:, -2]))
+
+
+def fitted(run_on: Context, data: Data, answers: Answers, use: str = "train") -> Classifier:
+    """Return the classifier fitted to the labels so far. Raises ConfigError for labels of one class."""
+    (model,) = run_on.job.classifier.values()
+    ready = model.prepared(run_on.seed(use), data.dataset.image_shape, run_on.twin.DEVICE)
+    X = data.X_train.take(answers.indices, axis=0)
+    return ready.fit(X, answers.labels, groups=answers.indices, on_progress=run_on.monitor.advance)
+
+
+def _mixed(chosen: Sequence[int], random: Sequence[int], seed: int) -> list[int]:
+    """All points in an order in which the random ones are spread among the others."""
+    both = [*chosen, *random]
+    return [both[place] for place in seeds.generator(seed, "mixed").permutation(len(both)).tolist()]
+
+
+def _write(run_on: Context, made: Project, points: OwnPoints, asked: Round) -> None:
+    """Write the round, which appears as a whole, and the states of all points."""
+    fields, records = run_on.job.data.records(set(asked.asked))
+    known = made.labels()
+    with project.whole(made.folder / "rounds" / str(asked.number)) as work:
+        header = [
+            "id",
+            "label",
+            "why",
+            *(name if name not in ("id", "label", "why") else f"{name}_" for name in fields),
+        ]
+        rows = [[item, known.get(item, ""), why, *records.get(item, [])] for item, why in asked.asked.items()]
+        project.write_csv(work / "to_label.csv", [header, *rows])
+        store.write_text(work / "round.json", json.dumps(dataclasses.asdict(asked), indent=1))
+        with console.warning("the page"):
+            title = f"{made.folder.name}: round {asked.number}"
+            write_page(work, title, _page(points, asked, fields, records), f"gpussl, seed {run_on.job.seed}")
+    made.write_points(points.ids, points.copy_of)
+    if points.skipped:
+        project.write_csv(made.folder / "skipped.csv", [("id", "reason"), *points.skipped])
+
+
+def _page(points: OwnPoints, asked: Round, fields: Sequence[str], records: Mapping[str, Sequence[str]]) -> list[Part]:
+    """The page that shows what was chosen."""
+    parts: list[Part] = [Words(f"{len(asked.asked):,} of {len(points.ids):,} points to label, in this order.")]
+    shown = list(asked.asked)[:SHOWN]
+    if len(shown) < len(asked.asked):
+        parts.append(Words(f"The first {len(shown)} are shown; to_label.csv has all."))
+    dataset = points.dataset
+    if dataset.image_shape is not None:
+        places = points.places()
+        raw = np.asarray(dataset.X_train[[places[item] for item in shown]])
+        images = raw.reshape((-1, *dataset.image_shape)) / (dataset.max_value or 1)
+        parts.append(Picture("chosen", "What to label", lambda figures: figures.grid(images, shown)))
+    else:
+        cells = [[item, asked.asked[item], *(cell[:CELL] for cell in records.get(item, []))] for item in shown]
+        parts.append(Table("What to label", ["id", "why", *fields], cells, n_left=2 + len(fields)))
+    return parts

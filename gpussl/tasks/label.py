@@ -1,0 +1,83 @@
+"""Label: take a person's answers into a project, or give them back."""
+
+from pathlib import Path
+
+from gpussl.errors import ConfigError
+from gpussl.label import labels_file
+from gpussl.runtime import console, store
+from gpussl.runtime.config import Job
+from gpussl.tasks import project
+from gpussl.tasks.prepare import Context
+
+
+def check(job: Job) -> None:
+    """Raise ConfigError if a job does not suit the task.
+
+    Examples
+    --------
+    >>> from gpussl.runtime import config
+    >>> check(config.job("task=label", "project=mine.gpussl", "classifier=[knn]"))
+    Traceback (most recent call last):
+    gpussl.errors.ConfigError: source: expected a file with answers, or output=... to write them to, found neither;
+        write gpussl label PROJECT labels.csv
+    """
+    if job.source is None and job.output is None:
+        raise ConfigError(
+            "source: expected a file with answers, or output=... to write them to, found neither; write "
+            "gpussl label PROJECT labels.csv"
+        )
+
+
+def work(run_on: Context) -> None:
+    """Take the labels of a file, all or none, or write the answers so far to a file.
+
+    Raises
+    ------
+    GpusslError
+        Lines are wrong: the message names each. No label is then taken.
+    """
+    job = run_on.job
+    made = project.opened(project_of(job))
+    if job.source is not None:
+        _take(job, made, job.source)
+    if job.output is not None:
+        store.write_text(job.output, labels_file.write(made.labels()))
+        console.stdout.print(f"{len(made.labels()):,} labels are in {job.output}", soft_wrap=True)
+
+
+def project_of(job: Job) -> Path:
+    """Return the folder of the project. ConfigError if none is named.
+
+    >>> from gpussl.runtime import config
+    >>> project_of(config.job("task=label", "project=mine.gpussl", "classifier=[knn]"))
+    PosixPath('mine.gpussl')
+    """
+    if job.project is None:
+        raise ConfigError(f"project: expected the folder of a project, found none; write gpussl {job.task} PROJECT")
+    return job.project
+
+
+def _take(job: Job, made: project.Project, path: Path) -> None:
+    ids = set(made.ids())
+    text = labels_file.read(path, job.data_settings.get("encoding"))
+    labels = labels_file.parse(path, text, ids, job.classes, job.id_column or "", job.label_column or "")
+    n_new = made.answer(labels, by=path.name)
+    known = made.labels()
+    asked = {item for made_round in made.rounds() for item in made_round.asked}
+    n_open = len(asked - set(made.log.current()))
+    same = f", {len(labels) - n_new:,} known already" if n_new < len(labels) else ""
+    console.stdout.print(
+        f"{n_new:,} new labels{same}. {len(known):,} points are labelled: {_counts(known)}.", soft_wrap=True
+    )
+    for complaint in labels_file.similar_classes(list(known.values())):
+        console.say(f"{path}: {complaint}")
+    cure = f"{n_open:,} that were asked for are open. " if n_open else ""
+    console.stdout.print(f"{cure}Go on with\n  gpussl learn {made.folder}", soft_wrap=True)
+
+
+def _counts(labels: dict[str, str]) -> str:
+    counts: dict[str, int] = {}
+    for label in labels.values():
+        counts[label] = counts.get(label, 0) + 1
+    shown = [f"{name} {count:,}" for name, count in sorted(counts.items(), key=lambda pair: -pair[1])]
+    return ", ".join(shown[:20]) + (f" and {len(shown) - 20:,} more classes" if len(shown) > 20 else "")

@@ -1,0 +1,308 @@
+"""Learn: train a model on the labels of a project, say how good it is, and predict all other points."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpussl import seeds
+from gpussl.classifier.holdout import stratified_folds
+from gpussl.classifier.model import Model
+from gpussl.errors import ConfigError
+from gpussl.numeric.arrays import row_blocks
+from gpussl.numeric.intervals import accuracy_interval
+from gpussl.protocols import Classifier
+from gpussl.records import Answers
+from gpussl.report import show, write_files, write_page
+from gpussl.report.parts import File, Part, Table, Words
+from gpussl.report.results import to_csv
+from gpussl.runtime import console, environment, store
+from gpussl.runtime.config import Job
+from gpussl.tasks import choose, label, own, project
+from gpussl.tasks.own import OwnPoints
+from gpussl.tasks.prepare import Context, Data
+from gpussl.tasks.project import Project
+
+N_FOLDS = 5
+FEW = 5  # labels of a class below which its recall is not known
+MODEL, PREDICTIONS = "model.safetensors", "predictions.csv"
+BOUGHT, PREDICTED = "bought", "predicted"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What cross-fitting says of each labelled point: the class that models of the other labels predict.
+
+    Attributes
+    ----------
+    y, predicted : (m,) int array
+        Class numbers.
+    is_audit : (m,) bool array
+        Whether the point is of the random sample.
+
+    Examples
+    --------
+    >>> Checked(np.array([0, 1]), np.array([0, 0]), np.array([True, True])).accuracy
+    0.5
+    """
+
+    y: np.ndarray
+    predicted: np.ndarray
+    is_audit: np.ndarray
+
+    @property
+    def n(self) -> int:
+        """The number of random points."""
+        return int(self.is_audit.sum())
+
+    @property
+    def accuracy(self) -> float:
+        """The share of the random points that is correct."""
+        return float(np.mean((self.y == self.predicted)[self.is_audit])) if self.n else 0.0
+
+
+def check(job: Job) -> None:
+    """Raise ConfigError if a job does not suit the task.
+
+    >>> from gpussl.runtime import config
+    >>> check(config.job("task=learn", "project=mine.gpussl", "classifier=[auto]"))
+    """
+    choose.check(job)
+    label.project_of(job)
+
+
+def work(run_on: Context) -> None:
+    """Train, check and predict; the results appear in the project as a whole.
+
+    Raises
+    ------
+    GpusslError
+        There are labels of fewer than two classes, or the data cannot be read.
+    """
+    folder = label.project_of(run_on.job)
+    with project.locked(folder):
+        made = project.opened(folder)
+        points = own.read(run_on)
+        own.take_known_labels(made, points.dataset)
+        answers, names = own.known(made, points, run_on.twin)
+        if len(names) < 2:
+            found = f"{len(answers):,} labels of {names[0]!r} alone" if names else "none"
+            raise ConfigError(
+                f"{folder}: expected labels of at least two classes, found {found}; label more, with "
+                f"gpussl choose {folder} and gpussl label {folder} FILE"
+            )
+        _, data = own.represent(run_on, points)
+        checked = _check(run_on, made, points, data, answers)
+        with run_on.monitor.stage("train", run_on.twin) as stage:
+            classifier = choose.fitted(run_on, data, answers)
+            stage.note = f"{len(answers):,} labels of {len(names)} classes"
+        model = _model(data, classifier, names)
+        numbers, certainty = _predict(run_on, data, classifier)
+        number = made.next_folder("learned").name
+        parts = _parts(made, points, answers, names, checked, classifier)
+        with project.whole(made.folder / "learned" / number) as work_folder:
+            store.save(work_folder / MODEL, model)
+            project.write_csv(work_folder / PREDICTIONS, _rows(run_on, points, answers, names, numbers, certainty))
+            write_files(work_folder, parts)
+            with console.warning("the page"):
+                footer = (
+                    f"gpussl {environment.versions()['gpussl']}, {', '.join(run_on.job.classifier)}, seed "
+                    f"{run_on.job.seed}, {run_on.twin.device_name()}, {run_on.monitor.seconds():.0f} s"
+                )
+                write_page(work_folder, f"{made.folder.name}: model {number}", parts, footer)
+        made.write_points(points.ids, points.copy_of)
+    show(parts)
+    where = made.folder / "learned" / number
+    console.stdout.print(
+        f"All {len(points.ids):,} points have a class in {where / PREDICTIONS}; the report is {where / 'report.html'}. "
+        f"Label more with\n  gpussl choose {made.folder}\nor predict new data with\n  gpussl predict {made.folder} NEW",
+        soft_wrap=True,
+    )
+
+
+def _check(run_on: Context, made: Project, points: OwnPoints, data: Data, answers: Answers) -> Checked:
+    """Predict each labelled point by a model of the labels in other folds."""
+    twin = run_on.twin
+    indices, y = twin.to_numpy(answers.indices), twin.to_numpy(answers.labels)
+    places = points.places()
+    audit = {places[item] for asked in made.rounds() for item in asked.audit if item in places}
+    n_folds = min(N_FOLDS, len(y))
+    folds = stratified_folds(y, indices, n_folds, seeds.generator(run_on.seed("check"), "folds"))
+    predicted = np.empty_like(y)
+    with run_on.monitor.stage("check", twin) as stage:
+        for fold in range(n_folds):
+            asked, others = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
+            present = np.unique(y[others])
+            if len(present) < 2:
+                predicted[asked] = present[0] if len(present) else y[asked][0]
+                continue
+            some = Answers(twin.asarray(indices[others]), twin.asarray(y[others]))
+            model = choose.fitted(run_on, data, some, use=f"check/{fold}")
+            X = data.X_train.take(twin.asarray(indices[asked]), axis=0)
+            predicted[asked] = twin.to_numpy(model.predict(X))
+        stage.note = f"{n_folds} folds"
+    return Checked(y, predicted, np.array([place in audit for place in indices.tolist()], dtype=bool))
+
+
+def _model(data: Data, classifier: Classifier, names: Sequence[str]) -> Model:
+    dataset = data.dataset
+    n_features = int(dataset.X_train.shape[1])
+    form = dataset.image_shape, dataset.max_value, dataset.reader
+    return Model(data.steps, classifier, tuple(names), n_features, *form)
+
+
+def _predict(run_on: Context, data: Data, classifier: Classifier) -> tuple[np.ndarray, np.ndarray]:
+    """The class number and its probability for each point (n,)."""
+    twin, n = run_on.twin, data.X_train.shape[0]
+    numbers, certainty = np.empty(n, dtype=np.int64), np.empty(n)
+    with run_on.monitor.stage("predict", twin):
+        for rows in row_blocks(n, 4 * data.X_train.shape[1] * 8):
+            proba = twin.to_numpy(classifier.predict_proba(data.X_train[rows, :]))
+            numbers[rows], certainty[rows] = classifier.classes_[proba.argmax(axis=1)], proba.max(axis=1)
+    return numbers, certainty
+
+
+def _rows(
+    run_on: Context,
+    points: OwnPoints,
+    answers: Answers,
+    names: Sequence[str],
+    numbers: np.ndarray,
+    certainty: np.ndarray,
+) -> list[tuple[str, ...]]:
+    """The rows of the predictions: every point, copies included, in the order of the data."""
+    to_numpy = run_on.twin.to_numpy
+    bought = dict(zip(to_numpy(answers.indices).tolist(), to_numpy(answers.labels).tolist(), strict=True))
+    rows: list[tuple[str, ...]] = [("id", "label", "probability", "source")]
+    for item, place in zip(points.ids, points.place_of.tolist(), strict=True):
+        if place in bought:
+            rows.append((item, names[bought[place]], "1.0000", BOUGHT))
+        else:
+            rows.append((item, names[numbers[place]], f"{certainty[place]:.4f}", PREDICTED))
+    return rows
+
+
+def _parts(
+    made: Project,
+    points: OwnPoints,
+    answers: Answers,
+    names: Sequence[str],
+    checked: Checked,
+    classifier: Classifier,
+) -> list[Part]:
+    """The report."""
+    n_points = len(points.ids)
+    parts: list[Part] = [Words(sentence, is_answer=True) for sentence in _sentences(checked, names)]
+    parts.insert(0, Words(f"{len(answers):,} of {n_points:,} points are labelled; the model predicts the others."))
+    parts.append(_of_classes(checked, names))
+    parts.append(_confusion(checked, names))
+    if classifier.compared_:
+        parts.append(_compared(classifier.compared_))
+    rare = [names[number] for number, count in enumerate(np.bincount(checked.y, minlength=len(names))) if count < FEW]
+    if rare:
+        shown = "; ".join(f"{name!r} has {int(np.sum(checked.y == names.index(name)))}" for name in rare[:10])
+        parts.append(Words(f"Classes with fewer than {FEW} labels: {shown}. Their recall is not known."))
+    if points.skipped:
+        parts.append(Words(f"{len(points.skipped):,} points could not be read: see skipped.csv in the project."))
+    parts.append(File("results.csv", to_csv([_result(checked, names)])))
+    return parts
+
+
+def _result(checked: Checked, names: Sequence[str]) -> dict[str, Any]:
+    low, high = accuracy_interval(checked.accuracy, checked.n) if checked.n else (0.0, 1.0)
+    return {
+        "n_labels": len(checked.y),
+        "n_classes": len(names),
+        "n_random": checked.n,
+        "accuracy": checked.accuracy if checked.n else None,
+        "low": low,
+        "high": high,
+        "commonest": _commonest(checked)[1],
+        "balanced_accuracy": _balanced(checked),
+    }
+
+
+def _commonest(checked: Checked) -> tuple[int, float]:
+    """The class that is commonest among the random points, and its share."""
+    counts = np.bincount(checked.y[checked.is_audit]) if checked.n else np.bincount(checked.y)
+    return int(counts.argmax()), float(counts.max() / counts.sum())
+
+
+def _balanced(checked: Checked) -> float:
+    """The mean recall of the classes among the random points, or among all if there are none."""
+    of = checked.is_audit if checked.n else np.ones_like(checked.is_audit)
+    y, correct = checked.y[of], (checked.y == checked.predicted)[of]
+    return float(np.mean([correct[y == number].mean() for number in np.unique(y)]))
+
+
+def _sentences(checked: Checked, names: Sequence[str]) -> list[str]:
+    """How good the model is, in words."""
+    if not checked.n:
+        return [
+            "The accuracy is not known: none of the labelled points was drawn at random. Label the points whose why is "
+            "random in to_label.csv, or choose more with audit=0.3."
+        ]
+    low, high = accuracy_interval(checked.accuracy, checked.n)
+    number, share = _commonest(checked)
+    found = [
+        f"Accuracy {checked.accuracy:.1%} (95 % interval: {low:.1%} to {high:.1%}), measured on {checked.n:,} points "
+        "drawn at random, each predicted by a model that did not have its label. Always saying "
+        f"{names[number]!r} gives {share:.1%}."
+    ]
+    if low <= share:
+        found.append("By the interval, the model may be no better than that: label more.")
+    said = np.unique(checked.predicted)
+    if len(said) == 1:
+        found.append(f"The model says {names[said[0]]!r} for every point.")
+    return found
+
+
+def _of_classes(checked: Checked, names: Sequence[str]) -> Table:
+    rows = []
+    y, predicted = checked.y[checked.is_audit], checked.predicted[checked.is_audit]
+    for number, name in enumerate(names):
+        n, n_said = int(np.sum(y == number)), int(np.sum(predicted == number))
+        hits = int(np.sum((y == number) & (predicted == number)))
+        rows.append((
+            name,
+            f"{int(np.sum(checked.y == number)):,}",
+            f"{n:,}",
+            f"{hits / n:.0%}" if n >= FEW else "not known",
+            f"{hits / n_said:.0%}" if n_said >= FEW else "not known",
+        ))  # fmt: skip
+    caption = f"Recall and precision on the {checked.n:,} random points; balanced accuracy {_balanced(checked):.1%}."
+    return Table("Classes", ("class", "labels", "random", "recall", "precision"), rows, caption, n_left=1)
+
+
+def _confusion(checked: Checked, names: Sequence[str]) -> Table:
+    """The most frequent confusions of the labelled points."""
+    pairs, counts = np.unique(np.stack([checked.y, checked.predicted]), axis=1, return_counts=True)
+    wrong = [
+        (int(count), int(true), int(said)) for true, said, count in zip(*pairs, counts, strict=True) if true != said
+    ]
+    rows = [(names[true], names[said], f"{count:,}") for count, true, said in sorted(wrong, reverse=True)[:10]]
+    return Table("Most frequent confusions of labelled points", ("label", "predicted", "points"), rows)
+
+
+def _compared(rows: Sequence[dict[str, Any]]) -> Table:
+    cells = [
+        (row["name"], f"{100 * row['accuracy']:.1f} %", f"{row['log_loss']:.3f}", "yes" if row["is_used"] else "")
+        for row in rows
+    ]
+    header = ("candidate", "accuracy", "log-loss", "used")
+    return Table("Candidates, compared by cross-validation on the labels", header, cells, n_left=1)
+
+
+def latest_model(folder: Path) -> Path:
+    """Return the file of the latest model of a project. ConfigError if it has none.
+
+    >>> latest_model(Path("nowhere"))
+    Traceback (most recent call last):
+    gpussl.errors.ConfigError: nowhere: expected a project, found none; make one with gpussl choose PATH
+    """
+    found = project.opened(folder).latest("learned")
+    if found is None:
+        raise ConfigError(f"{folder}: expected a model, found none; make one with gpussl learn {folder}")
+    return found / MODEL

@@ -1,0 +1,105 @@
+"""Predict: the classes of new data, by the latest model of a project."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpussl.classifier.model import Model
+from gpussl.errors import ConfigError
+from gpussl.runtime import console, store
+from gpussl.runtime.config import Job
+from gpussl.tasks import label, learn
+from gpussl.tasks.prepare import Context
+
+
+def check(job: Job) -> None:
+    """Raise ConfigError if a job does not suit the task.
+
+    >>> from gpussl.runtime import config
+    >>> check(config.job("task=predict", "project=mine.gpussl", "classifier=[auto]"))
+    Traceback (most recent call last):
+    gpussl.errors.ConfigError: source: expected new data, found none; write gpussl predict PROJECT NEW
+    """
+    label.project_of(job)
+    if job.source is None:
+        raise ConfigError("source: expected new data, found none; write gpussl predict PROJECT NEW")
+
+
+def work(run_on: Context) -> None:
+    """Predict new data in parts of bounded size, in their order.
+
+    Raises
+    ------
+    GpusslError
+        There is no model, or the data are not of the form of the training data.
+    """
+    job = run_on.job
+    path = learn.latest_model(label.project_of(job))
+    model: Model = store.load(path)
+    source: Any = job.source
+    output = job.output or path.with_name(f"predictions-{source.name or 'new'}.csv")
+    counts: Counter[str] = Counter()
+    skipped: list[tuple[str, str]] = []
+    n = 0
+    with run_on.monitor.stage("predict", run_on.twin) as stage, store.atomic_path(output) as part:
+        writer = _parquet if output.suffix.lower() in (".parquet", ".pq") else _csv
+        n = writer(part, _predictions(model, source, run_on, counts, skipped))
+        stage.note = f"{n:,} points"
+    for what, count in counts.items():
+        console.say(f"{what}: {count:,}")
+    for item, reason in skipped[:10]:
+        console.say(f"skipped {item}: {reason}")
+    if skipped:
+        console.say(f"{len(skipped):,} points could not be read, and have no row")
+    console.stdout.print(f"The classes of {n:,} points are in {output}", soft_wrap=True)
+
+
+Rows = tuple[list[str], list[str], np.ndarray]
+
+
+def _predictions(
+    model: Model, source: Any, run_on: Context, counts: Counter[str], skipped: list[tuple[str, str]]
+) -> Iterator[Rows]:
+    if model.reader is None:
+        raise ConfigError(
+            "model: expected one that reads data, found one of a study; predict with gpussl.load in Python"
+        )
+    for part in model.reader.read(source, run_on.monitor.advance):
+        counts.update(part.counts)
+        skipped += part.skipped
+        if part.ids:
+            proba = run_on.twin.to_numpy(model.predict_proba(run_on.twin.asarray(part.X)))
+            yield part.ids, model.classes_[proba.argmax(axis=1)].tolist(), proba.max(axis=1)
+
+
+def _csv(path: Path, rows: Iterator[Rows]) -> int:
+    n = 0
+    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(("id", "label", "probability"))
+        for ids, labels, certainty in rows:
+            lines = io.StringIO()
+            csv.writer(lines, lineterminator="\n").writerows(
+                zip(ids, labels, (f"{value:.4f}" for value in certainty.tolist()), strict=True)
+            )
+            file.write(lines.getvalue())
+            n += len(ids)
+    return n
+
+
+def _parquet(path: Path, rows: Iterator[Rows]) -> int:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    schema = pa.schema([("id", pa.string()), ("label", pa.string()), ("probability", pa.float32())])
+    n = 0
+    with parquet.ParquetWriter(path, schema) as file:
+        for ids, labels, certainty in rows:
+            file.write_table(pa.table([ids, labels, certainty.astype(np.float32)], schema=schema))
+            n += len(ids)
+    return n

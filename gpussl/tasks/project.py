@@ -1,0 +1,270 @@
+"""A project: the folder in which a person's questions, answers and models are kept as plain files.
+
+project.yaml               the data, and how they are read
+points.csv                 every point with its state
+answers.jsonl              every answer, one a line; the file only grows
+rounds/1/to_label.csv      what to label, in order; rounds/1/round.json says why
+learned/1/                 a model, its predictions and its report
+"""
+
+import contextlib
+import csv
+import fcntl
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from gpussl.errors import ConfigError, DataError
+from gpussl.label.answers import LABELLED, Answer, AnswerLog
+from gpussl.runtime import store
+
+SETTINGS, POINTS, ANSWERS, LOCK = "project.yaml", "points.csv", "answers.jsonl", ".lock"
+SUFFIX = ".gpussl"
+
+
+@dataclass(frozen=True)
+class Round:
+    """What was asked at once.
+
+    Attributes
+    ----------
+    number : int
+    asked : dict of str to str
+        Why each point was asked, by id, in the order to answer: "representative", "doubtful" or "random".
+    audit : list of str
+        The ids of a uniform random sample of the data as they were, of which all labels are known once all rounds are
+        answered: the accuracy is estimated on it.
+
+    Examples
+    --------
+    >>> Round(1, {"a.png": "random"}, ["a.png"]).number
+    1
+    """
+
+    number: int
+    asked: Mapping[str, str]
+    audit: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project that is there already.
+
+    Attributes
+    ----------
+    folder : Path
+    data : dict
+        The settings of the data by name; `choice` names the file of `conf/data`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     made = create(Path(folder, "mine.gpussl"), {"choice": "auto", "path": "/data/mine"})
+    ...     opened(made.folder).data["path"], made.rounds()
+    ('/data/mine', [])
+    """
+
+    folder: Path
+    data: dict[str, Any]
+
+    @property
+    def log(self) -> AnswerLog:
+        """The answers."""
+        return AnswerLog(self.folder / ANSWERS)
+
+    def labels(self) -> dict[str, str]:
+        """Return the class of each labelled point by id, in the order in which they were first answered."""
+        return {item: answer.label for item, answer in self.log.current().items() if answer.state == LABELLED}
+
+    def rounds(self) -> list[Round]:
+        """Return all rounds, in order. A round that was not written whole is not there."""
+        found = []
+        for path in (self.folder / "rounds").glob("*/round.json"):
+            try:
+                read = json.loads(path.read_text())
+                found.append(Round(int(read["number"]), dict(read["asked"]), list(read["audit"])))
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise DataError(
+                    f"{path}: expected what was asked in a round, found a damaged file ({error}); put it back from a "
+                    f"copy, or remove {path.parent}"
+                ) from error
+        return sorted(found, key=lambda asked: asked.number)
+
+    def next_folder(self, kind: str) -> Path:
+        """Return the path of the next round or model, which is not there yet. `kind` is "rounds" or "learned"."""
+        numbers = [int(path.name) for path in (self.folder / kind).glob("*") if path.name.isdigit()]
+        return self.folder / kind / str(max(numbers, default=0) + 1)
+
+    def latest(self, kind: str) -> Path | None:
+        """Return the path of the latest round or model; None if there is none."""
+        number = int(self.next_folder(kind).name) - 1
+        return self.folder / kind / str(number) if number else None
+
+    def write_points(self, ids: Sequence[str], copy_of: Mapping[str, str]) -> None:
+        """Write the state of every point."""
+        asked = {item for made in self.rounds() for item in made.asked}
+        answers = self.log.current()
+        lines = [("id", "state", "copy_of")]
+        for item in ids:
+            answer = answers.get(item) or answers.get(copy_of.get(item, ""))
+            state = answer.state if answer is not None else "asked" if item in asked else "unlabelled"
+            lines.append((item, state, copy_of.get(item, "")))
+        write_csv(self.folder / POINTS, lines)
+
+    def ids(self) -> list[str]:
+        """Return the ids of all points, as they were read last."""
+        try:
+            with (self.folder / POINTS).open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
+                return [row["id"] for row in csv.DictReader(lines)]
+        except (OSError, KeyError) as error:
+            raise DataError(
+                f"{self.folder / POINTS}: expected the list of points, found none; make it again with "
+                f"gpussl choose {self.folder}"
+            ) from error
+
+    def answer(self, labels: Mapping[str, str], by: str) -> int:
+        """Take labels, on the disk when this returns. Return the number of those that are new or different."""
+        known = self.labels()
+        number = len(self.rounds())
+        new = [Answer(item, label, by=by, round=number) for item, label in labels.items() if known.get(item) != label]
+        self.log.append(new)
+        return len(new)
+
+
+def create(folder: Path, data: Mapping[str, Any]) -> Project:
+    """Create a project.
+
+    Raises
+    ------
+    ConfigError
+        Something is in the folder already.
+
+    Examples
+    --------
+    >>> create(Path("."), {"choice": "auto"})
+    Traceback (most recent call last):
+    gpussl.errors.ConfigError: .: expected no file or folder of this name, found one; name another with project=...
+    """
+    if folder.is_dir() and not any(path.name != LOCK for path in folder.iterdir()):
+        pass  # a process that was killed has left it
+    elif os.path.lexists(folder):
+        raise ConfigError(
+            f"{folder}: expected no file or folder of this name, found one; name another with project=..."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    store.write_text(folder / SETTINGS, OmegaConf.to_yaml(OmegaConf.create({"gpussl": 1, "data": dict(data)})))
+    return opened(folder)
+
+
+def is_project(folder: Path) -> bool:
+    """Return whether a folder is a project.
+
+    >>> is_project(Path("nowhere"))
+    False
+    """
+    return (folder / SETTINGS).is_file()
+
+
+def opened(folder: Path) -> Project:
+    """Open a project.
+
+    Raises
+    ------
+    ConfigError
+        There is none.
+    DataError
+        Its file of settings is damaged.
+
+    Examples
+    --------
+    >>> opened(Path("nowhere"))
+    Traceback (most recent call last):
+    gpussl.errors.ConfigError: nowhere: expected a project, found none; make one with gpussl choose PATH
+    """
+    if not is_project(folder):
+        raise ConfigError(f"{folder}: expected a project, found none; make one with gpussl choose PATH")
+    try:
+        read: Any = OmegaConf.to_container(OmegaConf.load(folder / SETTINGS))
+        data = {str(name): value for name, value in read["data"].items()}
+        if not isinstance(data["choice"], str):
+            raise TypeError("choice is no text")
+    except Exception as error:  # whatever YAML raises
+        found = str(error).splitlines()[0]
+        raise DataError(f"{folder / SETTINGS}: expected the settings of a project, found others ({found})") from error
+    return Project(folder, data)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes from choosing and learning in a project during the block. ConfigError if one is at work.
+
+    Answers are taken all the time: their file has a lock of its own.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, locked(Path(folder)):
+    ...     try:
+    ...         with locked(Path(folder)):
+    ...             pass
+    ...     except ConfigError as error:
+    ...         print(str(error).removeprefix(folder))
+    : expected no other gpussl at work in the project, found one; wait until it is done
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                f"{folder}: expected no other gpussl at work in the project, found one; wait until it is done"
+            ) from None
+        yield
+
+
+@contextlib.contextmanager
+def whole(folder: Path) -> Iterator[Path]:
+    """Yield a folder to work in, which gets its name at the end of the block. What was not finished is removed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     with whole(Path(place, "1")) as work:
+    ...         _ = (work / "a.txt").write_text("all of it")
+    ...     [path.name for path in Path(place).iterdir()]
+    ['1']
+    """
+    work = folder.with_name(f".{folder.name}.part")
+    if work.exists():  # a process that was killed has left it; the project is locked
+        shutil.rmtree(work)
+    work.mkdir(parents=True)
+    try:
+        yield work
+        work.rename(folder)
+    finally:
+        if work.exists():
+            shutil.rmtree(work)
+
+
+def write_csv(path: Path, rows: Sequence[Sequence[str]]) -> None:
+    """Write a CSV file, with names of files that are no UTF-8 byte for byte.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_csv(Path(folder, "a.csv"), [("id", "label"), ("a.png", "cat")])
+    ...     Path(folder, "a.csv").read_text()
+    'id,label\\na.png,cat\\n'
+    """
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    with store.atomic_path(path) as part:
+        part.write_bytes(text.getvalue().encode("utf-8", errors="surrogateescape"))
