@@ -87,7 +87,8 @@ def main():
         for data in asked.data:
             loaded(data)  # here, so that the processes below share it
             cases = [(data, n, select, seed) for n in asked.labels for select in SELECTIONS]
-            rows += in_parallel([case for case in cases if tuple(map(str, case)) not in done])
+            open_ones = [case for case in cases if tuple(map(str, case)) not in done]
+            rows += in_parallel(measure, open_ones, f"{data}, seed {seed}")
             store.write_text(asked.results, to_csv(sorted(rows, key=order)))
     show(rows)
 
@@ -112,16 +113,16 @@ def order(row):
     return (list(SETS).index(row["data"]), int(row["labels"]), row["select"], int(row["seed"]))
 
 
-def in_parallel(cases):
+def in_parallel(measure, cases, description):
     """The rows of all cases, one single-threaded process for each core; none for a case that cannot be."""
     if not cases:
         return []
     with multiprocessing.get_context("fork").Pool(os.cpu_count()) as pool:
-        made = pool.imap_unordered(alone, cases, chunksize=1)
-        return [row for row in track(made, total=len(cases), description=f"{cases[0][0]}, seed {cases[0][3]}") if row]
+        made = pool.imap_unordered(functools.partial(alone, measure), cases, chunksize=1)
+        return [row for row in track(made, total=len(cases), description=description) if row]
 
 
-def alone(case):
+def alone(measure, case):
     import torch
 
     torch.set_num_threads(1)

@@ -148,6 +148,21 @@ def read_parts(source: Any, dialect: Dialect | None = None) -> "Iterator[pa.Tabl
         raise DataError(f"{source}: expected a whole Parquet file, found a broken one ({_line(error)})") from error
 
 
+def read_whole(source: Any, dialect: Dialect | None = None) -> "pa.Table":
+    """Read a table at once. Raises as `read_parts` does, and DataError if there are no rows.
+
+    >>> import pandas as pd
+    >>> read_whole(pd.DataFrame({"a": [1, 2]})).num_rows
+    2
+    """
+    import pyarrow as pa
+
+    parts = [part for part in read_parts(source, dialect) if part.num_rows]
+    if not parts:
+        raise DataError(f"{'the DataFrame' if is_frame(source) else source}: expected rows, found none")
+    return pa.concat_tables(parts)
+
+
 def _csv_parts(path: Path, dialect: Dialect) -> "Iterator[pa.Table]":
     import pyarrow as pa
     from pyarrow import csv as arrow

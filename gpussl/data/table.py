@@ -169,10 +169,8 @@ class Table(Source):
 
     def load(self) -> Dataset:
         """Read the table. DataError if it is missing or broken, or a named column is not there."""
-        import pyarrow as pa
-
         source, dialect = opened(expanded(self.path), self.delimiter, self.decimal, self.encoding)
-        table = pa.concat_tables(list(frames.read_parts(source, dialect)))
+        table = frames.read_whole(source, dialect)
         reader, notes = fit(self, table, dialect)
         reading = reader._points(table, 0, dialect)
         if dialect is not None:
@@ -321,10 +319,8 @@ def check_columns(
     ...     check_columns(path, {"text": "text", "id": None}, None, None)
     'id'
     """
-    import pyarrow as pa
-
     source, dialect = opened(path, delimiter, None, encoding)
-    whole = pa.concat_tables(list(frames.read_parts(source, dialect)))
+    whole = frames.read_whole(source, dialect)
     for setting, name in columns.items():
         if name is not None:
             frames.require(name, whole.column_names, f"data.{setting}", path)
@@ -339,10 +335,12 @@ def _column(name: str, cells: Any, decimal: str) -> tuple[Column | None, str]:
             has_gaps = 0 < len(known) < len(values)
             if len(known) == 0:
                 return None, "empty"
-            deviation = float(known.std())
-            if deviation <= 1e-12 * abs(float(known.mean())) and not has_gaps:
+            center = float(known.mean())
+            largest = float(np.abs(known - center).max()) or 1.0  # or squares might overflow
+            deviation = float(((known - center) / largest).std()) * largest
+            if deviation <= 1e-12 * abs(center) and not has_gaps:
                 return None, "constant"
-            return Column(name, kind, float(known.mean()), deviation or 1.0, has_gaps), ""
+            return Column(name, kind, center, deviation or 1.0, has_gaps), ""
     found = frames.texts(cells)
     counts = Counter(text for text in found if text)
     if len(counts) > MAX_CATEGORIES and len(counts) > MAX_DISTINCT * len(found):
@@ -377,7 +375,8 @@ def _not_numbers(column: Column, cells: Any, decimal: str, counts: dict[str, int
     found = frames.texts(cells)
     each = {text: convert(pa.array([text], pa.string()), decimal) for text in set(found)}
     values = [np.nan if each[text] is None else float(each[text][0]) for text in found]  # type: ignore[index]
-    counts[f"{column.name}: cells that are no {column.kind}"] = sum(each[text] is None for text in found)
+    if n_others := sum(each[text] is None for text in found):
+        counts[f"{column.name}: cells that are no {column.kind}"] = n_others
     return _features(Column(column.name, "number", column.mean, column.deviation, column.has_gaps),
                      pa.array(values, pa.float64()), decimal, counts)  # fmt: skip
 

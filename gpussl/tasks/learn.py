@@ -98,7 +98,7 @@ def work(run_on: Context) -> None:
         with run_on.monitor.stage("train", run_on.twin) as stage:
             classifier = choose.fitted(run_on, data, answers)
             stage.note = f"{len(answers):,} labels of {len(names)} classes"
-        model = _model(data, classifier, names)
+        model = model_of(data, classifier, names)
         numbers, certainty = _predict(run_on, data, classifier)
         number = made.next_folder("learned").name
         parts = _parts(made, points, answers, names, checked, classifier)
@@ -146,7 +146,8 @@ def _check(run_on: Context, made: Project, points: OwnPoints, data: Data, answer
     return Checked(y, predicted, np.array([place in audit for place in indices.tolist()], dtype=bool))
 
 
-def _model(data: Data, classifier: Classifier, names: Sequence[str]) -> Model:
+def model_of(data: Data, classifier: Classifier, names: Sequence[str]) -> Model:
+    """Return the classifier with all steps before it, from files to class names."""
     dataset = data.dataset
     n_features = int(dataset.X_train.shape[1])
     form = dataset.image_shape, dataset.max_value, dataset.reader

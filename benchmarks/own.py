@@ -1,0 +1,184 @@
+"""gpussl on a person's own tables: chosen labels and classifier=auto, against scikit-learn on as many random labels.
+
+Each row of results/own.csv is one draw. A table is written to two CSV files with its classes hidden in the first;
+`choose` and `label` run as a person would run them, and the model predicts the second file. The peers get the same
+columns through scikit-learn's usual ColumnTransformer. A row that is there already is not made again.
+"""
+
+import argparse
+import contextlib
+import io
+import os
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+from few import in_parallel, read
+from few_sets import lines
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from gpussl.report.results import to_csv
+from gpussl.report.sweep import half_width
+from gpussl.runtime import config, store
+
+RESULTS = Path(__file__).parent / "results" / "own.csv"
+KEY = ("data", "seed")
+TARGETS = {
+    "LetterRecognition": "lettr",
+    "Shuttle": "Class",
+    "spam": "type",
+    "HouseVotes84": "Class",
+    "BreastCancer": "Class",
+    "DNA": "Class",
+    "Vowel": "Class",
+}
+SKLEARN = ("hist_gradient_boosting", "logistic_regression")
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="scripts/bench own", description=__doc__)
+    parser.add_argument("--data", nargs="+", choices=TARGETS, default=list(TARGETS))
+    parser.add_argument("--seeds", type=int, default=10, help="0 to show what is there")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    asked = parser.parse_args()
+    rows = read(asked.results)
+    done = {tuple(row[name] for name in KEY) for row in rows}
+    for seed in range(asked.seeds):
+        cases = [(data, seed) for data in asked.data if (data, str(seed)) not in done]
+        rows += in_parallel(measure, cases, f"seed {seed}")
+        store.write_text(asked.results, to_csv(sorted(rows, key=lambda row: (row["data"], int(row["seed"])))))
+    show(rows)
+
+
+def measure(data, seed):
+    """One row: accuracies in percent on the points that were kept apart."""
+    header, rows = lines(data)
+    at = header.index(TARGETS[data])
+    rows = [row for row in rows if row[at]]
+    shuffled = np.random.default_rng(seed).permutation(len(rows))
+    n_test = round(0.3 * len(rows))
+    n_labels = 200 if len(rows) >= 1000 else 100
+    test, pool = ([rows[place] for place in part] for part in (shuffled[:n_test], shuffled[n_test:]))
+    truth = np.array([row[at] for row in test])
+    row = dict(zip(KEY, map(str, (data, seed)), strict=True))
+    quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder, quiet[0], quiet[1]:
+        warnings.simplefilter("ignore")
+        said, n_classes = ours(Path(folder), header, pool, test, at, n_labels, seed)
+        row |= {"auto": percent(said, truth), "classes_found": str(n_classes)}
+        row |= peers(header, pool, test, at, n_labels, seed)
+    return row
+
+
+def ours(folder, header, pool, test, at, n_labels, seed):
+    """Predictions for the test rows, and the number of classes among the bought labels."""
+    from gpussl.backend import cpu
+    from gpussl.tasks import choose, label, learn, own, prepare, project
+    from gpussl.tasks.monitor import Monitor
+    from gpussl.tasks.prepare import Context
+
+    names = ["row", *(name for place, name in enumerate(header) if place != at)]
+    for name, part in (("pool", pool), ("test", test)):
+        body = [
+            [str(number), *(cell for place, cell in enumerate(row) if place != at)] for number, row in enumerate(part)
+        ]
+        project.write_csv(folder / f"{name}.csv", [names, *body])
+    made = folder / "mine.gpussl"
+    common = (
+        "+experiment=own_data", "data=table", f"data.path={folder}/pool.csv", "data.id=row", f"project={made}",
+        f"seed={seed}", "cache=null", "device=cpu",
+    )  # fmt: skip
+
+    def context(*more):
+        job = config.job(*common, *more)
+        return Context(job, cpu, Monitor(), prepare.open_cache(job, cpu), prepare.Loader())
+
+    choose.work(context("task=choose", f"n_labels={n_labels}"))
+    (asked,) = project.opened(made).rounds()
+    labels = {item: pool[int(item)][at] for item in asked.asked}
+    project.write_csv(folder / "labels.csv", [("id", "label"), *labels.items()])
+    label.work(context("task=label", f"source={folder}/labels.csv"))
+    run_on = context("task=learn")
+    points = own.read(run_on)
+    answers, classes = own.known(project.opened(made), points, cpu)
+    _, data = own.represent(run_on, points)
+    with run_on.monitor.stage("train", cpu):
+        model = learn.model_of(data, choose.fitted(run_on, data, answers), classes)
+    said = [model.predict(part.X) for part in model.reader.read(folder / "test.csv")]
+    return np.concatenate(said), len(classes)
+
+
+def peers(header, pool, test, at, n_labels, seed):
+    """Accuracies of scikit-learn's classifiers on random labels."""
+    import pandas as pd
+    from sklearn.compose import make_column_selector, make_column_transformer
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    frame = pd.DataFrame([*pool, *test], columns=header).replace("", None)
+    y = frame.pop(header[at]).to_numpy()
+    frame = frame.apply(lambda column: numeric if (numeric := to_numbers(column)) is not None else column)
+    bought = np.random.default_rng([seed, 1]).permutation(len(pool))[:n_labels]
+    X, X_test, y_test = frame.iloc[bought], frame.iloc[len(pool) :], y[len(pool) :]
+    row = {}
+    for name, model in zip(
+        SKLEARN, (HistGradientBoostingClassifier(random_state=seed), LogisticRegression(max_iter=1000)), strict=True
+    ):
+        prepared = make_column_transformer(
+            (make_pipeline(SimpleImputer(), StandardScaler()), make_column_selector(dtype_include="number")),
+            (OneHotEncoder(handle_unknown="ignore", sparse_output=False), make_column_selector(dtype_exclude="number")),
+        )
+        row[name] = percent(make_pipeline(prepared, model).fit(X, y[bought]).predict(X_test), y_test)
+    row["random_classes_found"] = str(len(set(y[bought])))
+    return row
+
+
+def to_numbers(column):
+    import pandas as pd
+
+    try:
+        return pd.to_numeric(column)
+    except (ValueError, TypeError):
+        return None
+
+
+def percent(said, truth):
+    return f"{100 * np.mean(np.asarray(said) == truth):.2f}"
+
+
+def show(rows):
+    console = Console()
+    table = Table(
+        title="test accuracy in percent, mean over seeds, and the paired difference to the better peer", box=box.SIMPLE
+    )
+    for head in ("data", "seeds", "ours", *SKLEARN, "difference"):
+        table.add_column(head)
+    means = []
+    for data in TARGETS:
+        mine = [row for row in rows if row["data"] == data]
+        if not mine:
+            continue
+        of = {name: np.array([float(row[name]) for row in mine]) for name in ("auto", *SKLEARN)}
+        better = max(SKLEARN, key=lambda name: of[name].mean())
+        gap = of["auto"] - of[better]
+        half = half_width(gap.tolist())
+        means.append(gap.mean())
+        table.add_row(
+            data, str(len(mine)), *(f"{of[name].mean():.2f}" for name in ("auto", *SKLEARN)),
+            f"{gap.mean():+.2f}" + ("" if half is None else f" ± {half:.2f}"),
+        )  # fmt: skip
+    console.print(table)
+    if means:
+        console.print(f"mean difference {np.mean(means):+.2f}, worst set {min(means):+.2f}")
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, os.fspath(Path(__file__).parent))
+    main()
