@@ -1,7 +1,9 @@
 """The model: a fitted classifier with its preprocessing, from raw values to class names."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +14,15 @@ from gpussl.errors import InputError
 from gpussl.protocols import Classifier, Reader, Transform
 from gpussl.records import Array
 from gpussl.runtime import store
+
+
+def is_source(raw: Any) -> bool:
+    """Return whether raw values are to be read: a path or a pandas DataFrame.
+
+    >>> is_source("photos"), is_source([[1.0]])
+    (True, False)
+    """
+    return isinstance(raw, (str, Path)) or type(raw).__name__ == "DataFrame"
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,19 +73,24 @@ class Model:
         Parameters
         ----------
         raw : (n, d) array, or images (n, height, width) or (n, height, width, channels)
-            Raw values, in the format of the data source.
+            Raw values, in the format of the data source. A model of a person's data also takes a path or a
+            DataFrame; points that cannot be read then have no row, and `reader.read` names them.
 
         Raises
         ------
         InputError
             The shape is wrong, or a value is outside the range from 0 to `max_value`.
         """
+        if is_source(raw):
+            return np.concatenate([self.predict(part) for part in self._read(raw)])
         X = self.transform(raw)
         numbers = backend.of(X).to_numpy(self.classifier.predict(X))
         return self.classes_[numbers]
 
     def predict_proba(self, raw: Array) -> Array:
         """Predict probabilities (n, n_classes), 0 for classes without training labels. Raises as `predict` does."""
+        if is_source(raw):
+            return np.concatenate([self.predict_proba(part) for part in self._read(raw)])
         X = self.transform(raw)
         xp, found = array_namespace(X), self.classifier.predict_proba(X)
         columns = dict(zip(self.classifier.classes_.tolist(), range(found.shape[1]), strict=True))
@@ -83,6 +99,11 @@ class Model:
             [found[:, columns[number]] if number in columns else none for number in range(len(self.class_names))],
             axis=1,
         )
+
+    def _read(self, source: Any) -> Iterator[np.ndarray]:
+        if self.reader is None:
+            raise InputError("X: expected an array, found a path or a DataFrame; this model has no reader for them")
+        return (part.X for part in self.reader.read(source) if part.ids)
 
     def transform(self, raw: Array) -> Array:
         """Map raw values to the classifier's features (n, k), on the device of `raw`. Raises as `predict` does."""

@@ -131,6 +131,7 @@ def load(path: str | Path, plugins: Sequence[str] = ()) -> Any:
     Parameters
     ----------
     path : str or Path
+        The file, or a project, which stands for its latest model.
     plugins : sequence of str
         Your own modules with classes that the file needs. They are imported, and remain allowed.
 
@@ -149,9 +150,20 @@ def load(path: str | Path, plugins: Sequence[str] = ()) -> Any:
     ...     load(f"{folder}/a.safetensors").labels
     array([ 1, -1])
     """
-    described, arrays = _read(Path(path))
+    path = latest_model(Path(path))
+    described, arrays = _read(path)
     allow(plugins)
     return _unpack_from(path, described, arrays)
+
+
+def latest_model(path: Path) -> Path:
+    """Return the file of the latest model, if the path is a project; otherwise the path itself.
+
+    >>> latest_model(Path("a.safetensors")).name
+    'a.safetensors'
+    """
+    numbers = [int(place.name) for place in (path / "learned").glob("*") if place.name.isdigit()]
+    return path / "learned" / str(max(numbers)) / "model.safetensors" if numbers else path
 
 
 def check_savable(cls: type) -> None:

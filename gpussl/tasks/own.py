@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gpussl.cluster.none import NoClustering
 from gpussl.errors import ConfigError
 from gpussl.protocols import Source, Twin
 from gpussl.records import Answers, Clustering, Dataset
@@ -183,7 +184,7 @@ def cluster(run_on: Context, points: OwnPoints, n_clusters: int) -> tuple[Data, 
 
 def represent(run_on: Context, points: OwnPoints) -> tuple[Data, Data]:
     """Return the points without copies on the device: their scaled raw values, and represented."""
-    here = on_points(run_on, points)
+    here = on_points(run_on, points, cluster=NoClustering())
     raw, _ = here.loader.load(here.job, here.twin)
     return raw, prepare.represent(here, raw)
 

@@ -1,0 +1,292 @@
+"""The loop of a person: choose, label, learn, predict, and again."""
+
+import csv
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import gpussl
+from gpussl.errors import ConfigError, DataError
+from gpussl.label.answers import SKIPPED, Answer
+from gpussl.runtime import config
+from gpussl.tasks import project
+from gpussl.tasks.run import run_on_project
+
+COMMON = ("+experiment=own_data", "cache=null", "device=cpu", "classifier=[knn]")
+
+
+@pytest.fixture
+def blobs(tmp_path):
+    """A table of three blobs with a gap, a category and two copies, and the true classes."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 150)
+    frame = pd.DataFrame({"id": [f"p{n:03}" for n in range(150)], "x": 4.0 * (y == 1), "z": 4.0 * (y == 2)})
+    frame[["x", "z"]] += rng.normal(0, 0.3, (150, 2))
+    frame["colour"] = np.where(y == 0, "red", "blue")
+    frame.loc[7, "x"] = np.nan
+    frame.loc[149, ["x", "z", "colour"]] = frame.loc[148, ["x", "z", "colour"]]
+    y[149] = y[148]
+    frame.to_csv(tmp_path / "blobs.csv", index=False)
+    return frame, {item: f"class {number}" for item, number in zip(frame["id"], y, strict=True)}
+
+
+class Loop:
+    """Runs the tasks on one project."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.data = ("data=auto", f"data.path={folder}/blobs.csv")
+        self.place = folder / "blobs.gpussl"
+
+    def __call__(self, task, *more):
+        run_on_project(config.job(*COMMON, *self.data, f"task={task}", f"project={self.place}", *more))
+
+    @property
+    def project(self):
+        return project.opened(self.place)
+
+    def answer(self, truth, number=-1):
+        asked = self.project.rounds()[number].asked
+        path = self.folder / "labels.csv"
+        project.write_csv(path, [("id", "label"), *((item, truth[item]) for item in asked)])
+        self("label", f"source={path}")
+
+
+@pytest.fixture
+def loop(tmp_path, blobs):
+    return Loop(tmp_path)
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+class TestLoop:
+    def test_from_no_labels_to_predictions_and_a_next_round(self, loop, blobs, capsys):
+        frame, truth = blobs
+        loop("choose", "n_labels=20")
+        first = loop.project.rounds()[0]
+        assert len(first.asked) == 20
+        to_label = rows(loop.place / "rounds" / "1" / "to_label.csv")
+        assert [row["id"] for row in to_label] == list(first.asked)
+        assert set(to_label[0]) == {"id", "label", "why", "x", "z", "colour"}
+        loop.answer(truth)
+        loop("learn")
+        found = rows(loop.place / "learned" / "1" / "predictions.csv")
+        assert [row["id"] for row in found] == list(frame["id"])
+        assert np.mean([row["label"] == truth[row["id"]] for row in found]) > 0.97
+        assert {row["source"] for row in found} == {"bought", "predicted"}
+        loop("choose", "n_labels=10")
+        second = loop.project.rounds()[1]
+        assert len(second.asked) == 10
+        assert not set(second.asked) & set(first.asked)
+        assert "doubtful" in second.asked.values()
+        assert "Accuracy" in capsys.readouterr().out
+
+    def test_the_model_reads_files_and_frames(self, loop, blobs):
+        frame, truth = blobs
+        loop("choose", "n_labels=20")
+        loop.answer(truth)
+        loop("learn")
+        model = gpussl.load(loop.place)
+        expected = [row["label"] for row in rows(loop.place / "learned" / "1" / "predictions.csv")]
+        assert model.predict(frame[["colour", "z", "x", "id"]]).tolist() == expected
+        assert model.predict(loop.folder / "blobs.csv").tolist() == expected
+        loop("predict", f"source={loop.folder}/blobs.csv", f"output={loop.folder}/out.parquet")
+        assert pd.read_parquet(loop.folder / "out.parquet")["label"].tolist() == expected
+        loop("predict", f"source={loop.folder}/blobs.csv", f"output={loop.folder}/out.csv")
+        assert [row["label"] for row in rows(loop.folder / "out.csv")] == expected
+
+    def test_copies_are_asked_once_and_labelled_together(self, loop, blobs):
+        _, truth = blobs
+        loop("choose", "n_labels=149")
+        asked = loop.project.rounds()[0].asked
+        assert len({"p148", "p149"} & set(asked)) == 1
+        loop.answer(truth)
+        loop("learn")
+        found = {row["id"]: row for row in rows(loop.place / "learned" / "1" / "predictions.csv")}
+        assert found["p148"]["source"] == found["p149"]["source"] == "bought"
+        with pytest.raises(ConfigError, match="expected points that were not asked for yet, found none"):
+            loop("choose")
+
+    def test_the_random_part_is_random_and_the_same_when_points_come_and_go(self, loop):
+        loop("choose", "n_labels=40")
+        first = loop.project.rounds()[0]
+        assert sum(why == "random" for why in first.asked.values()) == 12
+        assert len(first.audit) == 12
+
+    def test_skipped_points_are_not_asked_again(self, loop):
+        loop("choose", "n_labels=20")
+        asked = list(loop.project.rounds()[0].asked)
+        loop.project.log.append([Answer(asked[0], state=SKIPPED)])
+        loop("choose", "n_labels=100")
+        assert asked[0] not in loop.project.rounds()[1].asked
+        states = {row["id"]: row["state"] for row in rows(loop.place / "points.csv")}
+        assert states[asked[0]] == "skipped"
+        assert states[asked[1]] == "asked"
+
+
+class TestLabels:
+    def test_the_same_file_twice_changes_nothing(self, loop, blobs, capsys):
+        _, truth = blobs
+        loop("choose", "n_labels=20")
+        loop.answer(truth)
+        before = (loop.place / "answers.jsonl").read_bytes()
+        loop.answer(truth)
+        assert (loop.place / "answers.jsonl").read_bytes() == before
+        assert "0 new labels, 20 known already" in capsys.readouterr().out
+
+    def test_they_come_back_byte_for_byte(self, loop, blobs):
+        _, truth = blobs
+        loop("choose", "n_labels=20")
+        loop.answer(truth)
+        loop("label", f"output={loop.folder}/out.csv")
+        assert (loop.folder / "out.csv").read_bytes() == (loop.folder / "labels.csv").read_bytes()
+
+    def test_a_wrong_file_takes_nothing(self, loop):
+        loop("choose", "n_labels=20")
+        (loop.folder / "labels.csv").write_text("id,label\np001,a\nnobody,b\n")
+        with pytest.raises(DataError, match="line 3: no point is called 'nobody'"):
+            loop("label", f"source={loop.folder}/labels.csv")
+        assert loop.project.labels() == {}
+
+    def test_labels_in_the_data_count(self, tmp_path, blobs):
+        frame, truth = blobs
+        frame["class"] = [truth[item] if n < 30 else "" for n, item in enumerate(frame["id"])]
+        frame.to_csv(tmp_path / "blobs.csv", index=False)
+        loop = Loop(tmp_path)
+        loop.data = (*loop.data, "data.label=class")
+        loop("choose", "n_labels=10")
+        assert len(loop.project.labels()) == 30
+        assert not set(loop.project.labels()) & set(loop.project.rounds()[0].asked)
+
+
+class TestFewLabels:
+    @pytest.mark.parametrize("n", [0, 1])
+    def test_one_class_is_too_few_and_nothing_is_lost(self, loop, blobs, n):
+        loop("choose", "n_labels=20")
+        loop.project.log.append([Answer(item, "a") for item in list(loop.project.rounds()[0].asked)[: 5 * n]])
+        with pytest.raises(ConfigError, match=r"expected labels of at least two classes, found .*; label more"):
+            loop("learn")
+        assert len(loop.project.labels()) == 5 * n
+
+    @pytest.mark.parametrize("classifier", ["auto", "knn"])
+    def test_classes_of_one_label_are_learnt(self, loop, classifier):
+        loop("choose", "n_labels=20")
+        asked = list(loop.project.rounds()[0].asked)
+        loop.project.log.append([Answer(item, name) for item, name in zip(asked[:4], "aabc", strict=True)])
+        loop("learn", f"classifier=[{classifier}]")
+        assert {row["label"] for row in rows(loop.place / "learned" / "1" / "predictions.csv")} <= set("abc")
+
+    def test_without_random_labels_the_accuracy_is_not_known(self, loop, blobs, capsys):
+        _, truth = blobs
+        loop("choose", "n_labels=20", "audit=0")
+        loop.answer(truth)
+        loop("learn")
+        assert "The accuracy is not known" in capsys.readouterr().out
+
+
+class TestFolder:
+    def test_a_project_is_not_made_of_data_that_cannot_be_read(self, loop):
+        (loop.folder / "blobs.csv").write_text("")
+        with pytest.raises(DataError):
+            loop("choose")
+        assert not loop.place.exists()
+
+    def test_what_is_there_is_not_touched(self, loop):
+        loop.place.mkdir()
+        (loop.place / "mine.txt").write_text("mine")
+        with pytest.raises(ConfigError, match="expected no file or folder of this name"):
+            loop("choose")
+        assert [path.name for path in loop.place.iterdir() if path.name != ".lock"] == ["mine.txt"]
+
+    def test_one_process_at_a_time_chooses_or_learns_and_answers_are_taken(self, loop, blobs):
+        _, truth = blobs
+        loop("choose", "n_labels=20")
+        with project.locked(loop.place):
+            with pytest.raises(ConfigError, match="expected no other gpussl at work in the project"):
+                loop("choose")
+            loop.answer(truth)
+        assert len(loop.project.labels()) == 20
+
+    def test_points_that_come_and_go_keep_their_answers(self, loop, blobs):
+        frame, truth = blobs
+        loop("choose", "n_labels=40")
+        loop.answer(truth)
+        frame.iloc[20:].sample(frac=1, random_state=0).to_csv(loop.folder / "blobs.csv", index=False)
+        loop("learn")
+        found = {row["id"]: row for row in rows(loop.place / "learned" / "1" / "predictions.csv")}
+        assert len(found) == 130
+        for item, label in loop.project.labels().items():
+            if item in found:
+                assert (found[item]["label"], found[item]["source"]) == (label, "bought")
+
+    def test_a_damaged_round_is_named(self, loop):
+        loop("choose", "n_labels=20")
+        (loop.place / "rounds" / "1" / "round.json").write_text("{")
+        with pytest.raises(DataError, match=r"round\.json: expected what was asked in a round, found a damaged file"):
+            loop("choose")
+
+    def test_an_interrupted_round_or_model_is_not_there(self, loop, blobs, monkeypatch):
+        from gpussl.tasks import choose, learn
+
+        _, truth = blobs
+
+        def interrupted(*_args, **_settings):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(choose, "write_page", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                loop("choose", "n_labels=20")
+        assert loop.project.rounds() == []
+        loop("choose", "n_labels=20")
+        loop.answer(truth)
+        with monkeypatch.context() as patch:
+            patch.setattr(learn, "write_page", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                loop("learn")
+        assert loop.project.latest("learned") is None
+        loop("learn")
+
+
+def test_names_of_files_and_classes_are_escaped_on_pages(tmp_path):
+    evil = "<img src=x onerror=alert(1)>"
+    frame = pd.DataFrame({"id": [f"{evil}{n}" for n in range(30)], "x": range(30), "note": [evil] * 15 + ["b"] * 15})
+    frame.to_csv(tmp_path / "blobs.csv", index=False)
+    loop = Loop(tmp_path)
+    loop("choose", "n_labels=10")
+    loop.answer({item: evil if n < 15 else "<b>" for n, item in enumerate(frame["id"])})
+    loop("learn")
+    for page in loop.place.rglob("report.html"):
+        assert evil not in page.read_text()
+        assert "&lt;img" in page.read_text()
+
+
+def test_pictures_go_round(tmp_path):
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "photos, 50% = new"
+    (folder / "ü").mkdir(parents=True)
+    truth = {}
+    for n in range(60):
+        pixels = rng.integers(0, 60, (16, 16), dtype=np.uint8)
+        side = "left" if n % 2 else "right"
+        pixels[:, 2 if n % 2 else 12] = 255
+        name = f"{'ü/' if n % 3 else ''}{n}.png"
+        Image.fromarray(pixels).save(folder / name)
+        truth[name] = side
+    from gpussl.tasks import words
+
+    loop = Loop(tmp_path)
+    loop.data = ("data=auto", f"data.path={words.quoted(folder)}", "data.cache=null")
+    loop("choose", "n_labels=16")
+    assert (loop.place / "rounds" / "1" / "figures" / "chosen.png").exists()
+    loop.answer(truth)
+    loop("learn")
+    found = rows(loop.place / "learned" / "1" / "predictions.csv")
+    assert np.mean([row["label"] == truth[row["id"]] for row in found]) > 0.9
+    assert json.loads((loop.place / "rounds" / "1" / "round.json").read_text())["number"] == 1
