@@ -21,8 +21,8 @@ def composed(*overrides):
 
 
 AWKWARD = [
-    "Müller, 50% (neu)/李", "run=1/", "it's", "a\\", "a\\'b", "${oc.env:HOME}", "\\${x}", "a\\\\${x}'", "null", "{a: [1]}",
-    ' ~ # @ * " ',
+    "Müller, 50% (neu)/李", "run=1/", "it's", "a\\", "a\\'b", "${oc.env:HOME}", "\\${x}", "a\\\\${x}'", "null",
+    "{a: [1]}", ' ~ # @ * " ',
 ]  # fmt: skip
 
 
