@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from few import in_parallel, read
-from few_sets import lines
+from few_sets import from_csv_or_r
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -56,7 +56,7 @@ def main():
 
 def measure(data, seed):
     """One row: accuracies in percent on the points that were kept apart."""
-    header, rows = lines(data)
+    header, rows = from_csv_or_r("kernlab" if data == "spam" else "mlbench", data)
     at = header.index(TARGETS[data])
     rows = [row for row in rows if row[at]]
     shuffled = np.random.default_rng(seed).permutation(len(rows))

@@ -394,6 +394,7 @@ ON_DIGITS = {
     "mnist_label_curve": ["select.n_labels=50,100", "classifier.xgboost_study.n_estimators=3",
                           "classifier.xgboost_test_stopped.n_estimators=3"],
     "mnist_permutations": ["cluster.n_init=3"],
+    "own_data": ["cluster.n_clusters=20", "classifier=[knn]"],
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gpussl.data import frames
-from gpussl.data.files import files_in
+from gpussl.data.files import files_in, suffix_of
 from gpussl.data.images import MAX_PIXELS, OTHERS, ImageFolder
 from gpussl.data.table import Table, opened
 from gpussl.data.texts import TextFiles
@@ -93,7 +93,7 @@ class Auto(Source):
 
     def _kind(self, path: Path) -> tuple[str, dict[str, Any]]:
         if path.is_dir():
-            suffixes = Counter(Path(name).suffix.lower() for name in files_in(path))
+            suffixes = Counter(map(suffix_of, files_in(path)))
             n_pictures = sum(count for suffix, count in suffixes.items() if suffix not in OTHERS)
             if suffixes[".txt"] > n_pictures:
                 return "texts", {}

@@ -9,7 +9,7 @@ from gpussl.errors import DataError
 SYSTEM = {"thumbs.db", "desktop.ini"}
 
 
-def files_in(folder: Path, is_wanted: Callable[[Path], bool] = lambda path: True) -> list[str]:
+def files_in(folder: Path, is_wanted: Callable[[str], bool] = lambda name: True) -> list[str]:
     """List the files of a folder, at any depth, in order, as paths relative to it, without hidden and system files.
 
     Raises
@@ -34,9 +34,19 @@ def files_in(folder: Path, is_wanted: Callable[[Path], bool] = lambda path: True
     found = []
     for place, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
         folders[:] = [name for name in folders if not is_hidden(name)]
-        above = Path(place).relative_to(folder)
-        found += [(above / name).as_posix() for name in files if not is_hidden(name) and is_wanted(Path(place, name))]
+        above = os.path.relpath(place, folder)
+        before = "" if above == os.curdir else above + "/"
+        found += [before + name for name in files if not is_hidden(name) and is_wanted(name)]
     return sorted(found)
+
+
+def suffix_of(name: str) -> str:
+    """Return the suffix of a file in lower case, with its dot; empty if it has none.
+
+    >>> suffix_of("a/b.PNG")
+    '.png'
+    """
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122 - a Path takes ten times as long, for each of many files
 
 
 def is_hidden(name: str) -> bool:

@@ -181,7 +181,7 @@ class Table(Source):
         """See `Source.records`: the columns without id and label."""
         settings = self.delimiter, self.decimal, self.encoding
         id_column = check_columns(expanded(self.path), {"id": self.id}, self.delimiter, self.encoding)
-        return records(expanded(self.path), id_column, ids, [self.label], *settings)
+        return _records(expanded(self.path), id_column, ids, [self.label], *settings)
 
 
 def opened(source: Any, delimiter: str | None, decimal: str | None, encoding: str | None) -> tuple[Any, Dialect | None]:
@@ -198,7 +198,7 @@ def opened(source: Any, delimiter: str | None, decimal: str | None, encoding: st
     return path, frames.find_dialect(path, delimiter, decimal, encoding)
 
 
-def records(
+def _records(
     path: Path,
     id_column: str | None,
     ids: Collection[str],
@@ -207,7 +207,7 @@ def records(
     decimal: str | None,
     encoding: str | None,
 ) -> tuple[list[str], dict[str, list[str]]]:
-    """Return the cells of some rows of a table as text: the names of the columns, and the cells by id."""
+    """The cells of some rows of a table as text: the names of the columns, and the cells by id."""
     source, dialect = opened(path, delimiter, decimal, encoding)
     names: list[str] = []
     found: dict[str, list[str]] = {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from gpussl.data import frames, own, table
-from gpussl.data.files import files_in
+from gpussl.data.files import files_in, suffix_of
 from gpussl.errors import DataError
 from gpussl.protocols import Reader, Source
 from gpussl.records import Dataset, OnProgress, Reading
@@ -262,7 +262,7 @@ def read_texts(
 
 
 def _from_files(folder: Path, encoding: str | None) -> Iterator[Texts]:
-    files = files_in(folder, lambda path: path.suffix.lower() == ".txt")
+    files = files_in(folder, lambda name: suffix_of(name) == ".txt")
     for chunk in _chunks(files):
         ids, texts, skipped = [], [], []
         for name in chunk:

@@ -156,16 +156,21 @@ def grid(images: np.ndarray, names: Sequence[str]) -> Figure:
     Examples
     --------
     >>> figure = grid(np.zeros((3, 4, 4)), ["a.png", "b.png", "c.png"])
-    >>> [axes.get_xlabel() for axes in figure.axes]
+    >>> [text.get_text() for text in figure.axes[0].texts]
     ['a.png', 'b.png', 'c.png']
     """
-    n_rows = -(-len(images) // COLUMNS)
-    figure = Figure(figsize=(COLUMNS, 1.2 * n_rows), layout="constrained")
-    for place, (image, name) in enumerate(zip(images, names, strict=True), start=1):
-        axes = figure.add_subplot(n_rows, COLUMNS, place)
-        axes.imshow(image, cmap="gray", vmin=0, vmax=1)
-        axes.set(xticks=[], yticks=[])
-        axes.set_xlabel(_plain(name if len(name) <= NAME_LENGTH else f"...{name[3 - NAME_LENGTH :]}"), fontsize=6)
+    n, (height, width) = len(images), images.shape[1:3]
+    n_rows = -(-n // COLUMNS)
+    down, across = height * 1.3, width * 1.1  # from one image to the next
+    figure = Figure(figsize=(COLUMNS, COLUMNS * n_rows * down / (COLUMNS * across)), layout="constrained")
+    axes = figure.subplots()
+    for place, (image, name) in enumerate(zip(images, names, strict=True)):
+        top, left = place // COLUMNS * down, place % COLUMNS * across
+        axes.imshow(image, cmap="gray", vmin=0, vmax=1, extent=(left, left + width, top + height, top))
+        shown = name if len(name) <= NAME_LENGTH else f"...{name[3 - NAME_LENGTH :]}"
+        axes.text(left + width / 2, top + height * 1.03, _plain(shown), fontsize=6, ha="center", va="top")
+    axes.set(xlim=(0, COLUMNS * across), ylim=(n_rows * down, 0))
+    axes.set_axis_off()
     return figure
 
 

@@ -1,8 +1,6 @@
 """Choose: which points a person should label next."""
 
-import dataclasses
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from math import ceil
 
@@ -15,7 +13,7 @@ from gpussl.protocols import Classifier
 from gpussl.records import Answers, Array
 from gpussl.report import write_page
 from gpussl.report.parts import Part, Picture, Table, Words
-from gpussl.runtime import console, store
+from gpussl.runtime import console
 from gpussl.runtime.config import Job
 from gpussl.select.doubtful import Doubtful
 from gpussl.select.nearest_to_centroid import NearestToCentroid
@@ -62,6 +60,17 @@ def work(run_on: Context) -> None:
     ------
     GpusslError
         The data or a setting is wrong. A new project is then not made.
+
+    Examples
+    --------
+    >>> import contextlib, io, tempfile
+    >>> from gpussl.tasks.example import on_fruit
+    >>> with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+    ...     run_on = on_fruit(folder, "choose", "n_labels=10")
+    ...     work(run_on)
+    ...     (asked,) = project.opened(run_on.job.project).rounds()
+    >>> sorted(asked.asked.values()).count("random"), len(asked.asked)
+    (3, 10)
     """
     job = run_on.job
     folder = job.project or own.folder_for(job)
@@ -75,7 +84,7 @@ def work(run_on: Context) -> None:
     with project.locked(folder):
         made = project.create(folder, own.data_settings(job)) if is_new else project.opened(folder)
         points = points or own.read(run_on)
-        own.take_known_labels(made, points.dataset)
+        own.take_known_labels(made, points)
         asked = _choose(run_on, made, points)
         _write(run_on, made, points, asked)
     n_random = sum(why == RANDOM for why in asked.asked.values())
@@ -181,7 +190,20 @@ def _doubt(run_on: Context, data: Data, answers: Answers) -> Array:
 
 
 def fitted(run_on: Context, data: Data, answers: Answers, use: str = "train") -> Classifier:
-    """Return the classifier fitted to the labels so far. Raises ConfigError for labels of one class."""
+    """Return the classifier fitted to the labels so far. InputError for labels of one class.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from gpussl.tasks.example import on_fruit
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run_on = on_fruit(folder, "learn")
+    ...     _, data = own.represent(run_on, own.read(run_on))
+    >>> with run_on.monitor.stage("train", run_on.twin):
+    ...     model = fitted(run_on, data, Answers(np.array([0, 29]), np.array([0, 1])))
+    >>> model.predict(data.X_train[:2]).tolist()
+    [0, 1]
+    """
     (model,) = run_on.job.classifier.values()
     ready = model.prepared(run_on.seed(use), data.dataset.image_shape, run_on.twin.DEVICE)
     X = data.X_train.take(answers.indices, axis=0)
@@ -207,7 +229,7 @@ def _write(run_on: Context, made: Project, points: OwnPoints, asked: Round) -> N
         ]
         rows = [[item, known.get(item, ""), why, *records.get(item, [])] for item, why in asked.asked.items()]
         project.write_csv(work / "to_label.csv", [header, *rows])
-        store.write_text(work / "round.json", json.dumps(dataclasses.asdict(asked), indent=1))
+        project.write_round(work, asked)
         with console.warning("the page"):
             title = f"{made.folder.name}: round {asked.number}"
             write_page(work, title, _page(points, asked, fields, records), f"gpussl, seed {run_on.job.seed}")

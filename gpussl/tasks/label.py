@@ -35,6 +35,21 @@ def work(run_on: Context) -> None:
     ------
     GpusslError
         Lines are wrong: the message names each. No label is then taken.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from gpussl.tasks.example import answered, on_fruit
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     made = answered(folder)
+    ...     path = Path(folder, "labels.csv")
+    ...     _ = path.write_text("id,label\\nfruit 29,melon\\n")
+    ...     work(on_fruit(folder, "label", f"source={path}"))  # doctest: +ELLIPSIS
+    ...     len(made.labels())
+    1 new labels. 11 points are labelled: melon 6, apple 5.
+    Go on with
+      gpussl learn ...
+    11
     """
     job = run_on.job
     made = project.opened(project_of(job))

@@ -80,12 +80,23 @@ def work(run_on: Context) -> None:
     ------
     GpusslError
         There are labels of fewer than two classes, or the data cannot be read.
+
+    Examples
+    --------
+    >>> import contextlib, io, tempfile
+    >>> from gpussl.tasks.example import answered, on_fruit
+    >>> with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+    ...     made = answered(folder)
+    ...     work(on_fruit(folder, "learn"))
+    ...     lines = (made.folder / "learned" / "1" / PREDICTIONS).read_text().splitlines()
+    >>> len(lines), lines[1]
+    (31, 'fruit 0,apple,1.0000,bought')
     """
     folder = label.project_of(run_on.job)
     with project.locked(folder):
         made = project.opened(folder)
         points = own.read(run_on)
-        own.take_known_labels(made, points.dataset)
+        own.take_known_labels(made, points)
         answers, names = own.known(made, points, run_on.twin)
         if len(names) < 2:
             found = f"{len(answers):,} labels of {names[0]!r} alone" if names else "none"
@@ -147,7 +158,20 @@ def _check(run_on: Context, made: Project, points: OwnPoints, data: Data, answer
 
 
 def model_of(data: Data, classifier: Classifier, names: Sequence[str]) -> Model:
-    """Return the classifier with all steps before it, from files to class names."""
+    """Return the classifier with all steps before it, from files to class names.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from gpussl.classifier.knn import KNeighborsClassifier
+    >>> from gpussl.tasks.example import on_fruit
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run_on = on_fruit(folder, "learn")
+    ...     _, data = own.represent(run_on, own.read(run_on))
+    ...     knn = KNeighborsClassifier(1).fit(data.X_train[[0, 29]], [0, 1])
+    ...     model_of(data, knn, ["apple", "melon"]).predict(f"{folder}/fruit.csv")[:2].tolist()
+    ['apple', 'melon']
+    """
     dataset = data.dataset
     n_features = int(dataset.X_train.shape[1])
     form = dataset.image_shape, dataset.max_value, dataset.reader

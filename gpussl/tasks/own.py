@@ -34,6 +34,8 @@ class OwnPoints:
         The place of each of all points among those without copies.
     skipped : sequence of (str, str)
         The names of points that could not be read, each with the reason.
+    labels : dict of str to str
+        The classes that the data came with, by id.
 
     Examples
     --------
@@ -47,6 +49,7 @@ class OwnPoints:
     ids: Sequence[str]
     place_of: np.ndarray
     skipped: Sequence[tuple[str, str]] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def copy_of(self) -> dict[str, str]:
@@ -107,7 +110,12 @@ def folder_for(job: Job) -> Path:
 
 
 def data_settings(job: Job) -> dict[str, Any]:
-    """Return the settings of the data for a project: `choice` is the name of the file of `conf/data`."""
+    """Return the settings of the data for a project: `choice` is the name of the file of `conf/data`.
+
+    >>> from gpussl.runtime import config
+    >>> data_settings(config.job("data=table", "data.path=/data/fruit.csv", "classifier=[knn]"))["choice"]
+    'table'
+    """
     settings = {name: value for name, value in job.data_settings.items() if name != "_target_"}
     return {"choice": str(job.data_settings["_target_"]).split(".")[-2], **settings, "path": str(path_of(job))}
 
@@ -131,11 +139,12 @@ def without_copies(dataset: Dataset) -> OwnPoints:
             firsts.append(row)
         place_of[row] = place
     kept = np.array(firsts, dtype=np.int64)
-    y = None if dataset.y_train is None else dataset.y_train[kept]  # known labels are answers, by id
     unique = dataclasses.replace(
-        dataset, X_train=X if len(kept) == len(X) else X[kept], y_train=y, train_ids=[ids[row] for row in firsts]
+        dataset, X_train=X if len(kept) == len(X) else X[kept], y_train=None, train_ids=[ids[row] for row in firsts]
     )
-    return OwnPoints(unique, ids, place_of, dataset.skipped)
+    numbers = prepare.given_labels(dataset)
+    labels = {ids[row]: dataset.class_names[numbers[row]] for row in np.flatnonzero(numbers >= 0).tolist()}
+    return OwnPoints(unique, ids, place_of, dataset.skipped, labels)
 
 
 def read(run_on: Context) -> OwnPoints:
@@ -171,6 +180,16 @@ def cluster(run_on: Context, points: OwnPoints, n_clusters: int) -> tuple[Data, 
     ------
     ConfigError
         The clusterer has no number of clusters.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from gpussl.tasks.example import on_fruit
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run_on = on_fruit(folder, "learn")
+    ...     points = read(run_on)
+    >>> cluster(run_on, points, 3)[1].centroids.shape
+    (3, 1)
     """
     if not run_on.job.cluster.has_n_clusters:
         raise ConfigError(
@@ -183,14 +202,36 @@ def cluster(run_on: Context, points: OwnPoints, n_clusters: int) -> tuple[Data, 
 
 
 def represent(run_on: Context, points: OwnPoints) -> tuple[Data, Data]:
-    """Return the points without copies on the device: their scaled raw values, and represented."""
+    """Return the points without copies on the device: their scaled raw values, and represented.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from gpussl.tasks.example import on_fruit
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run_on = on_fruit(folder, "learn")
+    ...     points = read(run_on)
+    >>> represent(run_on, points)[1].X_train.shape
+    (30, 1)
+    """
     here = on_points(run_on, points, cluster=NoClustering())
     raw, _ = here.loader.load(here.job, here.twin)
     return raw, prepare.represent(here, raw)
 
 
 def on_points(run_on: Context, points: OwnPoints, **settings: object) -> Context:
-    """Return the context with the points as its data."""
+    """Return the context with the points as its data.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from gpussl.tasks.example import on_fruit
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run_on = on_fruit(folder, "learn")
+    ...     points = read(run_on)
+    >>> on_points(run_on, points).job.data
+    Given(name='table')
+    """
     given = Given(points.dataset.name, points.dataset)
     return dataclasses.replace(run_on, job=dataclasses.replace(run_on.job, data=given, **settings))  # type: ignore[arg-type]
 
@@ -199,6 +240,16 @@ def known(project: Project, points: OwnPoints, twin: Twin) -> tuple[Answers, lis
     """Return the labels so far as arrays, and the names of the classes.
 
     The label of a copy counts for the point that stands for it; of different labels for copies, the last one counts.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from gpussl.tasks.example import answered, on_fruit
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run_on = on_fruit(folder, "learn")
+    ...     answers, names = known(answered(folder), read(run_on), run_on.twin)
+    >>> len(answers), names
+    (10, ['apple', 'melon'])
     """
     places = points.places()
     labels = {places[item]: label for item, label in project.labels().items() if item in places}
@@ -209,15 +260,17 @@ def known(project: Project, points: OwnPoints, twin: Twin) -> tuple[Answers, lis
     return Answers(twin.asarray(indices), twin.asarray(numbers)), names
 
 
-def take_known_labels(project: Project, dataset: Dataset) -> int:
-    """Take the labels that the data came with as answers. Return the number of new ones."""
-    labels = labels_in(dataset)
+def take_known_labels(project: Project, points: OwnPoints) -> int:
+    """Take the labels that the data came with as answers, where there is none. Return the number of new ones.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from gpussl.tasks.example import answered
+    >>> one = OwnPoints(Dataset("fruit", np.zeros((1, 1))), ["fruit 20"], np.array([0]), labels={"fruit 20": "apple"})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     take_known_labels(answered(folder), one)
+    1
+    """
     answered = project.log.current()
-    return project.answer({item: label for item, label in labels.items() if item not in answered}, by="data")
-
-
-def labels_in(dataset: Dataset) -> Mapping[str, str]:
-    """Return the classes that the data came with, by id."""
-    numbers = prepare.given_labels(dataset)
-    ids = dataset.train_ids or ()
-    return {ids[row]: dataset.class_names[numbers[row]] for row in np.flatnonzero(numbers >= 0).tolist()}
+    return project.answer({item: label for item, label in points.labels.items() if item not in answered}, by="data")

@@ -37,6 +37,18 @@ def work(run_on: Context) -> None:
     ------
     GpusslError
         There is no model, or the data are not of the form of the training data.
+
+    Examples
+    --------
+    >>> import contextlib, io, tempfile
+    >>> from gpussl.tasks.example import answered, on_fruit
+    >>> with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+    ...     _ = answered(folder)
+    ...     learn.work(on_fruit(folder, "learn"))
+    ...     work(on_fruit(folder, "predict", f"source={folder}/fruit.csv", f"output={folder}/out.csv"))
+    ...     lines = Path(folder, "out.csv").read_text().splitlines()
+    >>> lines[0], len(lines)
+    ('id,label,probability', 31)
     """
     job = run_on.job
     path = learn.latest_model(label.project_of(job))

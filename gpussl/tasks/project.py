@@ -9,6 +9,7 @@ learned/1/                 a model, its predictions and its report
 
 import contextlib
 import csv
+import dataclasses
 import fcntl
 import io
 import json
@@ -137,6 +138,18 @@ class Project:
         new = [Answer(item, label, by=by, round=number) for item, label in labels.items() if known.get(item) != label]
         self.log.append(new)
         return len(new)
+
+
+def write_round(folder: Path, asked: Round) -> None:
+    """Write what was asked, and why.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_round(Path(folder), Round(1, {"a.png": "random"}, ["a.png"]))
+    ...     [path.name for path in Path(folder).iterdir()]
+    ['round.json']
+    """
+    store.write_text(folder / "round.json", json.dumps(dataclasses.asdict(asked), indent=1))
 
 
 def create(folder: Path, data: Mapping[str, Any]) -> Project:
