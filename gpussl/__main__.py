@@ -7,6 +7,8 @@ from typing import Any
 
 from gpussl.runtime import signals
 
+WORDS = ("choose", "label", "learn", "predict")
+
 # Everything else is imported late, so that Ctrl-C is handled during imports too, and --help does not wait for them.
 
 
@@ -29,6 +31,8 @@ def main() -> None:
 
 def translate(arguments: list[str]) -> list[str]:
     """Turn the words choose, label, learn and predict into Hydra's overrides."""
+    if arguments[:1] not in ([word] for word in WORDS):
+        return arguments
     from gpussl.tasks import words
 
     return words.translated(arguments)

@@ -138,8 +138,8 @@ def test_a_mistake_is_one_line_and_exit_code_2(gpussl_command, tmp_path, argumen
 SETTING = "found a setting of another name"
 REFUSED = [
     ("classifier=[logistik]", "classifier: expected one of auto, convnet, ", "found logistik; did you mean logistic?"),
-    ("data=digit", "data: expected one of digits, ", "found digit; did you mean digits?"),
-    ("data=nothing", "data: expected one of digits, fashion_mnist, mnist, mnist_csv, found nothing", ""),
+    ("data=digit", "data: expected one of auto, digits, ", "found digit; did you mean digits?"),
+    ("data=nothing", "data: expected one of auto, digits, fashion_mnist, images, mnist, mnist_csv, table, texts, vectors, found nothing", ""),
     ("+experiment=mnist_kn", "experiment: expected one of fashion_baseline, ", "did you mean mnist_knn?"),
     ("experiment=mnist_knn", "experiment: expected +experiment=mnist_knn, found no + before it", ""),
     ("+data=mnist", "data: expected data=mnist, found a + before it", ""),
