@@ -162,6 +162,8 @@ def latest_model(path: Path) -> Path:
     >>> latest_model(Path("a.safetensors")).name
     'a.safetensors'
     """
+    if not os.path.isdir(path):  # noqa: PTH112 - it never raises: a path that cannot be used is refused where it is read
+        return path
     numbers = [int(place.name) for place in (path / "learned").glob("*") if place.name.isdigit()]
     return path / "learned" / str(max(numbers)) / "model.safetensors" if numbers else path
 

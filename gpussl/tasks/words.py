@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gpussl.errors import ConfigError
+from gpussl.runtime import console
 from gpussl.tasks import project
 
 EXPERIMENT = "own_data"
@@ -41,7 +42,8 @@ def translated(arguments: Sequence[str]) -> list[str]:
         return list(arguments)
     word, *rest = arguments
     if any(option in rest for option in HELP):
-        return [*rest, *_basis(word, rest)]
+        console.stdout.print(f"gpussl {word} {USAGE[word][0]} [setting=value...]: {USAGE[word][1]}\n", soft_wrap=True)
+        return ["--help", *_basis(word, [])]
     if any(option in rest for option in SWEEP):
         raise ConfigError(f"{word}: expected one job on a project, found {SWEEP[0]}; sweep over seeds in a study")
     places, settings = _split(word, rest)

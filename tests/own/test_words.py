@@ -73,6 +73,11 @@ def test_a_project_brings_the_settings_of_its_data(tmp_path):
     assert words.translated(["label", str(made.folder), "labels.csv"])[-1] == "source='labels.csv'"
 
 
+def test_help_needs_no_project():
+    assert words.translated(["choose", "my photos, new", "n_labels=5", "--help"])[0] == "--help"
+    assert words.translated(["learn", "-h"]) == ["--help", "+experiment=own_data", "task=learn", "hydra.run.dir=."]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
