@@ -1,6 +1,7 @@
 """Decode image files. Imports little: the processes that decode start quickly."""
 
 import io
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 WHITE = 255
 DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I")  # grey values of 16 bits
+
+_OPENING = threading.Lock()
 
 Decoded = tuple[np.ndarray | None, str, list[str]]  # pixels, or why there are none; remarks
 
@@ -34,9 +37,8 @@ def decode(path: str, shape: tuple[int, int], channels: int, max_pixels: int) ->
         return None, f"cannot be read: {error.strerror or error}", []
     if not content:
         return None, "0 bytes", []
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # checked here, where it is one file and not the run
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with _opened(content) as image:
             if image.width * image.height > max_pixels:
                 return None, f"{image.width} x {image.height} pixels, more than data.max_pixels={max_pixels}", []
             remarks = _remarks(image)
@@ -45,8 +47,16 @@ def decode(path: str, shape: tuple[int, int], channels: int, max_pixels: int) ->
         return None, "no image of a known format", []
     except Exception as error:  # Pillow's decoders raise many kinds for broken files
         return None, f"broken image ({str(error).splitlines()[0] if str(error) else type(error).__name__})", []
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
+
+
+def _opened(content: bytes) -> Any:
+    """The image without Pillow's check of its size, which would be an error of the run and not of one file."""
+    with _OPENING:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(io.BytesIO(content))
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 def form_of(path: str) -> tuple[int, int, bool] | None:

@@ -4,6 +4,8 @@ import codecs
 import contextlib
 import csv
 import io
+import itertools
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 DELIMITERS = ",;\t|"
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 BLOCK_BYTES = 8 * 2**20  # of a CSV file: bounds the memory of reading in parts
+N_SAMPLED = 1000  # lines that show whether decimals have a comma
+MAX_CELL = 2**31 - 1  # characters; Python's default is less than some texts
+COMMA_NUMBER = r"[+-]?([0-9]+|[0-9]{1,3}(\.[0-9]{3})+)(,[0-9]+)?([eE][+-]?[0-9]+)?"
+POINT_NUMBER = r"[+-]?[0-9]*\.[0-9]+"
 GAPS = frozenset({"", "?", "NA", "N/A", "n/a", "na", "NaN", "nan", "NULL", "null", "None", "none", "-"})  # in numbers
 TABLES = (".csv", ".tsv", ".tab", ".parquet", ".pq")
 
@@ -83,7 +89,7 @@ def find_dialect(path: Path, delimiter: str | None, decimal: str | None, encodin
         encoding = encoding or next((name for bom, name in BOMS.items() if start.startswith(bom)), "utf-8")
         with path.open(encoding=encoding, newline="") as lines:
             header = _first_record(lines)
-            second = lines.readline()
+            sample = "".join(itertools.islice(lines, N_SAMPLED))
     except OSError as error:
         raise DataError(f"{path}: expected a readable table, found: {error.strerror or error}") from error
     except (UnicodeError, LookupError) as error:
@@ -93,14 +99,16 @@ def find_dialect(path: Path, delimiter: str | None, decimal: str | None, encodin
         ) from error
     if not header.strip():
         raise DataError(f"{path}: expected a header line with the names of the columns, found an empty file")
+    csv.field_size_limit(MAX_CELL)
+    if delimiter in ("tab", "\\t"):
+        delimiter = "\t"
     if delimiter is None:
         unquoted = "".join(header.split('"')[::2])
         delimiter = max(DELIMITERS, key=unquoted.count) if any(map(unquoted.count, DELIMITERS)) else ","
     names = tuple(name.strip() for name in next(csv.reader(io.StringIO(header), delimiter=delimiter)))
     _check_names(names, path)
     if decimal is None:
-        cells = next(csv.reader(io.StringIO(second), delimiter=delimiter), [])
-        decimal = "," if delimiter == ";" and any(_is_comma_number(cell) for cell in cells) else "."
+        decimal = "," if delimiter == ";" and _has_decimal_commas(sample) else "."
     return Dialect(encoding, delimiter, decimal, names)
 
 
@@ -169,7 +177,7 @@ def _csv_parts(path: Path, dialect: Dialect) -> "Iterator[pa.Table]":
 
     encoding = "utf-8" if dialect.encoding == "utf-8-sig" else dialect.encoding
     reading = arrow.ReadOptions(
-        column_names=list(dialect.names), skip_rows=1, encoding=encoding, block_size=BLOCK_BYTES
+        column_names=list(dialect.names), skip_rows_after_names=1, encoding=encoding, block_size=BLOCK_BYTES
     )
     parsing = arrow.ParseOptions(delimiter=dialect.delimiter, newlines_in_values=True)
     converting = arrow.ConvertOptions(
@@ -233,6 +241,9 @@ def numbers(column: Any, decimal: str = ".") -> np.ndarray | None:
     is_gap = pc.fill_null(pc.is_in(stripped, pa.array(sorted(GAPS))), True)
     filled = pc.if_else(is_gap, "nan", stripped)
     if decimal == ",":
+        is_number = pc.fill_null(pc.match_substring_regex(stripped, f"^{COMMA_NUMBER}$"), False)
+        if not pc.all(pc.or_(is_gap, is_number)).as_py():
+            return None
         filled = pc.replace_substring(pc.replace_substring(filled, ".", ""), ",", ".")
     with contextlib.suppress(pa.ArrowInvalid):
         found = np.asarray(pc.cast(filled, pa.float64()), dtype=np.float64)
@@ -289,9 +300,14 @@ def _check_names(names: Sequence[str], source: Any) -> None:
         raise DataError(f"{source}: expected columns with names of their own, found two called {double[0]!r}")
 
 
-def _is_comma_number(cell: str) -> bool:
-    left, comma, right = cell.strip().partition(",")
-    return bool(comma) and left.lstrip("+-").replace(".", "").isdigit() and right.isdigit()
+def _has_decimal_commas(sample: str) -> bool:
+    """Whether some cells are numbers with a decimal comma, and none is one with a decimal point."""
+    cells = [cell.strip() for row in csv.reader(io.StringIO(sample, newline=""), delimiter=";") for cell in row]
+    has_commas = any("," in cell and re.fullmatch(COMMA_NUMBER, cell) for cell in cells)
+    has_points = any(
+        "." in cell and re.fullmatch(POINT_NUMBER, cell) and not re.fullmatch(COMMA_NUMBER, cell) for cell in cells
+    )
+    return has_commas and not has_points
 
 
 def _line(error: Exception) -> str:

@@ -1,13 +1,15 @@
 """Images: a folder of picture files of any common format."""
 
+import dataclasses
 import functools
 import hashlib
 import json
 import multiprocessing
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -188,6 +190,7 @@ class ImageFolder(Source):
         n_others = len(files_in(folder)) - len(names) if folder.is_dir() else 0
         if n_others:
             notes.append(f"{n_others:,} other files left alone")
+        reader = dataclasses.replace(reader, cache=None)  # the cache is this user's, the model perhaps another's
         return own.dataset(
             self.name, reader, reading, notes, strict=self.strict, image_shape=reader.image_shape, max_value=255.0
         )
@@ -245,7 +248,15 @@ def in_processes(paths: Sequence[str], shape: tuple[int, int], channels: int, ma
     one = functools.partial(decode, shape=shape, channels=channels, max_pixels=max_pixels)
     if len(paths) < ENOUGH_FOR_PROCESSES:
         return [one(path) for path in paths]
+    if not _is_command():
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            return list(threads.map(one, paths))
     return list(_pool().map(one, paths, chunksize=CHUNK))
+
+
+def _is_command() -> bool:
+    """Whether this is the command. Processes import the main script again, which a user's script may not expect."""
+    return Path(getattr(sys.modules["__main__"], "__file__", None) or "").name in ("gpussl", "__main__.py")
 
 
 @functools.cache

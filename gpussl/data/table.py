@@ -278,7 +278,12 @@ def fit(settings: Table, table: "pa.Table", dialect: Dialect | None) -> tuple[Ta
     if left_out:
         notes.append(f"left out: {', '.join(left_out)}")
     reader = TableReader(
-        tuple(columns), id_column, settings.label, settings.delimiter, settings.decimal, settings.encoding
+        tuple(columns),
+        id_column,
+        settings.label,
+        settings.delimiter,
+        settings.decimal if dialect is None else dialect.decimal,
+        settings.encoding,
     )
     return reader, notes
 

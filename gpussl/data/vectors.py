@@ -1,5 +1,7 @@
 """Vectors: embeddings that the user has made, in .npy, .npz or Parquet files."""
 
+import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from gpussl.records import Dataset, OnProgress, Reading
 from gpussl.runtime.names import expanded
 from gpussl.runtime.params import check
 
+ZIP = b"PK"  # how an .npz file begins
 PART = 65_536  # vectors that are read at once
 
 
@@ -92,6 +95,8 @@ class Vectors(Source):
             columns = table.check_columns(path, {"id": self.id, "label": self.label}, None, None)
             column, id_ = vector_column(path), columns
         parts = list(read_vectors(path, column, id_, self.label))
+        if not parts:
+            raise DataError(f"{self.path}: expected vectors, found none")
         reading = own.joined(parts) if len(parts) > 1 else parts[0]
         d = int(reading.X.shape[1])
         note = f"vectors of {d:,} numbers"
@@ -117,7 +122,8 @@ def vector_column(source: Path) -> str | None:
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{source}: expected a Parquet file, found another ({str(error).splitlines()[0]})") from error
     kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    return next((field.name for field in schema if any(is_kind(field.type) for is_kind in kinds)), None)
+    lists = (field for field in schema if any(is_kind(field.type) for is_kind in kinds))
+    return next((field.name for field in lists if _is_number(field.type.value_type)), None)
 
 
 def read_vectors(source: Any, column: str | None, id_: str | None, label: str | None) -> Iterator[Reading]:
@@ -154,17 +160,24 @@ def read_vectors(source: Any, column: str | None, id_: str | None, label: str | 
         yield _finite(list(names), rows, [])
 
 
+def _is_number(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
+
+
 def _load(path: Path) -> tuple[np.ndarray, list[str] | None]:
     cure = "save it with numpy.save(path, numpy.asarray(vectors, dtype='float32'))"
     try:
-        found = np.load(path, mmap_mode="r" if path.suffix.lower() == ".npy" else None, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return found, None
-        with found:
-            arrays = {name: found[name] for name in found.files}
+        with path.open("rb") as file:
+            if file.read(2) != ZIP:
+                return np.load(path, mmap_mode="r", allow_pickle=False), None
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as found:
+                arrays = {name: found[name] for name in found.files}
     except OSError as error:
         raise DataError(f"{path}: expected a readable file, found: {error.strerror or error}") from error
-    except (ValueError, EOFError, KeyError) as error:
+    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
             f"{path}: expected an array of numbers, found something else, such as Python objects, which gpussl never "
             f"loads; {cure}"
@@ -172,8 +185,8 @@ def _load(path: Path) -> tuple[np.ndarray, list[str] | None]:
     X = next((array for array in arrays.values() if array.ndim == 2 and array.dtype.kind in "biuf"), None)
     if X is None:
         raise DataError(f"{path}: expected an array (n, d) of numbers, found {', '.join(arrays) or 'nothing'}; {cure}")
-    ids = next((array for array in arrays.values() if array.ndim == 1 and array.dtype.kind in "Uiu"), None)
-    if ids is not None and len(ids) != len(X):
+    ids = arrays.get("ids")
+    if ids is not None and (ids.ndim != 1 or len(ids) != len(X)):
         raise DataError(f"{path}: expected an id for each of {len(X):,} vectors, found {len(ids):,}")
     return X, None if ids is None else [str(item) for item in ids]
 

@@ -66,7 +66,7 @@ class AnswerLog:
     ...     log = AnswerLog(Path(folder, "answers.jsonl"))
     ...     log.append([Answer("a.png", "cat"), Answer("b.png", "dog"), Answer("a.png", "dog")])
     ...     [(answer.id, answer.label) for answer in log.current().values()]
-    [('a.png', 'dog'), ('b.png', 'dog')]
+    [('b.png', 'dog'), ('a.png', 'dog')]
     """
 
     def __init__(self, path: Path) -> None:
@@ -93,7 +93,7 @@ class AnswerLog:
         self._write([{"rename": old, "to": new, "by": by, "at": now}])
 
     def current(self) -> dict[str, Answer]:
-        """Return the answers that count, by id, in the order in which points were first answered."""
+        """Return the answers that count, by id, in the order in which they were given."""
         found: dict[str, Answer] = {}
         for entry in self._entries():
             if "rename" in entry:
@@ -102,9 +102,8 @@ class AnswerLog:
                         found[item] = dataclasses.replace(answer, label=str(entry["to"]))
                 continue
             answer = Answer(**{name: entry[name] for name in entry if name in _FIELDS})
-            if answer.state == UNDONE:
-                found.pop(answer.id, None)
-            else:
+            found.pop(answer.id, None)  # the last answer comes last
+            if answer.state != UNDONE:
                 found[answer.id] = answer
         return found
 

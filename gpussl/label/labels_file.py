@@ -1,5 +1,6 @@
 """Labels in CSV files: what a person, a spreadsheet or another program has written."""
 
+import contextlib
 import csv
 import io
 import unicodedata
@@ -13,6 +14,7 @@ from gpussl.runtime.names import did_you_mean, nearest
 LABEL_NAMES = ("label", "class", "category", "answer", "target")
 SHOWN = 10  # wrong lines that a message names
 MOST_TO_COMPARE = 5000  # ids; comparing with more takes seconds
+MAX_CELL = 2**31 - 1  # characters; Python's default is less than some texts
 DELIMITERS = ",;\t|"
 
 
@@ -69,9 +71,11 @@ def parse(
             continue
         known = item if item in ids else canonical.get(unicodedata.normalize("NFC", item.strip()))
         if known is None:
-            wrong.append(f"line {line}: no point is called {item!r}{_meant(item, ids)}")
+            meant = _meant(item, ids) if len(wrong) < SHOWN else ""  # finding it takes long
+            wrong.append(f"line {line}: no point is called {item!r}{meant}")
         elif classes and label not in classes:
-            wrong.append(f"line {line}: {label!r} is none of the classes{did_you_mean(nearest(label, classes))}")
+            meant = did_you_mean(nearest(label, classes)) if len(wrong) < SHOWN else ""
+            wrong.append(f"line {line}: {label!r} is none of the classes{meant}")
         elif known in found and found[known][0] != label:
             wrong.append(f"lines {found[known][1]} and {line}: {known!r} is {found[known][0]!r} and {label!r}")
         else:
@@ -83,8 +87,10 @@ def parse(
     return {item: label for item, (label, _) in found.items()}
 
 
-def read(path: Path, encoding: str | None = None) -> str:
-    """Return the text of a file: UTF-8, UTF-16 by its byte order mark, or the given encoding. DataError if it is not.
+def read(path: Path, encoding: str | None = None, ids: Collection[str] = ()) -> str:
+    """Return the text of a file in UTF-16 by its byte order mark, UTF-8, or else the given encoding; or DataError.
+
+    If file names among the `ids` are no UTF-8, the file may have the same bytes.
 
     >>> read(Path("missing.csv"))
     Traceback (most recent call last):
@@ -94,8 +100,12 @@ def read(path: Path, encoding: str | None = None) -> str:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: expected a file of labels, found: {error.strerror}") from error
-    if encoding is None:
-        encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    usual = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    with contextlib.suppress(UnicodeError):
+        return content.decode(usual)
+    if encoding is None and any(not item.isascii() and _has_bytes(item) for item in ids):
+        return content.decode("utf-8-sig", errors="surrogateescape")
+    encoding = encoding or usual
     try:
         return content.decode(encoding)
     except (UnicodeError, LookupError) as error:
@@ -140,6 +150,7 @@ def _records(text: str) -> list[tuple[int, list[str]]]:
     header = text.split("\n", 1)[0]
     unquoted = "".join(header.split('"')[::2])
     delimiter = max(DELIMITERS, key=unquoted.count) if any(map(unquoted.count, DELIMITERS)) else ","
+    csv.field_size_limit(MAX_CELL)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     records, line = [], 1
     for cells in reader:
@@ -181,6 +192,11 @@ def _id_place(
     hits = [sum(len(cells) > place and cells[place] in ids for _, cells in rows) for place in range(len(names))]
     hits[label_at] = 0
     return hits.index(max(hits)) if max(hits, default=0) > 0 else None
+
+
+def _has_bytes(name: str) -> bool:
+    """Whether a name stands for bytes that are no UTF-8."""
+    return any("\udc80" <= sign <= "\udcff" for sign in name)
 
 
 def _meant(item: str, ids: Collection[str]) -> str:

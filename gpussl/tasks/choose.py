@@ -83,10 +83,15 @@ def work(run_on: Context) -> None:
     points = own.read(run_on) if is_new else None  # a folder is made only for data that can be read
     with project.locked(folder):
         made = project.create(folder, own.data_settings(job)) if is_new else project.opened(folder)
-        points = points or own.read(run_on)
-        own.take_known_labels(made, points)
-        asked = _choose(run_on, made, points)
-        _write(run_on, made, points, asked)
+        try:
+            points = points or own.read(run_on)
+            own.take_known_labels(made, points)
+            asked = _choose(run_on, made, points)
+            _write(run_on, made, points, asked)
+        except BaseException:
+            if is_new:
+                project.discard(made)
+            raise
     n_random = sum(why == RANDOM for why in asked.asked.values())
     path = made.folder / "rounds" / str(asked.number) / "to_label.csv"
     console.stdout.print(
@@ -139,8 +144,14 @@ def _choose(run_on: Context, made: Project, points: OwnPoints) -> Round:
         console.say(f"n_labels: {n:,}, the default for {n_points:,} points; another number with n_labels=...")
     audit = [places[item] for asked in rounds for item in asked.audit if item in places]
     n_audit = round(job.audit * (n + sum(len(asked.asked) for asked in rounds)))
-    new_audit = _extended(points, audit, n_audit - len(audit), run_on.seed("audit"))
-    random = [place for place in dict.fromkeys(new_audit) if place not in done][:n]
+    new_audit: list[int] = []
+    random: list[int] = []
+    for place in _extended(points, audit, n_audit - len(audit), run_on.seed("audit")):
+        if place not in done and place not in random:
+            if len(random) == n:
+                break  # the sample ends where the labels do
+            random.append(place)
+        new_audit.append(place)
     chosen, why = _select(run_on, made, points, done | set(random), n - len(random))
     order = _mixed(chosen, random, run_on.seed("order"))
     ids = points.dataset.train_ids or ()
@@ -219,6 +230,7 @@ def _mixed(chosen: Sequence[int], random: Sequence[int], seed: int) -> list[int]
 def _write(run_on: Context, made: Project, points: OwnPoints, asked: Round) -> None:
     """Write the round, which appears as a whole, and the states of all points."""
     fields, records = run_on.job.data.records(set(asked.asked))
+    records = {item: [_one_break(cell) for cell in cells] for item, cells in records.items()}
     known = made.labels()
     with project.whole(made.folder / "rounds" / str(asked.number)) as work:
         header = [
@@ -236,6 +248,11 @@ def _write(run_on: Context, made: Project, points: OwnPoints, asked: Round) -> N
     made.write_points(points.ids, points.copy_of)
     if points.skipped:
         project.write_csv(made.folder / "skipped.csv", [("id", "reason"), *points.skipped])
+
+
+def _one_break(cell: str) -> str:
+    """A cell with line breaks of one kind: a lone carriage return is not quoted in CSV."""
+    return cell.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _page(points: OwnPoints, asked: Round, fields: Sequence[str], records: Mapping[str, Sequence[str]]) -> list[Part]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from gpussl.errors import ConfigError
 from gpussl.label import labels_file
-from gpussl.runtime import console, store
+from gpussl.runtime import console
 from gpussl.runtime.config import Job
 from gpussl.tasks import project
 from gpussl.tasks.prepare import Context
@@ -56,7 +56,7 @@ def work(run_on: Context) -> None:
     if job.source is not None:
         _take(job, made, job.source)
     if job.output is not None:
-        store.write_text(job.output, labels_file.write(made.labels()))
+        project.write_csv(job.output, [("id", "label"), *made.labels().items()])
         console.stdout.print(f"{len(made.labels()):,} labels are in {job.output}", soft_wrap=True)
 
 
@@ -74,7 +74,7 @@ def project_of(job: Job) -> Path:
 
 def _take(job: Job, made: project.Project, path: Path) -> None:
     ids = set(made.ids())
-    text = labels_file.read(path, job.data_settings.get("encoding"))
+    text = labels_file.read(path, job.data_settings.get("encoding"), ids)
     labels = labels_file.parse(path, text, ids, job.classes, job.id_column or "", job.label_column or "")
     n_new = made.answer(labels, by=path.name)
     known = made.labels()

@@ -115,7 +115,9 @@ def work(run_on: Context) -> None:
         parts = _parts(made, points, answers, names, checked, classifier)
         with project.whole(made.folder / "learned" / number) as work_folder:
             store.save(work_folder / MODEL, model)
-            project.write_csv(work_folder / PREDICTIONS, _rows(run_on, points, answers, names, numbers, certainty))
+            project.write_csv(
+                work_folder / PREDICTIONS, _rows(run_on, made, points, answers, names, numbers, certainty)
+            )
             write_files(work_folder, parts)
             with console.warning("the page"):
                 footer = (
@@ -137,8 +139,7 @@ def _check(run_on: Context, made: Project, points: OwnPoints, data: Data, answer
     """Predict each labelled point by a model of the labels in other folds."""
     twin = run_on.twin
     indices, y = twin.to_numpy(answers.indices), twin.to_numpy(answers.labels)
-    places = points.places()
-    audit = {places[item] for asked in made.rounds() for item in asked.audit if item in places}
+    audit = _audit(made, points)
     n_folds = min(N_FOLDS, len(y))
     folds = stratified_folds(y, indices, n_folds, seeds.generator(run_on.seed("check"), "folds"))
     predicted = np.empty_like(y)
@@ -155,6 +156,21 @@ def _check(run_on: Context, made: Project, points: OwnPoints, data: Data, answer
             predicted[asked] = twin.to_numpy(model.predict(X))
         stage.note = f"{n_folds} folds"
     return Checked(y, predicted, np.array([place in audit for place in indices.tolist()], dtype=bool))
+
+
+def _audit(made: Project, points: OwnPoints) -> set[int]:
+    """The random sample so far.
+
+    Points of the sample that were labelled for another reason count only once all random ones of the round are
+    answered: until then, the sample would have too many of them.
+    """
+    places, answered = points.places(), made.log.current()
+    found: set[int] = set()
+    for asked in made.rounds():
+        random = [item for item in asked.audit if asked.asked.get(item) == choose.RANDOM]
+        is_whole = all(item in answered for item in random)
+        found |= {places[item] for item in (asked.audit if is_whole else random) if item in places}
+    return found
 
 
 def model_of(data: Data, classifier: Classifier, names: Sequence[str]) -> Model:
@@ -191,6 +207,7 @@ def _predict(run_on: Context, data: Data, classifier: Classifier) -> tuple[np.nd
 
 def _rows(
     run_on: Context,
+    made: Project,
     points: OwnPoints,
     answers: Answers,
     names: Sequence[str],
@@ -200,10 +217,11 @@ def _rows(
     """The rows of the predictions: every point, copies included, in the order of the data."""
     to_numpy = run_on.twin.to_numpy
     bought = dict(zip(to_numpy(answers.indices).tolist(), to_numpy(answers.labels).tolist(), strict=True))
+    mine = made.labels()  # of copies with different labels, each keeps its own
     rows: list[tuple[str, ...]] = [("id", "label", "probability", "source")]
     for item, place in zip(points.ids, points.place_of.tolist(), strict=True):
         if place in bought:
-            rows.append((item, names[bought[place]], "1.0000", BOUGHT))
+            rows.append((item, mine.get(item, names[bought[place]]), "1.0000", BOUGHT))
         else:
             rows.append((item, names[numbers[place]], f"{certainty[place]:.4f}", PREDICTED))
     return rows

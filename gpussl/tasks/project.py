@@ -82,7 +82,7 @@ class Project:
         return AnswerLog(self.folder / ANSWERS)
 
     def labels(self) -> dict[str, str]:
-        """Return the class of each labelled point by id, in the order in which they were first answered."""
+        """Return the class of each labelled point by id, in the order of the answers."""
         return {item: answer.label for item, answer in self.log.current().items() if answer.state == LABELLED}
 
     def rounds(self) -> list[Round]:
@@ -213,6 +213,22 @@ def opened(folder: Path) -> Project:
         found = str(error).splitlines()[0]
         raise DataError(f"{folder / SETTINGS}: expected the settings of a project, found others ({found})") from error
     return Project(folder, data)
+
+
+def discard(made: Project) -> None:
+    """Remove a new project in which nothing was asked yet.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     discard(create(Path(folder, "mine.gpussl"), {"choice": "auto"}))
+    ...     list(Path(folder).iterdir())
+    []
+    """
+    for name in (SETTINGS, POINTS, ANSWERS, LOCK):
+        (made.folder / name).unlink(missing_ok=True)
+    for folder in (made.folder / "rounds", made.folder):
+        with contextlib.suppress(OSError):  # not there, or something else is in it
+            folder.rmdir()
 
 
 @contextlib.contextmanager

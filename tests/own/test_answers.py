@@ -37,6 +37,10 @@ class TestLog:
         assert len(log.path.read_text().splitlines()) == 5
         assert all("at" in json.loads(line) for line in log.path.read_text().splitlines())
 
+    def test_a_correction_comes_last(self, log):
+        log.append([Answer("c", "cat"), Answer("a", "dog"), Answer("c", "bird")])
+        assert list(labels(log).items()) == [("a", "dog"), ("c", "bird")]
+
     def test_classes_are_renamed_and_merged_in_earlier_answers(self, log):
         log.append([Answer("a", "kat"), Answer("b", "cat")])
         log.rename("kat", "cat")
@@ -177,6 +181,27 @@ class TestFile:
     def test_encodings(self, tmp_path, encoding):
         (tmp_path / "a.csv").write_text("id,label\na.png,Käse\n", encoding=encoding)
         assert parsed(labels_file.read(tmp_path / "a.csv")) == {"a.png": "Käse"}
+
+    def test_utf_8_is_read_as_such_whatever_the_encoding_of_the_data(self, tmp_path):
+        (tmp_path / "a.csv").write_text("id,label\na.png,Müller\n", encoding="utf-8")
+        assert parsed(labels_file.read(tmp_path / "a.csv", "cp1252")) == {"a.png": "Müller"}
+
+    def test_names_of_files_that_are_no_utf_8_come_back(self, tmp_path):
+        name = b"f\xe4h.png".decode("utf-8", "surrogateescape")
+        (tmp_path / "a.csv").write_bytes(b"id,label\nf\xe4h.png,x\n")
+        text = labels_file.read(tmp_path / "a.csv", ids=[name])
+        assert labels_file.parse(tmp_path / "a.csv", text, {name}) == {name: "x"}
+
+    def test_many_wrong_lines_are_refused_at_once(self):
+        ids = {f"picture {n}" for n in range(5000)}
+        text = "id,label\n" + "".join(f"other picture {n},x\n" for n in range(5000))
+        start = time.monotonic()
+        with pytest.raises(DataError, match="and 4,990 more"):
+            labels_file.parse(Path("labels.csv"), text, ids)
+        assert time.monotonic() - start < 60
+
+    def test_a_text_may_be_long(self):
+        assert parsed(f"id,label,text\na.png,x,{'a' * 200_000}\n") == {"a.png": "x"}
 
     def test_another_encoding_must_be_named(self, tmp_path):
         (tmp_path / "a.csv").write_text("id,label\na.png,Käse\n", encoding="cp1252")

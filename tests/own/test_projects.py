@@ -113,6 +113,21 @@ class TestLoop:
         with pytest.raises(ConfigError, match="expected points that were not asked for yet, found none"):
             loop("choose")
 
+    def test_copies_with_different_labels_keep_their_own(self, loop):
+        loop("choose", "n_labels=20")
+        loop.project.log.append([Answer("p148", "a"), Answer("p149", "b"), Answer("p001", "a"), Answer("p002", "b")])
+        loop("learn")
+        found = {row["id"]: row["label"] for row in rows(loop.place / "learned" / "1" / "predictions.csv")}
+        assert (found["p148"], found["p149"]) == ("a", "b")
+
+    def test_the_random_sample_ends_where_the_labels_do(self, loop):
+        loop("choose", "n_labels=60", "audit=0")
+        loop("choose", "n_labels=10", "audit=1")
+        first, second = loop.project.rounds()
+        asked = {*first.asked, *second.asked}
+        assert set(second.asked.values()) == {"random"}
+        assert set(second.audit) <= asked
+
     def test_the_random_part_is_random_and_the_same_when_points_come_and_go(self, loop):
         loop("choose", "n_labels=40")
         first = loop.project.rounds()[0]
@@ -197,6 +212,11 @@ class TestFolder:
             loop("choose")
         assert not loop.place.exists()
 
+    def test_a_project_that_was_refused_is_not_there(self, loop):
+        with pytest.raises(ConfigError, match="cluster: expected one with n_clusters"):
+            loop("choose", "cluster=none")
+        assert not loop.place.exists()
+
     def test_what_is_there_is_not_touched(self, loop):
         loop.place.mkdir()
         (loop.place / "mine.txt").write_text("mine")
@@ -243,7 +263,7 @@ class TestFolder:
             patch.setattr(choose, "write_page", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 loop("choose", "n_labels=20")
-        assert loop.project.rounds() == []
+        assert not loop.place.exists()
         loop("choose", "n_labels=20")
         loop.answer(truth)
         with monkeypatch.context() as patch:

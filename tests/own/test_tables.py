@@ -90,6 +90,32 @@ class TestForm:
         ]
         assert data.class_names == ("x", "y")
 
+    @pytest.mark.parametrize(
+        ("content", "kinds", "mean"),
+        [
+            ("w;tags\n1.5;1,2\n0.75;2\n10.25;3,1\n", ["number", "category"], 12.5 / 3),
+            ("w;day\n1,5;02.01.1970\n2,5;31.12.2020\n", ["number", "date"], 2.0),
+            ("w;c\n2;a\n1,5;b\n1.000,5;a\n", ["number", "category"], 1004 / 3),
+        ],
+    )
+    def test_a_decimal_comma_is_one_only_where_all_numbers_are_so(self, table, content, kinds, mean):
+        columns = table(content).reader.columns
+        assert [column.kind for column in columns] == kinds
+        assert columns[0].mean == pytest.approx(mean)
+
+    def test_new_data_have_the_decimals_of_the_training_data(self, table, tmp_path):
+        data = table("a;b\n2;1\n1,5;2\n3,5;3\n")
+        (tmp_path / "new.csv").write_text("a;b\n3;1\n1,5;2\n")
+        (part,) = data.reader.read(tmp_path / "new.csv")
+        assert part.counts == {}
+        assert part.X[1].tolist() == data.X_train[1].tolist()
+
+    def test_a_line_break_in_the_header_is_no_row(self, table):
+        assert table('"a\nb",c\n1,2\n3,4\n').train_ids == ["1", "2"]
+
+    def test_a_cell_may_be_long(self, table):
+        assert table(f"x,c\n1,{'a' * 200_000}\n2,b\n").X_train.shape == (2, 3)
+
     def test_another_encoding_must_be_named(self, table):
         content = "x,label\n1,Käse\n2,Brot\n".encode("cp1252")
         with pytest.raises(DataError, match=r"found .*data\.encoding=cp1252"):
