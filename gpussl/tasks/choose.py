@@ -152,7 +152,7 @@ def _choose(run_on: Context, made: Project, points: OwnPoints) -> Round:
                 break  # the sample ends where the labels do
             random.append(place)
         new_audit.append(place)
-    chosen, why = _select(run_on, made, points, done | set(random), n - len(random))
+    chosen, why = _select(run_on, made, points, done | set(random), {*audit, *new_audit}, n - len(random))
     order = _mixed(chosen, random, run_on.seed("order"))
     ids = points.dataset.train_ids or ()
     number = int(made.next_folder("rounds").name)
@@ -168,26 +168,37 @@ def _extended(points: OwnPoints, audit: Sequence[int], n_more: int, seed: int) -
     return [int(place) for place in order[len(audit) : len(audit) + n_more]]
 
 
-def _select(run_on: Context, made: Project, points: OwnPoints, done: set[int], n: int) -> tuple[list[int], str]:
-    """The points that are worth most, and why."""
+def _select(
+    run_on: Context, made: Project, points: OwnPoints, done: set[int], audit: set[int], n: int
+) -> tuple[list[int], str]:
+    """The points that are worth most, and why.
+
+    The choice does not see the random points and their labels: if it avoided their surroundings, a model would predict
+    them worse than all others, and the accuracy on them would be too low.
+    """
     twin, seed = run_on.twin, run_on.seed("select")
     if n == 0:
         return [], REPRESENTATIVE
-    answers, names = own.known(made, points, twin)
-    asked_before = twin.asarray(np.array(sorted(done), dtype=np.int64))
-    if len(answers) < MIN_TO_DOUBT or len(names) < 2:
-        data, clustering = own.cluster(run_on, points, min(len(points.dataset.X_train), n + len(done)))
-        nothing = Answers(asked_before, asked_before)
-        first = twin.to_numpy(NearestToCentroid().select(data.X_train, clustering, nothing, n, seed)).tolist()
-        # clusters may be empty, or have a point that was asked before
+    answers: Answers | None
+    answers, _ = own.known(made, points, twin)
+    seen = [row for row, place in enumerate(twin.to_numpy(answers.indices).tolist()) if place not in audit]
+    answers = Answers(answers.indices[twin.asarray(seen)], answers.labels[twin.asarray(seen)]) if seen else None
+    if answers is None or len(answers) < MIN_TO_DOUBT or len(np.unique(twin.to_numpy(answers.labels))) < 2:
+        before = np.array(sorted(done - audit), dtype=np.int64)
+        data, clustering = own.cluster(run_on, points, min(len(points.dataset.X_train), n + len(before)))
+        nothing = Answers(twin.asarray(before), twin.asarray(before))
+        found = twin.to_numpy(NearestToCentroid().select(data.X_train, clustering, nothing, n, seed)).tolist()
+        first = [int(place) for place in found if place not in done]
+        # clusters may be empty, or their nearest points may be random ones already
         rest = sorted(set(range(len(points.dataset.X_train))) - done - set(first))
         more = seeds.generator(seed, "more").permutation(rest)[: n - len(first)].tolist()
-        return [int(place) for place in (*first, *more)], REPRESENTATIVE
+        return [*first, *(int(place) for place in more)], REPRESENTATIVE
     _, data = own.represent(run_on, points)
+    asked_before = twin.asarray(np.array(sorted(done), dtype=np.int64))
     known = Answers(asked_before, asked_before, _doubt(run_on, data, answers))
     with run_on.monitor.stage("select", twin):
-        found = Doubtful().select(data.X_train, NoClustering().fit(data.X_train, 0), known, n, seed)
-    return [int(place) for place in twin.to_numpy(found).tolist()], DOUBTFUL
+        chosen = Doubtful().select(data.X_train, NoClustering().fit(data.X_train, 0), known, n, seed)
+    return [int(place) for place in twin.to_numpy(chosen).tolist()], DOUBTFUL
 
 
 def _doubt(run_on: Context, data: Data, answers: Answers) -> Array:

@@ -14,7 +14,7 @@ from gpussl.errors import ConfigError
 from gpussl.numeric.arrays import row_blocks
 from gpussl.numeric.intervals import accuracy_interval
 from gpussl.protocols import Classifier
-from gpussl.records import Answers
+from gpussl.records import UNLABELLED, Answers
 from gpussl.report import show, write_files, write_page
 from gpussl.report.parts import File, Part, Table, Words
 from gpussl.report.results import to_csv
@@ -33,12 +33,12 @@ BOUGHT, PREDICTED = "bought", "predicted"
 
 @dataclass(frozen=True)
 class Checked:
-    """What cross-fitting says of each labelled point: the class that models of the other labels predict.
+    """What cross-fitting says of each random point: the class that a model of the other labels predicts.
 
     Attributes
     ----------
     y, predicted : (m,) int array
-        Class numbers.
+        Class numbers of all labelled points; -1 for the prediction of one that is not of the random sample.
     is_audit : (m,) bool array
         Whether the point is of the random sample.
 
@@ -136,13 +136,18 @@ def work(run_on: Context) -> None:
 
 
 def _check(run_on: Context, made: Project, points: OwnPoints, data: Data, answers: Answers) -> Checked:
-    """Predict each labelled point by a model of the labels in other folds."""
+    """Predict each random point by a model that did not have its label, and lacks as few others as possible."""
     twin = run_on.twin
     indices, y = twin.to_numpy(answers.indices), twin.to_numpy(answers.labels)
     audit = _audit(made, points)
-    n_folds = min(N_FOLDS, len(y))
-    folds = stratified_folds(y, indices, n_folds, seeds.generator(run_on.seed("check"), "folds"))
-    predicted = np.empty_like(y)
+    is_audit = np.array([place in audit for place in indices.tolist()], dtype=bool)
+    held = np.flatnonzero(is_audit)
+    n_folds = min(N_FOLDS, len(held))
+    folds = np.full(len(y), -1)  # all other labels are always learnt from, so that few are missing
+    if n_folds:
+        rng = seeds.generator(run_on.seed("check"), "folds")
+        folds[held] = stratified_folds(y[held], indices[held], n_folds, rng)
+    predicted = np.full(len(y), UNLABELLED)
     with run_on.monitor.stage("check", twin) as stage:
         for fold in range(n_folds):
             asked, others = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
@@ -154,8 +159,8 @@ def _check(run_on: Context, made: Project, points: OwnPoints, data: Data, answer
             model = choose.fitted(run_on, data, some, use=f"check/{fold}")
             X = data.X_train.take(twin.asarray(indices[asked]), axis=0)
             predicted[asked] = twin.to_numpy(model.predict(X))
-        stage.note = f"{n_folds} folds"
-    return Checked(y, predicted, np.array([place in audit for place in indices.tolist()], dtype=bool))
+        stage.note = f"{n_folds} folds of {len(held):,} random points"
+    return Checked(y, predicted, is_audit)
 
 
 def _audit(made: Project, points: OwnPoints) -> set[int]:
@@ -274,10 +279,9 @@ def _commonest(checked: Checked) -> tuple[int, float]:
 
 
 def _balanced(checked: Checked) -> float:
-    """The mean recall of the classes among the random points, or among all if there are none."""
-    of = checked.is_audit if checked.n else np.ones_like(checked.is_audit)
-    y, correct = checked.y[of], (checked.y == checked.predicted)[of]
-    return float(np.mean([correct[y == number].mean() for number in np.unique(y)]))
+    """The mean recall of the classes among the random points; 0 if there are none."""
+    y, correct = checked.y[checked.is_audit], (checked.y == checked.predicted)[checked.is_audit]
+    return float(np.mean([correct[y == number].mean() for number in np.unique(y)])) if checked.n else 0.0
 
 
 def _sentences(checked: Checked, names: Sequence[str]) -> list[str]:
@@ -296,7 +300,7 @@ def _sentences(checked: Checked, names: Sequence[str]) -> list[str]:
     ]
     if low <= share:
         found.append("By the interval, the model may be no better than that: label more.")
-    said = np.unique(checked.predicted)
+    said = np.unique(checked.predicted[checked.is_audit])
     if len(said) == 1:
         found.append(f"The model says {names[said[0]]!r} for every point.")
     return found
@@ -320,13 +324,14 @@ def _of_classes(checked: Checked, names: Sequence[str]) -> Table:
 
 
 def _confusion(checked: Checked, names: Sequence[str]) -> Table:
-    """The most frequent confusions of the labelled points."""
-    pairs, counts = np.unique(np.stack([checked.y, checked.predicted]), axis=1, return_counts=True)
+    """The most frequent confusions of the random points."""
+    both = np.stack([checked.y, checked.predicted])[:, checked.is_audit]
+    pairs, counts = np.unique(both, axis=1, return_counts=True)
     wrong = [
         (int(count), int(true), int(said)) for true, said, count in zip(*pairs, counts, strict=True) if true != said
     ]
     rows = [(names[true], names[said], f"{count:,}") for count, true, said in sorted(wrong, reverse=True)[:10]]
-    return Table("Most frequent confusions of labelled points", ("label", "predicted", "points"), rows)
+    return Table("Most frequent confusions of random points", ("label", "predicted", "points"), rows)
 
 
 def _compared(rows: Sequence[dict[str, Any]]) -> Table:

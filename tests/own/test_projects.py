@@ -68,9 +68,9 @@ def rows(path):
 class TestLoop:
     def test_from_no_labels_to_predictions_and_a_next_round(self, loop, blobs, capsys):
         frame, truth = blobs
-        loop("choose", "n_labels=20")
+        loop("choose", "n_labels=40")
         first = loop.project.rounds()[0]
-        assert len(first.asked) == 20
+        assert len(first.asked) == 40
         to_label = rows(loop.place / "rounds" / "1" / "to_label.csv")
         assert [row["id"] for row in to_label] == list(first.asked)
         assert set(to_label[0]) == {"id", "label", "why", "x", "z", "colour"}
