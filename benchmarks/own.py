@@ -105,7 +105,7 @@ def ours(folder, header, pool, test, at, n_labels, seed):
     run_on = context("task=learn")
     points = own.read(run_on)
     answers, classes = own.known(project.opened(made), points, cpu)
-    _, data = own.represent(run_on, points)
+    data = own.represent(run_on, points)
     with run_on.monitor.stage("train", cpu):
         model = learn.model_of(data, choose.fitted(run_on, data, answers), classes)
     said = [model.predict(part.X) for part in model.reader.read(folder / "test.csv")]

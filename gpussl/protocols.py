@@ -29,13 +29,6 @@ class Source(Protocol):
         """Read the data set. Raise DataError if it is missing or corrupt."""
         ...
 
-    def records(self, ids: Collection[str]) -> tuple[list[str], dict[str, list[str]]]:
-        """Return what a person needs to see of some points: the names of fields, and their values by id.
-
-        Empty if the id says it all, as the path of a picture does.
-        """
-        return [], {}
-
 
 class Reader(Protocol):
     """Reads a person's data as points: all that a source has learnt about their form, saved with a model.
@@ -62,6 +55,13 @@ class Reader(Protocol):
             It does not have the form that the reader knows.
         """
         ...
+
+    def records(self, source: Any, ids: Collection[str]) -> tuple[list[str], dict[str, list[str]]]:
+        """Return what a person needs to see of some points: the names of fields, and their values by id.
+
+        Empty if the id says it all, as the path of a picture does.
+        """
+        return [], {}
 
 
 class Transform(Protocol):

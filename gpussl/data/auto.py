@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,11 +74,6 @@ class Auto(Source):
         return dataclasses.replace(
             data, notes=[f"taken as {kind} (data={kind} or another says otherwise)", *data.notes]
         )
-
-    def records(self, ids: Collection[str]) -> tuple[list[str], dict[str, list[str]]]:
-        """See `Source.records`."""
-        found: tuple[list[str], dict[str, list[str]]] = self.source().records(ids)
-        return found
 
     def source(self) -> Any:
         """Return the source of the kind that the path shows."""

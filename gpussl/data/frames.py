@@ -14,16 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpussl.errors import DataError
+from gpussl.runtime.delimited import find_delimiter
 from gpussl.runtime.names import did_you_mean, nearest
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-DELIMITERS = ",;\t|"
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 BLOCK_BYTES = 8 * 2**20  # of a CSV file: bounds the memory of reading in parts
 N_SAMPLED = 1000  # lines that show whether decimals have a comma
-MAX_CELL = 2**31 - 1  # characters; Python's default is less than some texts
 COMMA_NUMBER = r"[+-]?([0-9]+|[0-9]{1,3}(\.[0-9]{3})+)(,[0-9]+)?([eE][+-]?[0-9]+)?"
 POINT_NUMBER = r"[+-]?[0-9]*\.[0-9]+"
 GAPS = frozenset({"", "?", "NA", "N/A", "n/a", "na", "NaN", "nan", "NULL", "null", "None", "none", "-"})  # in numbers
@@ -99,12 +98,10 @@ def find_dialect(path: Path, delimiter: str | None, decimal: str | None, encodin
         ) from error
     if not header.strip():
         raise DataError(f"{path}: expected a header line with the names of the columns, found an empty file")
-    csv.field_size_limit(MAX_CELL)
     if delimiter in ("tab", "\\t"):
         delimiter = "\t"
     if delimiter is None:
-        unquoted = "".join(header.split('"')[::2])
-        delimiter = max(DELIMITERS, key=unquoted.count) if any(map(unquoted.count, DELIMITERS)) else ","
+        delimiter = find_delimiter(header)
     names = tuple(name.strip() for name in next(csv.reader(io.StringIO(header), delimiter=delimiter)))
     _check_names(names, path)
     if decimal is None:

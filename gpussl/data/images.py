@@ -25,27 +25,16 @@ from gpussl.runtime import store
 from gpussl.runtime.names import expanded
 from gpussl.runtime.params import check, param
 
-SMALL, LARGE = 64, 64  # pictures up to this many pixels a side stay as they are; others get this side
+LARGEST = 64  # pixels of the longer side; smaller pictures stay as they are
 N_SAMPLED = 200  # pictures whose headers decide the size and the colours
 PART, CHUNK = 4096, 64  # pictures that are read at once, and that a process decodes at once
 ENOUGH_FOR_PROCESSES = 400  # pictures; fewer are decoded before a process has started
 MAX_PIXELS = 178_956_970  # Pillow's limit
 # suffixes of files that are no pictures; all others are opened, and their content decides
-OTHERS: tuple[str, ...] = (
-    ".txt",
-    ".csv",
-    ".tsv",
-    ".json",
-    ".jsonl",
-    ".xml",
-    ".yaml",
-    ".yml",
-    ".md",
-    ".html",
-    ".pdf",
-    ".zip",
-)
-OTHERS = (*OTHERS, ".py", ".ipynb", ".log", ".db", ".npy", ".npz", ".parquet", ".mp4", ".mov", ".avi", ".doc", ".docx")
+OTHERS = frozenset({
+    ".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".md", ".html", ".pdf", ".zip", ".py", ".ipynb",
+    ".log", ".db", ".npy", ".npz", ".parquet", ".mp4", ".mov", ".avi", ".doc", ".docx",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -211,7 +200,7 @@ def fit(settings: ImageFolder, folder: Path, names: Sequence[str]) -> tuple[Imag
         raise DataError(f"{folder}: expected pictures, found none of a known format, such as {names[0]}")
     heights, widths = (np.array([form[place] for form in forms]) for place in (0, 1))
     longest = int(np.median(np.maximum(heights, widths)))
-    side = settings.size or (longest if longest <= SMALL else LARGE)
+    side = settings.size or min(longest, LARGEST)
     aspect = float(np.median(widths / heights))
     height, width = (side, max(1, round(side * aspect))) if aspect <= 1 else (max(1, round(side / aspect)), side)
     channels = 3 if any(has_colours for _, _, has_colours in forms) else 1

@@ -106,6 +106,24 @@ class TableReader(Reader):
             if on_progress is not None:
                 on_progress(n, n, f"{n:,} rows")
 
+    def records(self, source: Any, ids: Collection[str]) -> tuple[list[str], dict[str, list[str]]]:
+        """See `Reader.records`: the cells of all columns but those of ids and classes, as text."""
+        source, dialect = opened(source, self.delimiter, self.decimal, self.encoding)
+        names: list[str] = []
+        found: dict[str, list[str]] = {}
+        n = 0
+        for part in frames.read_parts(source, dialect):
+            names = [str(name) for name in part.column_names if name not in (self.id, self.label)]
+            of_rows = ids_of(part, self.id, n)
+            rows = [row for row, item in enumerate(of_rows) if item in ids]
+            if rows:
+                taken = part.take(rows)
+                columns = [frames.texts(taken.column(name).combine_chunks(), strip=False) for name in names]
+                cells = map(list, zip(*columns, strict=True))
+                found |= dict(zip((of_rows[row] for row in rows), cells, strict=True))
+            n += part.num_rows
+        return names, found
+
     def _points(self, part: "pa.Table", n_before: int, dialect: Dialect | None) -> Reading:
         decimal = "." if dialect is None else dialect.decimal
         counts: dict[str, int] = {}
@@ -177,12 +195,6 @@ class Table(Source):
             notes.insert(0, dialect.in_words())
         return own.dataset(self.name, reader, reading, notes, strict=self.strict)
 
-    def records(self, ids: Collection[str]) -> tuple[list[str], dict[str, list[str]]]:
-        """See `Source.records`: the columns without id and label."""
-        settings = self.delimiter, self.decimal, self.encoding
-        id_column = check_columns(expanded(self.path), {"id": self.id}, self.delimiter, self.encoding)
-        return _records(expanded(self.path), id_column, ids, [self.label], *settings)
-
 
 def opened(source: Any, delimiter: str | None, decimal: str | None, encoding: str | None) -> tuple[Any, Dialect | None]:
     """Return a source, and the dialect of a CSV file.
@@ -196,32 +208,6 @@ def opened(source: Any, delimiter: str | None, decimal: str | None, encoding: st
     if path.suffix.lower() in (".parquet", ".pq"):
         return path, None
     return path, frames.find_dialect(path, delimiter, decimal, encoding)
-
-
-def _records(
-    path: Path,
-    id_column: str | None,
-    ids: Collection[str],
-    hidden: Collection[str | None],
-    delimiter: str | None,
-    decimal: str | None,
-    encoding: str | None,
-) -> tuple[list[str], dict[str, list[str]]]:
-    """The cells of some rows of a table as text: the names of the columns, and the cells by id."""
-    source, dialect = opened(path, delimiter, decimal, encoding)
-    names: list[str] = []
-    found: dict[str, list[str]] = {}
-    n = 0
-    for part in frames.read_parts(source, dialect):
-        names = [str(name) for name in part.column_names if name not in (id_column, *hidden)]
-        of_rows = ids_of(part, id_column, n)
-        rows = [row for row, item in enumerate(of_rows) if item in ids]
-        if rows:
-            taken = part.take(rows)
-            columns = [frames.texts(taken.column(name).combine_chunks(), strip=False) for name in names]
-            found |= {of_rows[row]: list(cells) for row, cells in zip(rows, zip(*columns, strict=True), strict=True)}
-        n += part.num_rows
-    return names, found
 
 
 def named(source: Any) -> str:
@@ -249,12 +235,9 @@ def fit(settings: Table, table: "pa.Table", dialect: Dialect | None) -> tuple[Ta
     (['x'], 'id', ['1 column of numbers', 'left out: same (constant)'])
     """
     names = table.column_names
-    for setting, named_column in (("id", settings.id), ("label", settings.label)):
-        if named_column is not None:
-            frames.require(named_column, names, f"data.{setting}", settings.path)
     for given in settings.drop:
         frames.require(given, names, "data.drop", settings.path)
-    id_column = settings.id or find_id(table)
+    id_column = _id_column(table, {"id": settings.id, "label": settings.label}, settings.path)
     decimal = "." if dialect is None else dialect.decimal
     columns, left_out = [], []
     for name in names:
@@ -325,11 +308,15 @@ def check_columns(
     'id'
     """
     source, dialect = opened(path, delimiter, None, encoding)
-    whole = frames.read_whole(source, dialect)
+    return _id_column(frames.read_whole(source, dialect), columns, path)
+
+
+def _id_column(table: "pa.Table", columns: dict[str, str | None], source: Any) -> str | None:
+    """The column with the ids, after a check that all named columns are there."""
     for setting, name in columns.items():
         if name is not None:
-            frames.require(name, whole.column_names, f"data.{setting}", path)
-    return columns["id"] or find_id(whole)
+            frames.require(name, table.column_names, f"data.{setting}", source)
+    return columns["id"] or find_id(table)
 
 
 def _column(name: str, cells: Any, decimal: str) -> tuple[Column | None, str]:

@@ -75,6 +75,13 @@ class TextReader(Reader):
             if on_progress is not None:
                 on_progress(n, n, f"{n:,} texts")
 
+    def records(self, source: Any, ids: Collection[str]) -> tuple[list[str], dict[str, list[str]]]:
+        """See `Reader.records`: the texts."""
+        found: dict[str, list[str]] = {}
+        for part in read_texts(source, self.text, self.id, None, self.delimiter, self.encoding):
+            found |= {item: [text] for item, text in zip(part.ids, part.texts, strict=True) if item in ids}
+        return ["text"], found
+
     def points(self, part: "Texts") -> Reading:
         """Return texts as points."""
         X = self._weights(part.texts) @ self.components.T
@@ -174,32 +181,13 @@ class TextFiles(Source):
         if not path.is_dir():
             columns["id"] = table.check_columns(path, columns, self.delimiter, self.encoding)
         parts = list(read_texts(path, columns["text"], columns["id"], columns["label"], self.delimiter, self.encoding))
-        found = Texts(
-            [item for part in parts for item in part.ids],
-            [text for part in parts for text in part.texts],
-            [label for part in parts for label in part.labels],
-            [item for part in parts for item in part.skipped],
-        )
-        if not any(text.strip() for text in found.texts):
-            raise DataError(f"{self.path}: expected texts, found {len(found.texts):,} empty ones")
-        reader = fit(
-            found.texts, self.n_components, {**columns, "delimiter": self.delimiter, "encoding": self.encoding}
-        )
-        chunks = [Texts([], found.texts[start : start + PART], [], []) for start in range(0, len(found.texts), PART)]
-        X = np.concatenate([reader.points(chunk).X for chunk in chunks])
-        n_empty = sum(not text.strip() for text in found.texts)
-        reading = Reading(found.ids, X, found.skipped, found.labels, {EMPTY: n_empty} if n_empty else {})
+        texts = [text for part in parts for text in part.texts]
+        if not any(text.strip() for text in texts):
+            raise DataError(f"{self.path}: expected texts, found {len(texts):,} empty ones")
+        reader = fit(texts, self.n_components, {**columns, "delimiter": self.delimiter, "encoding": self.encoding})
+        reading = own.joined([reader.points(part) for part in parts])
         notes = [f"{len(reader.words):,} words and pairs of words, {len(reader.chars):,} pieces of words"]
         return own.dataset(self.name, reader, reading, notes, strict=self.strict)
-
-    def records(self, ids: Collection[str]) -> tuple[list[str], dict[str, list[str]]]:
-        """See `Source.records`: the texts."""
-        path = expanded(self.path)
-        id_ = self.id if path.is_dir() else table.check_columns(path, {"id": self.id}, self.delimiter, self.encoding)
-        found: dict[str, list[str]] = {}
-        for part in read_texts(path, self.text, id_, None, self.delimiter, self.encoding):
-            found |= {item: [text] for item, text in zip(part.ids, part.texts, strict=True) if item in ids}
-        return ["text"], found
 
 
 def fit(texts: Sequence[str], n_components: int, settings: dict[str, Any]) -> TextReader:

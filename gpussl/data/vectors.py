@@ -92,12 +92,12 @@ class Vectors(Source):
         path = expanded(self.path)
         column, id_ = None, self.id
         if path.suffix.lower() in (".parquet", ".pq"):
-            columns = table.check_columns(path, {"id": self.id, "label": self.label}, None, None)
-            column, id_ = vector_column(path), columns
+            id_ = table.check_columns(path, {"id": self.id, "label": self.label}, None, None)
+            column = vector_column(path)
         parts = list(read_vectors(path, column, id_, self.label))
         if not parts:
             raise DataError(f"{self.path}: expected vectors, found none")
-        reading = own.joined(parts) if len(parts) > 1 else parts[0]
+        reading = own.joined(parts)
         d = int(reading.X.shape[1])
         note = f"vectors of {d:,} numbers"
         return own.dataset(self.name, VectorReader(d, id_, self.label, column), reading, [note], strict=self.strict)

@@ -9,13 +9,12 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from gpussl.errors import DataError
+from gpussl.runtime.delimited import find_delimiter
 from gpussl.runtime.names import did_you_mean, nearest
 
 LABEL_NAMES = ("label", "class", "category", "answer", "target")
 SHOWN = 10  # wrong lines that a message names
 MOST_TO_COMPARE = 5000  # ids; comparing with more takes seconds
-MAX_CELL = 2**31 - 1  # characters; Python's default is less than some texts
-DELIMITERS = ",;\t|"
 
 
 def parse(
@@ -147,11 +146,7 @@ def similar_classes(labels: Collection[str]) -> list[str]:
 
 def _records(text: str) -> list[tuple[int, list[str]]]:
     """The records that are not empty, each with the number of its first line."""
-    header = text.split("\n", 1)[0]
-    unquoted = "".join(header.split('"')[::2])
-    delimiter = max(DELIMITERS, key=unquoted.count) if any(map(unquoted.count, DELIMITERS)) else ","
-    csv.field_size_limit(MAX_CELL)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=find_delimiter(text.split("\n", 1)[0]))
     records, line = [], 1
     for cells in reader:
         if any(cell.strip() for cell in cells):

@@ -38,13 +38,8 @@ from gpussl.runtime.plugins import allow, is_allowed
 
 METADATA_KEY = "gpussl"
 RECORDS: dict[str, type] = {"clustering": Clustering, "pseudo_labels": PseudoLabels}
-GROUPS = (
-    "classifier",
-    "represent",
-    "features",
-    "data",
-    "studies",
-)  # packages that are searched for a kind, in this order
+# packages that are searched for a kind, in this order
+GROUPS = ("classifier", "represent", "features", "data", "studies")
 ALIASES = {"logistic_regression": "logistic"}  # kinds with a module of another name
 PLAIN = re.compile("[a-z][a-z0-9_]*")
 PART = ".gpussl-part"  # suffix of temporary files

@@ -146,7 +146,9 @@ def _choose(run_on: Context, made: Project, points: OwnPoints) -> Round:
     n_audit = round(job.audit * (n + sum(len(asked.asked) for asked in rounds)))
     new_audit: list[int] = []
     random: list[int] = []
-    for place in _extended(points, audit, n_audit - len(audit), run_on.seed("audit")):
+    seed = run_on.seed("audit")
+    upcoming = _random_places(points, seed)[len(audit) : n_audit].tolist() if n_audit > len(audit) else []
+    for place in upcoming:
         if place not in done and place not in random:
             if len(random) == n:
                 break  # the sample ends where the labels do
@@ -156,16 +158,14 @@ def _choose(run_on: Context, made: Project, points: OwnPoints) -> Round:
     order = _mixed(chosen, random, run_on.seed("order"))
     ids = points.dataset.train_ids or ()
     number = int(made.next_folder("rounds").name)
-    asked = {ids[place]: RANDOM if place in set(random) else why for place in order}
+    drawn = set(random)
+    asked = {ids[place]: RANDOM if place in drawn else why for place in order}
     return Round(number, asked, [ids[place] for place in new_audit])
 
 
-def _extended(points: OwnPoints, audit: Sequence[int], n_more: int, seed: int) -> list[int]:
-    """The next points of the random order of all points, copies included, as places among those without copies."""
-    if n_more <= 0:
-        return []
-    order = points.place_of[random_order(points.ids, seed)]
-    return [int(place) for place in order[len(audit) : len(audit) + n_more]]
+def _random_places(points: OwnPoints, seed: int) -> np.ndarray:
+    """(n,): all points in random order, copies included, as places among those without copies."""
+    return points.place_of[random_order(points.ids, seed)]
 
 
 def _select(
@@ -179,11 +179,10 @@ def _select(
     twin, seed = run_on.twin, run_on.seed("select")
     if n == 0:
         return [], REPRESENTATIVE
-    answers: Answers | None
-    answers, _ = own.known(made, points, twin)
-    seen = [row for row, place in enumerate(twin.to_numpy(answers.indices).tolist()) if place not in audit]
-    answers = Answers(answers.indices[twin.asarray(seen)], answers.labels[twin.asarray(seen)]) if seen else None
-    if answers is None or len(answers) < MIN_TO_DOUBT or len(np.unique(twin.to_numpy(answers.labels))) < 2:
+    everything, _ = own.known(made, points, twin)
+    is_seen = twin.asarray(~np.isin(twin.to_numpy(everything.indices), list(audit)))
+    answers = Answers(everything.indices[is_seen], everything.labels[is_seen])
+    if len(answers) < MIN_TO_DOUBT or len(np.unique(twin.to_numpy(answers.labels))) < 2:
         before = np.array(sorted(done - audit), dtype=np.int64)
         data, clustering = own.cluster(run_on, points, min(len(points.dataset.X_train), n + len(before)))
         nothing = Answers(twin.asarray(before), twin.asarray(before))
@@ -193,7 +192,7 @@ def _select(
         rest = sorted(set(range(len(points.dataset.X_train))) - done - set(first))
         more = seeds.generator(seed, "more").permutation(rest)[: n - len(first)].tolist()
         return [*first, *(int(place) for place in more)], REPRESENTATIVE
-    _, data = own.represent(run_on, points)
+    data = own.represent(run_on, points)
     asked_before = twin.asarray(np.array(sorted(done), dtype=np.int64))
     known = Answers(asked_before, asked_before, _doubt(run_on, data, answers))
     with run_on.monitor.stage("select", twin):
@@ -220,7 +219,7 @@ def fitted(run_on: Context, data: Data, answers: Answers, use: str = "train") ->
     >>> from gpussl.tasks.example import on_fruit
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     run_on = on_fruit(folder, "learn")
-    ...     _, data = own.represent(run_on, own.read(run_on))
+    ...     data = own.represent(run_on, own.read(run_on))
     >>> with run_on.monitor.stage("train", run_on.twin):
     ...     model = fitted(run_on, data, Answers(np.array([0, 29]), np.array([0, 1])))
     >>> model.predict(data.X_train[:2]).tolist()
@@ -240,7 +239,7 @@ def _mixed(chosen: Sequence[int], random: Sequence[int], seed: int) -> list[int]
 
 def _write(run_on: Context, made: Project, points: OwnPoints, asked: Round) -> None:
     """Write the round, which appears as a whole, and the states of all points."""
-    fields, records = run_on.job.data.records(set(asked.asked))
+    fields, records = points.dataset.reader.records(own.path_of(run_on.job), set(asked.asked))
     records = {item: [_one_break(cell) for cell in cells] for item, cells in records.items()}
     known = made.labels()
     with project.whole(made.folder / "rounds" / str(asked.number)) as work:

@@ -93,8 +93,8 @@ def work(run_on: Context) -> None:
     (31, 'fruit 0,apple,1.0000,bought')
     """
     folder = label.project_of(run_on.job)
+    made = project.opened(folder)  # before the lock, which would make the folder
     with project.locked(folder):
-        made = project.opened(folder)
         points = own.read(run_on)
         own.take_known_labels(made, points)
         answers, names = own.known(made, points, run_on.twin)
@@ -104,7 +104,7 @@ def work(run_on: Context) -> None:
                 f"{folder}: expected labels of at least two classes, found {found}; label more, with "
                 f"gpussl choose {folder} and gpussl label {folder} FILE"
             )
-        _, data = own.represent(run_on, points)
+        data = own.represent(run_on, points)
         checked = _check(run_on, made, points, data, answers)
         with run_on.monitor.stage("train", run_on.twin) as stage:
             classifier = choose.fitted(run_on, data, answers)
@@ -188,7 +188,7 @@ def model_of(data: Data, classifier: Classifier, names: Sequence[str]) -> Model:
     >>> from gpussl.tasks.example import on_fruit
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     run_on = on_fruit(folder, "learn")
-    ...     _, data = own.represent(run_on, own.read(run_on))
+    ...     data = own.represent(run_on, own.read(run_on))
     ...     knn = KNeighborsClassifier(1).fit(data.X_train[[0, 29]], [0, 1])
     ...     model_of(data, knn, ["apple", "melon"]).predict(f"{folder}/fruit.csv")[:2].tolist()
     ['apple', 'melon']

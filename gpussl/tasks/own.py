@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gpussl.backend import cpu
 from gpussl.cluster.none import NoClustering
 from gpussl.errors import ConfigError
 from gpussl.protocols import Source, Twin
@@ -152,15 +153,12 @@ def read(run_on: Context) -> OwnPoints:
 
     Examples
     --------
-    >>> from gpussl.backend import cpu
     >>> from gpussl.runtime import config
     >>> from gpussl.tasks.monitor import Monitor
     >>> job = config.job("data=digits", "classifier=[knn]", "cache=null")
     >>> len(read(Context(job, cpu, Monitor(), prepare.open_cache(job, cpu), prepare.Loader())).ids)
     1297
     """
-    from gpussl.backend import cpu
-
     with run_on.monitor.stage("load", cpu) as stage:
         points = without_copies(run_on.job.data.load())
         n_copies = len(points.ids) - len(points.dataset.X_train)
@@ -201,8 +199,8 @@ def cluster(run_on: Context, points: OwnPoints, n_clusters: int) -> tuple[Data, 
     return data, prepare.cluster(here, data)
 
 
-def represent(run_on: Context, points: OwnPoints) -> tuple[Data, Data]:
-    """Return the points without copies on the device: their scaled raw values, and represented.
+def represent(run_on: Context, points: OwnPoints) -> Data:
+    """Return the points without copies on the device, represented.
 
     Examples
     --------
@@ -211,12 +209,11 @@ def represent(run_on: Context, points: OwnPoints) -> tuple[Data, Data]:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     run_on = on_fruit(folder, "learn")
     ...     points = read(run_on)
-    >>> represent(run_on, points)[1].X_train.shape
+    >>> represent(run_on, points).X_train.shape
     (30, 1)
     """
     here = on_points(run_on, points, cluster=NoClustering())
-    raw, _ = here.loader.load(here.job, here.twin)
-    return raw, prepare.represent(here, raw)
+    return prepare.represent(here, here.loader.load(here.job, here.twin)[0])
 
 
 def on_points(run_on: Context, points: OwnPoints, **settings: object) -> Context:

@@ -212,6 +212,11 @@ class TestFolder:
             loop("choose")
         assert not loop.place.exists()
 
+    def test_learning_makes_no_folder(self, loop):
+        with pytest.raises(ConfigError, match="expected a project, found none"):
+            loop("learn")
+        assert not loop.place.exists()
+
     def test_a_project_that_was_refused_is_not_there(self, loop):
         with pytest.raises(ConfigError, match="cluster: expected one with n_clusters"):
             loop("choose", "cluster=none")
