@@ -36,7 +36,7 @@ def test_the_mlp_has_seven_layers():
 
 def test_the_mlp_keeps_the_epoch_that_did_best():
     scores = []
-    model = MLPClassifier(**SMALL, validation_fraction=0.3, patience=2).fit(
+    model = MLPClassifier(**SMALL, validation_fraction=0.3, min_held_out=50, patience=2).fit(
         DIGITS[:300], np.roll(NAMES[:300], 1), on_progress=lambda epoch, n, note: scores.append(note)
     )
     best = max(float(note.split()[-1].rstrip("%")) for note in scores)

@@ -90,7 +90,7 @@ class MLPClassifier(NetworkClassifier):
     validation_fraction: float = param(0.1, gt=0, lt=1)
     shallow_below: int = param(50, ge=0)
     few_epochs: int = param(8, ge=1)
-    min_held_out: int = param(50, ge=0)
+    min_held_out: int = param(100, ge=0)
     precision: str = param("auto", choices=("auto", "float32", "bfloat16"))
     scale: str = SCALE
     random_state: int = 0
