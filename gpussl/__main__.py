@@ -55,7 +55,7 @@ def run(cfg: Any) -> None:
     try:
         if in_sweep:
             command.register_job()
-        job = config.build(cfg)
+        job = config.build(cfg, hydra_cfg.overrides.task)
         from gpussl.tasks import prepare  # after the checks: they do not wait for this import
         from gpussl.tasks import run as tasks
 

@@ -71,9 +71,12 @@ class Transform(Protocol):
     ----------
     kind : str
         Name in saved files, and of the module.
+    is_slow : bool
+        Whether the mapped points are worth caching, each of them mapped by itself.
     """
 
     kind: ClassVar[str] = ""
+    is_slow: ClassVar[bool] = False
 
     @abstractmethod
     def transform(self, X: Array) -> Array:

@@ -181,6 +181,24 @@ class Clustering:
 
 
 @dataclass(frozen=True)
+class Points:
+    """Points that took long to compute, as they are kept in the cache.
+
+    Attributes
+    ----------
+    X : (n, d) array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Points(np.zeros((2, 3))).X.shape
+    (2, 3)
+    """
+
+    X: Array
+
+
+@dataclass(frozen=True)
 class PseudoLabels:
     """The labels of n points after some were bought and propagated to others.
 

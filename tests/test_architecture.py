@@ -30,7 +30,14 @@ ALLOWED = {
     "numeric": {"records", "errors", "protocols"},
 }
 SHARED = {"records", "errors", "seeds", "protocols", "numeric", "backend", "nets", "runtime"}
-TORCH = {"nets/tensors.py", "nets/augment.py", "nets/gradients.py", "studies/study_convnet.py"}
+TORCH = {
+    "nets/pretrained.py",
+    "represent/embedding.py",
+    "nets/tensors.py",
+    "nets/augment.py",
+    "nets/gradients.py",
+    "studies/study_convnet.py",
+}
 TORCH |= {f"represent/{name}.py" for name in ("autoencoder", "deskew")}
 TORCH |= {f"classifier/{name}.py" for name in ("network", "mlp", "self_training", "convnet")}
 
@@ -74,6 +81,8 @@ def files_that_read(attribute):
         ("cuml", {"backend/gpu.py"}),
         ("matplotlib", {"report/figures.py"}),
         ("torch", TORCH),
+        ("timm", set()),  # imported by name, in nets/pretrained.py
+        ("pillow_heif", {"data/decode.py"}),
         ("xgboost", {"classifier/xgboost.py", "studies/xgboost_test_stopped.py"}),
         ("pickle", set()),
         ("joblib", set()),

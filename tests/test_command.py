@@ -297,8 +297,9 @@ class TestStreams:
 
 
 def test_a_mistake_of_ours_shows_where_it_is(monkeypatch, capsys):
-    monkeypatch.setattr(HydraConfig, "get", lambda: SimpleNamespace(runtime=SimpleNamespace(output_dir=""), mode=None))
-    monkeypatch.setattr(config, "build", lambda cfg: 1 / 0)
+    of_hydra = SimpleNamespace(runtime=SimpleNamespace(output_dir=""), overrides=SimpleNamespace(task=[]), mode=None)
+    monkeypatch.setattr(HydraConfig, "get", lambda: of_hydra)
+    monkeypatch.setattr(config, "build", lambda cfg, overrides: 1 / 0)
     with pytest.raises(SystemExit) as ended:
         __main__.run(None)
     assert ended.value.code == 1

@@ -1,5 +1,6 @@
 """Decode image files. Imports little: the processes that decode start quickly."""
 
+import functools
 import io
 import threading
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 WHITE = 255
+HEIF = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})  # brands of its files
 DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I")  # grey values of 16 bits
 
 _OPENING = threading.Lock()
@@ -38,6 +40,8 @@ def decode(path: str, shape: tuple[int, int], channels: int, max_pixels: int) ->
     if not content:
         return None, "0 bytes", []
     try:
+        if _is_heif(content) and not _reads_heif():
+            return None, "a HEIC picture, which needs gpussl[heif]", []
         with _opened(content) as image:
             if image.width * image.height > max_pixels:
                 return None, f"{image.width} x {image.height} pixels, more than data.max_pixels={max_pixels}", []
@@ -66,6 +70,9 @@ def form_of(path: str) -> tuple[int, int, bool] | None:
     True
     """
     try:
+        with Path(path).open("rb") as file:
+            if _is_heif(file.read(12)):
+                _reads_heif()
         with Image.open(path) as image:
             width, height = image.size
             if image.getexif().get(0x0112, 1) >= 5:  # rotated by a quarter
@@ -76,6 +83,21 @@ def form_of(path: str) -> tuple[int, int, bool] | None:
             return height, width, has_colours
     except Exception:  # a broken file has no form
         return None
+
+
+def _is_heif(content: bytes) -> bool:
+    return content[4:8] == b"ftyp" and content[8:12] in HEIF
+
+
+@functools.cache
+def _reads_heif() -> bool:
+    """Whether Pillow reads HEIC pictures from now on."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
 
 
 def _remarks(image: Any) -> list[str]:

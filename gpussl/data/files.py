@@ -6,11 +6,14 @@ from pathlib import Path
 
 from gpussl.errors import DataError
 
+PROJECT = ".gpussl"  # suffix of a project's folder, which may lie in the folder of its data
 SYSTEM = {"thumbs.db", "desktop.ini"}
 
 
 def files_in(folder: Path, is_wanted: Callable[[str], bool] = lambda name: True) -> list[str]:
-    """List the files of a folder, at any depth, in order, as paths relative to it, without hidden and system files.
+    """List the files of a folder, at any depth, in order, as paths relative to it.
+
+    Hidden and system files are left out, and so are the folders of projects.
 
     Raises
     ------
@@ -33,7 +36,7 @@ def files_in(folder: Path, is_wanted: Callable[[str], bool] = lambda name: True)
 
     found = []
     for place, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
-        folders[:] = [name for name in folders if not is_hidden(name)]
+        folders[:] = [name for name in folders if not is_hidden(name) and not name.endswith(PROJECT)]
         above = os.path.relpath(place, folder)
         before = "" if above == os.curdir else above + "/"
         found += [before + name for name in files if not is_hidden(name) and is_wanted(name)]

@@ -313,8 +313,10 @@ def image_shape_of(n_features: int, image_shape: list[int]) -> tuple[int, int, i
     return height, width, channels
 
 
-def map_images(X: Array, image_shape: list[int], change: Callable[[Tensor], Tensor]) -> Array:
-    """Apply a function of (m, channels, height, width) images to (n, d) pixels, in blocks: (n, k).
+def map_images(
+    X: Array, image_shape: list[int], change: Callable[[Tensor], Tensor], at_most: int = BLOCK_ROWS
+) -> Array:
+    """Apply a function of (m, channels, height, width) images to (n, d) pixels, in blocks of `at_most` rows: (n, k).
 
     A module is moved to the device of the images.
 
@@ -333,11 +335,11 @@ def map_images(X: Array, image_shape: list[int], change: Callable[[Tensor], Tens
         images = Images(X.shape[1], image_shape)(as_tensor(X))
         if isinstance(change, nn.Module):
             change.to(images.device)
-        made = torch.cat([change(block).flatten(1) for block in _blocks(images)])
+        made = torch.cat([change(block).flatten(1) for block in _blocks(images, at_most)])
     return backend.of(X).asarray(made)
 
 
-def _blocks(points: Tensor) -> tuple[Tensor, ...]:
+def _blocks(points: Tensor, at_most: int = BLOCK_ROWS) -> tuple[Tensor, ...]:
     """Split (n, ...) into blocks (m, ...), smaller if each point is large."""
     n_values = math.prod(points.shape[1:])
-    return points.split(max(1, min(BLOCK_ROWS, BLOCK_PIXELS // max(1, n_values))))
+    return points.split(max(1, min(at_most, BLOCK_PIXELS // max(1, n_values))))

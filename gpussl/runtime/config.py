@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, get_origin
@@ -123,7 +124,9 @@ class Config:
 
 @dataclass(frozen=True)
 class Job:
-    """A checked configuration: the stages, ready to run. `resolved` is the YAML that they were made from.
+    """A checked configuration: the stages, ready to run.
+
+    `resolved` is the YAML that they were made from, and `overrides` is what the command was given.
 
     >>> checked = job("classifier=[knn]", "select=random", "select.n_labels=20")
     >>> checked.select
@@ -161,6 +164,7 @@ class Job:
     label_column: str | None
     data_settings: dict[str, Any]
     resolved: str
+    overrides: tuple[str, ...] = ()
 
 
 def folder() -> Path:
@@ -321,8 +325,8 @@ def wrong_value(key: str, found: str) -> str | None:
     return f"{key}: expected {describe(settings[key])}, found {found}"
 
 
-def build(cfg: DictConfig) -> Job:
-    """Check a composed configuration and create its stages.
+def build(cfg: DictConfig, overrides: Sequence[str] = ()) -> Job:
+    """Check a composed configuration and create its stages. `overrides` are kept in the job.
 
     Raises
     ------
@@ -369,6 +373,7 @@ def build(cfg: DictConfig) -> Job:
         data_settings=_plain(cfg.data),
         classifier=_classifiers(cfg.classifier),
         resolved=OmegaConf.to_yaml(cfg, resolve=True),
+        overrides=tuple(overrides),
     )
 
 
@@ -404,7 +409,7 @@ def job(*overrides: str) -> Job:
     """
     register()
     with initialize_config_dir(str(folder()), version_base="1.3"):
-        return build(compose("config", list(overrides)))
+        return build(compose("config", list(overrides)), overrides)
 
 
 def instantiate(node: Any, path: str, contract: type) -> Any:

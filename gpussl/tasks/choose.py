@@ -82,7 +82,10 @@ def work(run_on: Context) -> None:
         )
     points = own.read(run_on) if is_new else None  # a folder is made only for data that can be read
     with project.locked(folder):
-        made = project.create(folder, own.data_settings(job)) if is_new else project.opened(folder)
+        if is_new:
+            made = project.create(folder, own.data_settings(job), project.remembered(job.overrides))
+        else:
+            made = project.opened(folder)
         try:
             points = points or own.read(run_on)
             own.take_known_labels(made, points)

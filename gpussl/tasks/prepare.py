@@ -1,6 +1,7 @@
 """The stages that need no label: load, represent, cluster."""
 
 import dataclasses
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,15 +13,18 @@ from gpussl.backend import cpu
 from gpussl.cluster.consensus import consensus
 from gpussl.errors import DataError
 from gpussl.label.oracle import Oracle
+from gpussl.numeric.arrays import row_blocks
 from gpussl.numeric.rows import refuse_beyond
 from gpussl.protocols import Representation, Transform, Twin
-from gpussl.records import UNLABELLED, Array, Clustering, Dataset
+from gpussl.records import UNLABELLED, Array, Clustering, Dataset, Points
 from gpussl.represent.pixels import scale
 from gpussl.runtime import environment, store
 from gpussl.runtime.config import Job
 from gpussl.tasks import limits
 from gpussl.tasks.check import check_data
 from gpussl.tasks.monitor import Monitor
+
+SLOW_ROWS = 256  # points that a slow step maps at once, between two signs of progress
 
 
 @dataclass(frozen=True)
@@ -281,10 +285,45 @@ def _represent_once(run_on: Context, data: Data, step: Representation, seed: int
         return step.fit(data.X_train, seed, run_on.monitor.advance)
 
     if not step.is_costly:
-        return data.transformed(fit(), f"{data.fingerprint} {described(step)}"), False
+        fitted = fit()
+        if fitted.is_slow:
+            return _mapped(run_on, data, fitted)
+        return data.transformed(fitted, f"{data.fingerprint} {described(step)}"), False
     depends_on = {"data": data.fingerprint, "params": described(step), "seed": seed}
     fetched = run_on.cache.fetch("represent", depends_on, fit)
     return data.transformed(fetched.value, f"{data.fingerprint} {described(step)} {seed}"), fetched.cached
+
+
+def _mapped(run_on: Context, data: Data, fitted: Transform) -> tuple[Data, bool]:
+    """The data after a slow step, block by block, and whether the training points come from the cache."""
+    store.check_savable(type(fitted))
+    kind, arrays, values = store.pack(fitted)
+    step = f"{kind} {store.digest(*arrays.values())} {json.dumps(values, sort_keys=True)}"
+
+    def fetched(X: Array, fingerprint: str) -> store.Fetched:
+        n = X.shape[0]
+
+        def compute() -> Points:
+            parts = []
+            for rows in row_blocks(n, 1, SLOW_ROWS):
+                parts.append(fitted.transform(X[rows, :]))
+                run_on.monitor.advance(rows.stop, n, f"{rows.stop:,} of {n:,}")
+            return Points(array_namespace(parts[0]).concat(parts))
+
+        return run_on.cache.fetch("points", {"data": fingerprint, "step": step}, compute)
+
+    train = fetched(data.X_train, data.fingerprint)
+    X_test = data.X_test
+    if X_test is not None:
+        X_test = run_on.twin.asarray(fetched(X_test, store.digest(X_test)).value.X)
+    made = dataclasses.replace(
+        data,
+        X_train=run_on.twin.asarray(train.value.X),
+        X_test=X_test,
+        fingerprint=f"{data.fingerprint} {step}",
+        steps=(*data.steps, fitted),
+    )
+    return made, train.cached
 
 
 def cluster(run_on: Context, data: Data, view: int = 0) -> Clustering:

@@ -28,6 +28,7 @@ from gpussl.runtime import store
 
 SETTINGS, POINTS, ANSWERS, LOCK = "project.yaml", "points.csv", "answers.jsonl", ".lock"
 SUFFIX = ".gpussl"
+REMEMBERED = ("represent", "features", "cluster", "propagate", "classifier", "audit", "seed")
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ class Project:
     folder : Path
     data : dict
         The settings of the data by name; `choice` names the file of `conf/data`.
+    settings : tuple of str
+        Overrides of the stages that hold for each task on the project, as they were given with the data.
 
     Examples
     --------
@@ -75,6 +78,7 @@ class Project:
 
     folder: Path
     data: dict[str, Any]
+    settings: tuple[str, ...] = ()
 
     @property
     def log(self) -> AnswerLog:
@@ -152,7 +156,25 @@ def write_round(folder: Path, asked: Round) -> None:
     store.write_text(folder / "round.json", json.dumps(dataclasses.asdict(asked), indent=1))
 
 
-def create(folder: Path, data: Mapping[str, Any]) -> Project:
+def remembered(overrides: Sequence[str]) -> list[str]:
+    """Return the overrides that hold for each task on a project: those of stages, and of the random sample.
+
+    >>> remembered(["task=choose", "represent=[embedding]", "represent.embedding.model=a.onnx", "n_labels=9", "seed=1"])
+    ['represent=[embedding]', 'represent.embedding.model=a.onnx', 'seed=1']
+    """
+    return [text for text in overrides if root_of(text) in REMEMBERED]
+
+
+def root_of(override: str) -> str:
+    """Return the first name of an override.
+
+    >>> root_of("represent.embedding.model=a.onnx"), root_of("seed=1")
+    ('represent', 'seed')
+    """
+    return override.partition("=")[0].partition(".")[0]
+
+
+def create(folder: Path, data: Mapping[str, Any], settings: Sequence[str] = ()) -> Project:
     """Create a project.
 
     Raises
@@ -173,7 +195,8 @@ def create(folder: Path, data: Mapping[str, Any]) -> Project:
             f"{folder}: expected no file or folder of this name, found one; name another with project=..."
         )
     folder.mkdir(parents=True, exist_ok=True)
-    store.write_text(folder / SETTINGS, OmegaConf.to_yaml(OmegaConf.create({"gpussl": 1, "data": dict(data)})))
+    written = {"gpussl": 1, "data": dict(data), **({"settings": list(settings)} if settings else {})}
+    store.write_text(folder / SETTINGS, OmegaConf.to_yaml(OmegaConf.create(written)))
     return opened(folder)
 
 
@@ -209,10 +232,13 @@ def opened(folder: Path) -> Project:
         data = {str(name): value for name, value in read["data"].items()}
         if not isinstance(data["choice"], str):
             raise TypeError("choice is no text")
+        settings = tuple(map(str, read.get("settings") or ()))
+        if remembered(settings) != list(settings):
+            raise ValueError(f"settings are for {', '.join(REMEMBERED)}")
     except Exception as error:  # whatever YAML raises
         found = str(error).splitlines()[0]
         raise DataError(f"{folder / SETTINGS}: expected the settings of a project, found others ({found})") from error
-    return Project(folder, data)
+    return Project(folder, data, settings)
 
 
 def discard(made: Project) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpussl.data import images
+from gpussl.data import decode, images
 from gpussl.data.images import ImageFolder, ImageReader
 from gpussl.errors import DataError
 
@@ -54,6 +54,17 @@ class TestOneRuleForEach:
         data = load(tmp_path)
         assert set(data.X_train[0].tolist()) == {10}
         assert any("several frames" in note for note in data.notes)
+
+    def test_pictures_of_phones_need_an_extra(self, tmp_path, monkeypatch):
+        heif = pytest.importorskip("pillow_heif", reason="needs gpussl[heif]")
+        heif.register_heif_opener()
+        Image.new("RGB", (16, 8), (200, 30, 30)).save(tmp_path / "a.heic", quality=95)
+        Image.new("RGB", (16, 8)).save(tmp_path / "b.png")
+        found = pixels(tmp_path, "a.heic")
+        assert found.shape == (8, 16, 3)
+        assert np.abs(found.astype(int) - [200, 30, 30]).max() <= 4
+        monkeypatch.setattr(decode, "_reads_heif", lambda: False)
+        assert load(tmp_path).skipped == [("a.heic", "a HEIC picture, which needs gpussl[heif]")]
 
     @pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP"])
     def test_content_decides_not_the_suffix(self, tmp_path, form):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from gpussl.errors import ConfigError
+from gpussl.errors import ConfigError, DataError
 from gpussl.runtime import config
 from gpussl.tasks import project, words
 
@@ -95,3 +95,27 @@ def test_help_needs_no_project():
 def test_a_mistake_is_one_line(arguments, message):
     with pytest.raises(ConfigError, match=message):
         words.translated(arguments)
+
+
+class TestRemembered:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        given = ["task=choose", "represent=[hog]", "represent.hog.n_cells=4", "seed=3", "n_labels=9"]
+        project.create(tmp_path / "p.gpussl", {"choice": "images", "path": "/a"}, project.remembered(given))
+        return tmp_path / "p.gpussl"
+
+    def test_settings_of_stages_hold_for_each_task(self, folder):
+        cfg = composed(*words.translated(["learn", str(folder)]))
+        assert (cfg.represent.hog.n_cells, cfg.seed, cfg.n_labels) == (4, 3, None)
+
+    def test_a_setting_replaces_all_of_its_stage(self, folder):
+        cfg = composed(*words.translated(["learn", str(folder), "represent=[pca]"]))
+        assert list(cfg.represent) == ["pca"]
+        assert cfg.seed == 3
+
+    @pytest.mark.parametrize("text", ["hydra.run.dir=/etc", "plugins=[a]", "task=study", "data.path=/etc/passwd"])
+    def test_a_project_of_a_stranger_sets_nothing_else(self, folder, text):
+        path = folder / "project.yaml"
+        path.write_text(path.read_text() + f"- {text}\n")
+        with pytest.raises(DataError, match="expected the settings of a project, found others"):
+            project.opened(folder)
