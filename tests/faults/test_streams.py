@@ -29,9 +29,9 @@ def start(tmp_path):
     ("redirections", "variables"),
     [
         (">/dev/full", {}),
-        ("2>/dev/full", {}),
         (">&- 2>&-", {}),
-        ("| head -c 1", {}),
+        pytest.param("2>/dev/full", {}, marks=pytest.mark.slow),
+        pytest.param("| head -c 1", {}, marks=pytest.mark.slow),
         ("", {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}),
     ],
 )

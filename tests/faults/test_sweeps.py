@@ -12,6 +12,12 @@ from gpussl.report import jobs, manifest, sweep
 from gpussl.runtime import store
 from tests.faults.conftest import QUICK, files
 
+
+def slow(value):
+    """A case of the same kind as another: by scripts/soak alone."""
+    return pytest.param(value, marks=pytest.mark.slow)
+
+
 SWEEP = ("-m", *QUICK, "seed=0,1", "hydra.sweep.dir=s")
 
 
@@ -23,12 +29,12 @@ def rows(folder):
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda job: (job / "results.csv").unlink(),
-        lambda job: (job / "results.csv").write_text(""),
         lambda job: (job / "results.csv").write_text((job / "results.csv").read_text()[:-40]),
         lambda job: (job / "models" / "cluster-knn.safetensors").unlink(),
-        lambda job: (job / "labels" / "cluster.safetensors").write_bytes(b""),
-        lambda job: (job / "report.html").unlink(),
+        slow(lambda job: (job / "results.csv").unlink()),
+        slow(lambda job: (job / "results.csv").write_text("")),
+        slow(lambda job: (job / "labels" / "cluster.safetensors").write_bytes(b"")),
+        slow(lambda job: (job / "report.html").unlink()),
     ],
 )
 def test_a_job_with_missing_or_changed_files_is_done_again(gpussl, tmp_path, damage):
@@ -113,7 +119,7 @@ def test_an_earlier_page_does_not_stay_beside_new_tables(gpussl, tmp_path, monke
     assert not (tmp_path / "s" / "report.html").exists()
 
 
-@pytest.mark.parametrize("name", ["summary.csv", "report.html", "figures/curve.png"])
+@pytest.mark.parametrize("name", ["summary.csv", slow("report.html"), slow("figures/curve.png")])
 def test_a_table_or_page_that_was_changed_since_is_kept(gpussl, tmp_path, name):
     sweep_over_labels = ("-m", *QUICK, "cluster.n_clusters=20,21", "hydra.sweep.dir=s")
     assert gpussl(*sweep_over_labels).code == 0
@@ -164,7 +170,7 @@ def test_two_sweeps_never_work_in_one_folder(tmp_path):
     os.close(jobs.begin(tmp_path, []))
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", "", '{"number": 0}', '{"number": "x"}'])
+@pytest.mark.parametrize("text", ["[]", *map(slow, ("{}", "", '{"number": 0}', '{"number": "x"}'))])
 def test_a_register_that_cannot_be_read_is_an_error(gpussl, tmp_path, monkeypatch, text):
     finish = sweep.finish
 
@@ -178,7 +184,7 @@ def test_a_register_that_cannot_be_read_is_an_error(gpussl, tmp_path, monkeypatc
     assert "0.json: expected the entry of a job" in ended.err
 
 
-@pytest.mark.parametrize("left", range(2, 44, 6))
+@pytest.mark.parametrize("left", [2, 14, 32, *map(slow, (8, 20, 26, 38))])
 def test_a_disk_that_fills_up_ends_with_2(gpussl, tmp_path, monkeypatch, left):
     """At the first writes, in the jobs, and while the results are gathered."""
     write, count = store.atomic_path, itertools.count()
