@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gpussl.errors import GpusslError as GpusslError
     from gpussl.runtime.store import load as load
+    from gpussl.tasks.python import Project as Project
 
     __version__: str
 
 # imported when first asked for, so that `import gpussl` does not wait for scikit-learn, safetensors and PyTorch
-_HOMES = {"GpusslError": "gpussl.errors", "load": "gpussl.runtime.store"}
-__all__ = ["GpusslError", "__version__", "load"]
+_HOMES = {"GpusslError": "gpussl.errors", "Project": "gpussl.tasks.python", "load": "gpussl.runtime.store"}
+__all__ = ["GpusslError", "Project", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:

@@ -82,7 +82,7 @@ class Model:
             The shape is wrong, or a value is outside the range from 0 to `max_value`.
         """
         if is_source(raw):
-            return np.concatenate([self.predict(part) for part in self._read(raw)])
+            return np.concatenate([self.classes_[:0], *(self.predict(part) for part in self._read(raw))])
         X = self.transform(raw)
         numbers = backend.of(X).to_numpy(self.classifier.predict(X))
         return self.classes_[numbers]
@@ -90,7 +90,8 @@ class Model:
     def predict_proba(self, raw: Array) -> Array:
         """Predict probabilities (n, n_classes), 0 for classes without training labels. Raises as `predict` does."""
         if is_source(raw):
-            return np.concatenate([self.predict_proba(part) for part in self._read(raw)])
+            none = np.zeros((0, len(self.class_names)), dtype=np.float32)
+            return np.concatenate([none, *(self.predict_proba(part) for part in self._read(raw))])
         X = self.transform(raw)
         xp, found = array_namespace(X), self.classifier.predict_proba(X)
         columns = dict(zip(self.classifier.classes_.tolist(), range(found.shape[1]), strict=True))

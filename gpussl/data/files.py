@@ -35,7 +35,13 @@ def files_in(folder: Path, is_wanted: Callable[[str], bool] = lambda name: True)
         raise DataError(f"{error.filename}: expected a folder that can be read, found: {error.strerror}") from error
 
     found = []
+    been: set[tuple[int, int]] = set()  # a link may lead to a folder above it
     for place, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
+        status = os.stat(place)  # noqa: PTH116 - as fast as the walk
+        if (status.st_dev, status.st_ino) in been:
+            folders.clear()
+            continue
+        been.add((status.st_dev, status.st_ino))
         folders[:] = [name for name in folders if not is_hidden(name) and not name.endswith(PROJECT)]
         above = os.path.relpath(place, folder)
         before = "" if above == os.curdir else above + "/"

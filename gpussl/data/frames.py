@@ -18,6 +18,7 @@ from gpussl.runtime.delimited import find_delimiter
 from gpussl.runtime.names import did_you_mean, nearest
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -135,11 +136,7 @@ def read_parts(source: Any, dialect: Dialect | None = None) -> "Iterator[pa.Tabl
     if is_frame(source):
         frame = source.rename(columns=str)
         _check_names(tuple(frame.columns), "the DataFrame")
-        try:
-            yield pa.Table.from_pandas(frame, preserve_index=False)
-        except (pa.ArrowInvalid, pa.ArrowTypeError):  # objects of several types in a column
-            mixed = frame.astype({name: str for name in frame.columns if frame[name].dtype == object})
-            yield pa.Table.from_pandas(mixed.where(frame.notna(), ""), preserve_index=False)
+        yield pa.Table.from_pydict({name: _arrow_column(frame[name]) for name in frame.columns})
         return
     if dialect is not None:
         yield from _csv_parts(source, dialect)
@@ -166,6 +163,17 @@ def read_whole(source: Any, dialect: Dialect | None = None) -> "pa.Table":
     if not parts:
         raise DataError(f"{'the DataFrame' if is_frame(source) else source}: expected rows, found none")
     return pa.concat_tables(parts)
+
+
+def _arrow_column(cells: "pd.Series") -> "pa.Array":
+    """A column of a DataFrame; objects of several types, or of one that is pandas' own, are text."""
+    import pyarrow as pa
+
+    with contextlib.suppress(pa.ArrowException):
+        found = pa.Array.from_pandas(cells)
+        if not isinstance(found.type, pa.BaseExtensionType):
+            return found
+    return pa.Array.from_pandas(cells.astype(str).where(cells.notna(), ""))
 
 
 def _csv_parts(path: Path, dialect: Dialect) -> "Iterator[pa.Table]":
@@ -229,6 +237,11 @@ def numbers(column: Any, decimal: str = ".") -> np.ndarray | None:
         or pa.types.is_decimal(kind)
     ):
         return np.asarray(pc.fill_null(pc.cast(column, pa.float64(), safe=False), np.nan), dtype=np.float64)
+    if pa.types.is_time(kind) or pa.types.is_duration(kind):
+        whole = pc.cast(pc.cast(column, pa.int32()), pa.int64()) if pa.types.is_time32(kind) else column
+        return np.asarray(pc.fill_null(pc.cast(pc.cast(whole, pa.int64()), pa.float64()), np.nan))
+    if pa.types.is_interval(kind):
+        return None
     if pa.types.is_temporal(kind):
         days = pc.cast(pc.cast(column, pa.timestamp("s"), safe=False), pa.int64())
         return np.asarray(pc.fill_null(pc.cast(days, pa.float64()), np.nan)) / 86_400

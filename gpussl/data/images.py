@@ -218,6 +218,8 @@ def listed(source: Any) -> tuple[Path, list[str]]:
     Traceback (most recent call last):
     gpussl.errors.DataError: missing: expected a folder of pictures or a picture, found nothing there
     """
+    if not isinstance(source, (str, Path)):
+        raise DataError(f"expected a folder of pictures or a picture, found a {type(source).__name__}; give its path")
     path = Path(source)
     if path.is_dir():
         return path, files_in(path, lambda name: suffix_of(name) not in OTHERS)

@@ -1,5 +1,6 @@
 """Vectors: embeddings that the user has made, in .npy, .npz or Parquet files."""
 
+import dataclasses
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -47,7 +48,7 @@ class VectorReader(Reader):
     def read(self, source: Any, on_progress: OnProgress | None = None) -> Iterator[Reading]:
         """See `Reader.read`; the source may be an array, too."""
         for part in read_vectors(source, self.column, self.id, self.label):
-            if part.X.shape[1] != self.d:
+            if part.ids and part.X.shape[1] != self.d:
                 raise DataError(
                     f"{_named(source)}: expected vectors of {self.d} numbers, as in training, found {part.X.shape[1]}"
                 )
@@ -129,10 +130,12 @@ def vector_column(source: Path) -> str | None:
 def read_vectors(source: Any, column: str | None, id_: str | None, label: str | None) -> Iterator[Reading]:
     """Read vectors in parts of bounded size. Those with NaN or infinity are skipped.
 
+    Of a column of lists, the length is that of most in the first part; those of another length are skipped as well.
+
     Raises
     ------
     DataError
-        The file cannot be read, or the vectors have different lengths.
+        The file cannot be read, or is no array of numbers.
 
     Examples
     --------
@@ -141,23 +144,31 @@ def read_vectors(source: Any, column: str | None, id_: str | None, label: str | 
     """
     n = 0
     if column is not None:
-        for part in frames.read_parts(Path(source)):
+        d = 0
+        for part in frames.read_parts(source if frames.is_frame(source) else Path(source)):
             frames.require(column, part.column_names, "vectors", source)
             lists = part.column(column).combine_chunks()
-            lengths = set(lists.value_lengths().to_pylist())
-            if len(lengths) != 1 or None in lengths:
-                raise DataError(f"{source}: expected vectors of one length in {column}, found others")
-            X = np.asarray(lists.flatten(), dtype=np.float32).reshape(part.num_rows, -1)
-            yield _finite(table.ids_of(part, id_, n), X, table.labels_of(part, label))
+            lengths = lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+            d = d or (int(np.bincount(lengths).argmax()) if len(lengths) else 0)
+            ids, has_length = table.ids_of(part, id_, n), lengths == d if d else np.zeros(len(lengths), dtype=bool)
+            kept = np.flatnonzero(has_length)
+            X = lists.take(kept).flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(len(kept), -1)
+            labels = table.labels_of(part, label)
+            found = _finite([ids[row] for row in kept], X, [labels[row] for row in kept] if labels else [])
+            others = np.flatnonzero(~has_length).tolist()
+            skipped = [(ids[row], f"{lengths[row]} numbers" if lengths[row] else "no vector") for row in others]
+            yield dataclasses.replace(found, skipped=[*found.skipped, *skipped])
             n += part.num_rows
         return
-    X, ids = (source, None) if isinstance(source, np.ndarray) else _load(Path(source))
+    if frames.is_frame(source):
+        source = source.to_numpy()
+    X, names = (source, None) if isinstance(source, np.ndarray) else _load(Path(source))
     if X.ndim != 2 or X.dtype.kind not in "biuf" or X.shape[1] == 0:
         raise DataError(f"{_named(source)}: expected an array (n, d) of numbers, found shape {X.shape} of {X.dtype}")
     for start in range(0, len(X), PART):
         rows = np.asarray(X[start : start + PART], dtype=np.float32)
-        names = [str(n + 1) for n in range(start, start + len(rows))] if ids is None else ids[start : start + PART]
-        yield _finite(list(names), rows, [])
+        ids = [str(n + 1) for n in range(start, start + len(rows))] if names is None else names[start : start + PART]
+        yield _finite(ids, rows, [])
 
 
 def _is_number(kind: Any) -> bool:

@@ -5,7 +5,7 @@ import numpy as np
 Z_95 = 1.959963984540054  # the 97.5 % quantile of the standard normal distribution: 2.5 % in each tail
 
 
-def accuracy_interval(accuracy: float, n: int) -> tuple[float, float]:
+def accuracy_interval(accuracy: float, n: float) -> tuple[float, float]:
     """Compute the 95 % Wilson score interval of an accuracy measured on `n` points, as shares from 0 to 1.
 
     References

@@ -145,30 +145,36 @@ def _choose(run_on: Context, made: Project, points: OwnPoints) -> Round:
         )
     if job.n_labels is None:
         console.say(f"n_labels: {n:,}, the default for {n_points:,} points; another number with n_labels=...")
-    audit = [places[item] for asked in rounds for item in asked.audit if item in places]
-    n_audit = round(job.audit * (n + sum(len(asked.asked) for asked in rounds)))
-    new_audit: list[int] = []
-    random: list[int] = []
-    seed = run_on.seed("audit")
-    upcoming = _random_places(points, seed)[len(audit) : n_audit].tolist() if n_audit > len(audit) else []
-    for place in upcoming:
-        if place not in done and place not in random:
-            if len(random) == n:
-                break  # the sample ends where the labels do
-            random.append(place)
-        new_audit.append(place)
-    chosen, why = _select(run_on, made, points, done | set(random), {*audit, *new_audit}, n - len(random))
+    wanted = round(job.audit * (n + sum(len(asked.asked) for asked in rounds)))
+    audit, random = _random_sample(run_on, points, done, n, max(wanted, len(rounds[-1].audit) if rounds else 0))
+    hidden = {places[item] for asked in rounds for item in asked.audit if item in places}
+    hidden |= {places[item] for item in audit}
+    chosen, why = _select(run_on, made, points, done | set(random), hidden, n - len(random))
     order = _mixed(chosen, random, run_on.seed("order"))
     ids = points.dataset.train_ids or ()
     number = int(made.next_folder("rounds").name)
     drawn = set(random)
     asked = {ids[place]: RANDOM if place in drawn else why for place in order}
-    return Round(number, asked, [ids[place] for place in new_audit])
+    return Round(number, asked, audit)
 
 
-def _random_places(points: OwnPoints, seed: int) -> np.ndarray:
-    """(n,): all points in random order, copies included, as places among those without copies."""
-    return points.place_of[random_order(points.ids, seed)]
+def _random_sample(
+    run_on: Context, points: OwnPoints, done: set[int], n: int, wanted: int
+) -> tuple[list[str], list[int]]:
+    """The first `wanted` points of a random order of all, copies included, and the places to ask for: at most n.
+
+    The order is that of the data as they are now: of data that have grown, the sample has its share of new ones.
+    """
+    sample: list[str] = []
+    asked: list[int] = []
+    for drawn in random_order(points.ids, run_on.seed("audit"))[:wanted].tolist():
+        place = int(points.place_of[drawn])
+        if place not in done and place not in asked:
+            if len(asked) == n:
+                break  # the sample ends where the labels do
+            asked.append(place)
+        sample.append(points.ids[drawn])
+    return sample, asked
 
 
 def _select(

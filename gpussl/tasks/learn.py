@@ -1,5 +1,6 @@
 """Learn: train a model on the labels of a project, say how good it is, and predict all other points."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,28 +40,42 @@ class Checked:
     ----------
     y, predicted : (m,) int array
         Class numbers of all labelled points; -1 for the prediction of one that is not of the random sample.
-    is_audit : (m,) bool array
-        Whether the point is of the random sample.
+    counts : (m,) int array
+        How often the point is in the random sample: several times if copies of it are.
 
     Examples
     --------
-    >>> Checked(np.array([0, 1]), np.array([0, 0]), np.array([True, True])).accuracy
-    0.5
+    >>> Checked(np.array([0, 1]), np.array([0, 0]), np.array([3, 1])).accuracy
+    0.75
     """
 
     y: np.ndarray
     predicted: np.ndarray
-    is_audit: np.ndarray
+    counts: np.ndarray
 
     @property
     def n(self) -> int:
-        """The number of random points."""
-        return int(self.is_audit.sum())
+        """The number of random points, copies included."""
+        return int(self.counts.sum())
+
+    @property
+    def sample(self) -> tuple[np.ndarray, np.ndarray]:
+        """The class numbers of the random points, and the predicted ones: (n,) each."""
+        drawn = np.repeat(np.arange(len(self.y)), self.counts)
+        return self.y[drawn], self.predicted[drawn]
 
     @property
     def accuracy(self) -> float:
         """The share of the random points that is correct."""
-        return float(np.mean((self.y == self.predicted)[self.is_audit])) if self.n else 0.0
+        y, predicted = self.sample
+        return float(np.mean(y == predicted)) if self.n else 0.0
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the accuracy. Copies are right or wrong together, and count as fewer points."""
+        if not self.n:
+            return 0.0, 1.0
+        return accuracy_interval(self.accuracy, self.n**2 / float(np.sum(self.counts**2)))
 
 
 def check(job: Job) -> None:
@@ -139,9 +154,9 @@ def _check(run_on: Context, made: Project, points: OwnPoints, data: Data, answer
     """Predict each random point by a model that did not have its label, and lacks as few others as possible."""
     twin = run_on.twin
     indices, y = twin.to_numpy(answers.indices), twin.to_numpy(answers.labels)
-    audit = _audit(made, points)
-    is_audit = np.array([place in audit for place in indices.tolist()], dtype=bool)
-    held = np.flatnonzero(is_audit)
+    sample = random_sample(made, points)
+    counts = np.array([sample[place] for place in indices.tolist()], dtype=np.int64)
+    held = np.flatnonzero(counts)
     n_folds = min(N_FOLDS, len(held))
     folds = np.full(len(y), -1)  # all other labels are always learnt from, so that few are missing
     if n_folds:
@@ -160,22 +175,36 @@ def _check(run_on: Context, made: Project, points: OwnPoints, data: Data, answer
             X = data.X_train.take(twin.asarray(indices[asked]), axis=0)
             predicted[asked] = twin.to_numpy(model.predict(X))
         stage.note = f"{n_folds} folds of {len(held):,} random points"
-    return Checked(y, predicted, is_audit)
+    return Checked(y, predicted, counts)
 
 
-def _audit(made: Project, points: OwnPoints) -> set[int]:
-    """The random sample so far.
+def random_sample(made: Project, points: OwnPoints) -> Counter[int]:
+    """Return the labelled points of the random sample by place, each with the number of its copies in the sample.
 
-    Points of the sample that were labelled for another reason count only once all random ones of the round are
-    answered: until then, the sample would have too many of them.
+    It is that of the latest round of which all random points are answered, and of later rounds those random points that
+    are: of the later sample, points that were labelled for another reason would be too many.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from gpussl.tasks.example import answered, on_fruit
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run_on = on_fruit(folder, "learn")
+    ...     sample = random_sample(answered(folder), own.read(run_on))
+    >>> sorted(sample)
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
     """
     places, answered = points.places(), made.log.current()
-    found: set[int] = set()
-    for asked in made.rounds():
-        random = [item for item in asked.audit if asked.asked.get(item) == choose.RANDOM]
-        is_whole = all(item in answered for item in random)
-        found |= {places[item] for item in (asked.audit if is_whole else random) if item in places}
-    return found
+    done = {places[item] for item in answered if item in places}
+    found: list[str] = []
+    for asked in reversed(made.rounds()):
+        sample = [item for item in asked.audit if item in places]
+        if all(places[item] in done for item in sample):
+            found += sample
+            break
+        random = {places[item] for item, why in asked.asked.items() if why == choose.RANDOM and item in places}
+        found += [item for item in sample if places[item] in random & done]
+    return Counter(places[item] for item in dict.fromkeys(found))
 
 
 def model_of(data: Data, classifier: Classifier, names: Sequence[str]) -> Model:
@@ -259,7 +288,7 @@ def _parts(
 
 
 def _result(checked: Checked, names: Sequence[str]) -> dict[str, Any]:
-    low, high = accuracy_interval(checked.accuracy, checked.n) if checked.n else (0.0, 1.0)
+    low, high = checked.interval
     return {
         "n_labels": len(checked.y),
         "n_classes": len(names),
@@ -274,14 +303,14 @@ def _result(checked: Checked, names: Sequence[str]) -> dict[str, Any]:
 
 def _commonest(checked: Checked) -> tuple[int, float]:
     """The class that is commonest among the random points, and its share."""
-    counts = np.bincount(checked.y[checked.is_audit]) if checked.n else np.bincount(checked.y)
+    counts = np.bincount(checked.sample[0] if checked.n else checked.y)
     return int(counts.argmax()), float(counts.max() / counts.sum())
 
 
 def _balanced(checked: Checked) -> float:
     """The mean recall of the classes among the random points; 0 if there are none."""
-    y, correct = checked.y[checked.is_audit], (checked.y == checked.predicted)[checked.is_audit]
-    return float(np.mean([correct[y == number].mean() for number in np.unique(y)])) if checked.n else 0.0
+    y, predicted = checked.sample
+    return float(np.mean([np.mean(predicted[y == number] == number) for number in np.unique(y)])) if checked.n else 0.0
 
 
 def _sentences(checked: Checked, names: Sequence[str]) -> list[str]:
@@ -291,7 +320,7 @@ def _sentences(checked: Checked, names: Sequence[str]) -> list[str]:
             "The accuracy is not known: none of the labelled points was drawn at random. Label the points whose why is "
             "random in to_label.csv, or choose more with audit=0.3."
         ]
-    low, high = accuracy_interval(checked.accuracy, checked.n)
+    low, high = checked.interval
     number, share = _commonest(checked)
     found = [
         f"Accuracy {checked.accuracy:.1%} (95 % interval: {low:.1%} to {high:.1%}), measured on {checked.n:,} points "
@@ -300,7 +329,7 @@ def _sentences(checked: Checked, names: Sequence[str]) -> list[str]:
     ]
     if low <= share:
         found.append("By the interval, the model may be no better than that: label more.")
-    said = np.unique(checked.predicted[checked.is_audit])
+    said = np.unique(checked.sample[1])
     if len(said) == 1:
         found.append(f"The model says {names[said[0]]!r} for every point.")
     return found
@@ -308,7 +337,7 @@ def _sentences(checked: Checked, names: Sequence[str]) -> list[str]:
 
 def _of_classes(checked: Checked, names: Sequence[str]) -> Table:
     rows = []
-    y, predicted = checked.y[checked.is_audit], checked.predicted[checked.is_audit]
+    y, predicted = checked.sample
     for number, name in enumerate(names):
         n, n_said = int(np.sum(y == number)), int(np.sum(predicted == number))
         hits = int(np.sum((y == number) & (predicted == number)))
@@ -325,8 +354,7 @@ def _of_classes(checked: Checked, names: Sequence[str]) -> Table:
 
 def _confusion(checked: Checked, names: Sequence[str]) -> Table:
     """The most frequent confusions of the random points."""
-    both = np.stack([checked.y, checked.predicted])[:, checked.is_audit]
-    pairs, counts = np.unique(both, axis=1, return_counts=True)
+    pairs, counts = np.unique(np.stack(checked.sample), axis=1, return_counts=True)
     wrong = [
         (int(count), int(true), int(said)) for true, said, count in zip(*pairs, counts, strict=True) if true != said
     ]

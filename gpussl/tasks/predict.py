@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,8 @@ def work(run_on: Context) -> None:
     with run_on.monitor.stage("predict", run_on.twin) as stage, store.atomic_path(output) as part:
         writer = _parquet if output.suffix.lower() in (".parquet", ".pq") else _csv
         n = writer(part, _predictions(model, source, run_on, counts, skipped))
+        if not n and not skipped:
+            raise ConfigError(f"{source}: expected new data of the form of the training data, found no points")
         stage.note = f"{n:,} points"
     for what, count in counts.items():
         console.say(f"{what}: {count:,}")
@@ -112,6 +115,19 @@ def _parquet(path: Path, rows: Iterator[Rows]) -> int:
     n = 0
     with parquet.ParquetWriter(path, schema) as file:
         for ids, labels, certainty in rows:
+            _check_names(ids)
             file.write_table(pa.table([ids, labels, certainty.astype(np.float32)], schema=schema))
             n += len(ids)
     return n
+
+
+def _check_names(ids: list[str]) -> None:
+    """Raise ConfigError if a name of a file is no UTF-8, which Parquet demands."""
+    for item in ids:
+        try:
+            item.encode()
+        except UnicodeEncodeError:
+            raise ConfigError(
+                f"output: expected names in UTF-8 for Parquet, found {os.fsencode(item)!r}; write output=...csv, which "
+                "keeps names byte for byte"
+            ) from None

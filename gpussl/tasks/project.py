@@ -3,6 +3,7 @@
 project.yaml               the data, and how they are read
 points.csv                 every point with its state
 answers.jsonl              every answer, one a line; the file only grows
+data.parquet               the data, if they were a DataFrame
 rounds/1/to_label.csv      what to label, in order; rounds/1/round.json says why
 learned/1/                 a model, its predictions and its report
 """
@@ -27,6 +28,7 @@ from gpussl.label.answers import LABELLED, Answer, AnswerLog
 from gpussl.runtime import store
 
 SETTINGS, POINTS, ANSWERS, LOCK = "project.yaml", "points.csv", "answers.jsonl", ".lock"
+DATA = "data.parquet"  # of a DataFrame
 SUFFIX = ".gpussl"
 REMEMBERED = ("represent", "features", "cluster", "propagate", "classifier", "audit", "seed")
 
@@ -41,8 +43,8 @@ class Round:
     asked : dict of str to str
         Why each point was asked, by id, in the order to answer: "representative", "doubtful" or "random".
     audit : list of str
-        The ids of a uniform random sample of the data as they were, of which all labels are known once all rounds are
-        answered: the accuracy is estimated on it.
+        The ids of a uniform random sample of the data as they are in this round, from all rounds so far. All its labels
+        are known once the rounds are answered: the accuracy is estimated on it.
 
     Examples
     --------
@@ -188,7 +190,7 @@ def create(folder: Path, data: Mapping[str, Any], settings: Sequence[str] = ()) 
     Traceback (most recent call last):
     gpussl.errors.ConfigError: .: expected no file or folder of this name, found one; name another with project=...
     """
-    if folder.is_dir() and not any(path.name != LOCK for path in folder.iterdir()):
+    if folder.is_dir() and not any(path.name not in (LOCK, DATA) for path in folder.iterdir()):
         pass  # a process that was killed has left it
     elif os.path.lexists(folder):
         raise ConfigError(

@@ -3,6 +3,7 @@
 import zlib
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -211,3 +212,22 @@ def test_a_reader_reads_one_picture_and_refuses_nothing(tmp_path):
     assert part.ids == ["a.png"]
     with pytest.raises(DataError, match="found nothing there"):
         list(reader.read(tmp_path / "b.png"))
+
+
+def test_a_link_to_a_folder_above_is_no_endless_folder(tmp_path):
+    (tmp_path / "a").mkdir()
+    Image.new("L", (4, 4)).save(tmp_path / "a" / "1.png")
+    (tmp_path / "a" / "up").symlink_to(tmp_path)
+    assert load(tmp_path).train_ids == ["a/1.png"]
+
+
+def test_the_project_beside_the_pictures_is_no_picture(tmp_path):
+    Image.new("L", (4, 4)).save(tmp_path / "1.png")
+    (tmp_path / "p.gpussl").mkdir()
+    Image.new("L", (4, 4)).save(tmp_path / "p.gpussl" / "figure.png")
+    assert load(tmp_path).train_ids == ["1.png"]
+
+
+def test_a_frame_is_no_folder_of_pictures():
+    with pytest.raises(DataError, match="expected a folder of pictures or a picture, found a DataFrame"):
+        next(ImageReader(4, 4, 1).read(pd.DataFrame()))

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -9,10 +10,14 @@ import pytest
 from PIL import Image
 
 import gpussl
+from gpussl.backend import cpu
 from gpussl.errors import ConfigError, DataError
 from gpussl.label.answers import SKIPPED, Answer
+from gpussl.numeric.intervals import accuracy_interval
 from gpussl.runtime import config
-from gpussl.tasks import project
+from gpussl.tasks import choose, learn, own, predict, prepare, project
+from gpussl.tasks.monitor import Monitor
+from gpussl.tasks.prepare import Context
 from gpussl.tasks.run import run_on_project
 
 COMMON = ("+experiment=own_data", "cache=null", "device=cpu", "classifier=[knn]")
@@ -31,6 +36,11 @@ def blobs(tmp_path):
     y[149] = y[148]
     frame.to_csv(tmp_path / "blobs.csv", index=False)
     return frame, {item: f"class {number}" for item, number in zip(frame["id"], y, strict=True)}
+
+
+def context(loop, task):
+    job = config.job(*COMMON, *loop.data, f"task={task}", f"project={loop.place}")
+    return Context(job, cpu, Monitor(), prepare.open_cache(job, cpu), prepare.Loader())
 
 
 class Loop:
@@ -315,3 +325,70 @@ def test_pictures_go_round(tmp_path):
     found = rows(loop.place / "learned" / "1" / "predictions.csv")
     assert np.mean([row["label"] == truth[row["id"]] for row in found]) > 0.9
     assert json.loads((loop.place / "rounds" / "1" / "round.json").read_text())["number"] == 1
+
+
+class TestRandomSample:
+    def test_of_data_that_have_grown_it_has_its_share_of_new_points(self, loop, blobs):
+        """A third of the points are there at first; all are in the second round."""
+        frame, truth = blobs
+        frame[:50].to_csv(loop.folder / "blobs.csv", index=False)
+        loop("choose", "n_labels=20", "audit=0.5")
+        loop.answer(truth)
+        frame.to_csv(loop.folder / "blobs.csv", index=False)
+        loop("choose", "n_labels=40", "audit=0.5")
+        loop.answer(truth)
+        run_on = context(loop, "learn")
+        points = own.read(run_on)
+        sample = learn.random_sample(loop.project, points)
+        first = [points.place_of[row] for row in choose.random_order(points.ids, run_on.seed("audit"))[:30]]
+        assert sample == Counter(first)
+
+    def test_a_round_in_part_counts_what_was_asked_at_random(self, loop, blobs):
+        _, truth = blobs
+        loop("choose", "n_labels=20", "audit=0.5")
+        loop.answer(truth)
+        loop("choose", "n_labels=20", "audit=0.5")
+        first, second = loop.project.rounds()
+        random = [item for item, why in second.asked.items() if why == "random"]
+        loop.project.answer({random[0]: truth[random[0]]}, by="me")
+        points = own.read(context(loop, "learn"))
+        places = points.places()
+        assert set(learn.random_sample(loop.project, points)) == {places[item] for item in [*first.audit, random[0]]}
+
+    def test_copies_in_it_count_as_often_as_they_are(self, tmp_path):
+        """Half of the points are copies of one, which a model of the others gets wrong."""
+        frame = pd.DataFrame({"id": [f"p{n:02}" for n in range(40)], "x": [*range(20), *[99.0] * 20]})
+        frame.to_csv(tmp_path / "blobs.csv", index=False)
+        loop = Loop(tmp_path)
+        loop("choose", "n_labels=21", "audit=1")
+        loop.answer({item: "odd" if x == 99 else "even" for item, x in zip(frame["id"], frame["x"], strict=True)})
+        sample = learn.random_sample(loop.project, own.read(context(loop, "learn")))
+        drawn = loop.project.rounds()[0].audit
+        assert sample.total() == len(drawn)
+        assert max(sample.values()) == sum(int(item[1:]) >= 20 for item in drawn) > 1
+        loop("learn")
+        (result,) = rows(loop.place / "learned" / "1" / "results.csv")
+        share = 1 - max(sample.values()) / len(drawn)
+        assert float(result["accuracy"]) == pytest.approx(share)
+        assert float(result["high"]) - float(result["low"]) > 0.5  # some twenty copies say no more than one point
+
+    def test_the_interval_of_distinct_points_is_wilsons(self):
+        checked = learn.Checked(np.arange(4), np.array([0, 1, 2, 0]), np.ones(4, dtype=int))
+        assert checked.interval == accuracy_interval(0.75, 4)
+
+
+class TestNewData:
+    def test_an_empty_folder_or_table_is_said(self, loop, blobs):
+        frame, truth = blobs
+        loop("choose", "n_labels=20")
+        loop.answer(truth)
+        loop("learn")
+        frame[:0].to_csv(loop.folder / "none.csv", index=False)
+        with pytest.raises(ConfigError, match=r"none.csv: expected new data .* found no points"):
+            loop("predict", f"source={loop.folder}/none.csv", f"output={loop.folder}/out.csv")
+        assert not (loop.folder / "out.csv").exists()
+        assert gpussl.load(loop.place).predict(frame[:0]).tolist() == []
+
+    def test_parquet_needs_names_that_are_text(self, tmp_path):
+        with pytest.raises(ConfigError, match=r"expected names in UTF-8 for Parquet, found b'\\xff.png'"):
+            predict._check_names(["\udcff.png"])

@@ -1,13 +1,16 @@
 """Tables as people have them: delimiters, encodings, gaps, categories, ids and classes that look like numbers."""
 
+import datetime
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from gpussl.data import frames
 from gpussl.data.auto import Auto
-from gpussl.data.table import MAX_CATEGORIES, Table, TableReader
+from gpussl.data.table import MAX_CATEGORIES, Table, TableReader, fit
 from gpussl.data.texts import TextFiles
 from gpussl.errors import DataError
 
@@ -172,6 +175,31 @@ class TestColumns:
         data = table("day\n2020-01-01\n2020-01-03\n")
         (column,) = data.reader.columns
         assert (column.kind, column.deviation) == ("date", 1.0)
+
+    def test_columns_of_any_type_are_taken_as_they_are(self, tmp_path):
+        """Times and durations are numbers; what Arrow has no type for is text."""
+        months = ["2020-01", "2020-02", "2020-05"]
+        frame = pd.DataFrame({
+            "time": [datetime.time(1), datetime.time(2), None] * 2,
+            "took": pd.to_timedelta([1, 2, None] * 2, unit="s"),
+            "when": pd.to_datetime(["2020-01-01", "2021-01-01", None] * 2, utc=True),
+            "kind": pd.Categorical(["a", "b", "a"] * 2),
+            "mixed": [1, "x", None] * 2,
+            "month": pd.PeriodIndex(months * 2, freq="M"),
+        })  # fmt: skip
+        (whole,) = frames.read_parts(frame)
+        reader, _ = fit(Table("frame"), whole, None)
+        kinds = {column.name: column.kind for column in reader.columns}
+        numbers = dict.fromkeys(("time", "took", "when"), "number")
+        assert kinds == {**numbers, "kind": "category", "mixed": "category", "month": "date"}
+        (part,) = reader.read(frame)
+        assert np.isfinite(part.X).all()
+
+    def test_times_and_durations_of_parquet_are_numbers(self, table, tmp_path):
+        columns = {"a": pa.time64("us"), "b": pa.time32("s"), "c": pa.duration("ms")}
+        made = pa.table({name: pa.array([1, 2, None], kind) for name, kind in columns.items()})
+        parquet.write_table(made, tmp_path / "a.parquet")
+        assert Table(str(tmp_path / "a.parquet")).load().X_train.shape == (3, 6)
 
     def test_many_categories_are_cut_and_names_are_left_out(self, table):
         many = "\n".join(f"c{n % 80}" for n in range(400))

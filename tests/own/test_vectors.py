@@ -1,13 +1,14 @@
 """Vectors that people bring: never a pickle, ids where they are named so."""
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
 from gpussl.data.auto import Auto
 from gpussl.data.texts import TextFiles, TextReader
-from gpussl.data.vectors import Vectors
+from gpussl.data.vectors import VectorReader, Vectors
 from gpussl.errors import DataError
 
 
@@ -68,3 +69,22 @@ class TestTexts:
         (part,) = TextReader.unpack(*data.reader.pack()).read(tmp_path / "a.csv")
         np.testing.assert_allclose(part.X, data.X_train, atol=1e-6)
         assert part.ids == ["1", "2", "3"]
+
+
+def test_a_row_without_a_vector_or_with_another_length_is_skipped(tmp_path):
+    rows = {"id": ["a", "b", "c", "d"], "v": [[1.0, 2.0], None, [3.0, 4.0], [5.0]], "class": ["x", "", "y", "x"]}
+    parquet.write_table(pa.table(rows), tmp_path / "v.parquet")
+    data = Vectors(str(tmp_path / "v.parquet"), label="class").load()
+    assert data.train_ids == ["a", "c"]
+    assert data.X_train.tolist() == [[1, 2], [3, 4]]
+    assert data.y_train.tolist() == [0, 1]
+    assert data.skipped == [("b", "no vector"), ("d", "1 numbers")]
+
+
+def test_a_frame_is_read_as_vectors():
+    frame = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]})
+    (part,) = VectorReader(2).read(frame)
+    assert part.X.tolist() == [[1, 3], [2, 4]]
+    lists = pd.DataFrame({"id": ["p", "q"], "v": [[1.0, 2.0], [3.0, 4.0]]})
+    (part,) = VectorReader(2, id="id", column="v").read(lists)
+    assert (part.ids, part.X.tolist()) == (["p", "q"], [[1, 2], [3, 4]])
