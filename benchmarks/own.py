@@ -105,7 +105,7 @@ def interval(seed):
         cheap = "classifier=[knn]", "classifier.knn.n_neighbors=1"
         run_on, points, answers, classes, data, model = learnt(Path(folder), header, rows, at, 300, seed, *cheap)
         made = project.opened(Path(folder) / "mine.gpussl")
-        checked = learn._check(run_on, made, points, data, answers)
+        checked = learn.check_accuracy(run_on, learn.random_sample(made, points), data, answers, None)
     said = np.array(classes)[model.predict(data.X_train)]
     truth = np.array([rows[int(item)][at] for item in points.dataset.train_ids])
     correct = np.delete(said == truth, answers.indices)

@@ -271,6 +271,9 @@ class Classifier(Protocol):
         Whether test labels decide when training stops. That is not a fair evaluation, and every row says so.
     compared_ : sequence of dict
         The candidates that were compared in the fit, for a classifier that is made of others; empty otherwise.
+    held_out_ : (m, n_classes) array or None
+        Probabilities that the fit's cross-validation gives the m labelled points, on the host, NaN for points that it
+        left out; None for a classifier that does not cross-validate itself. Not saved.
     classes_ : (n_classes,) array
         On the host.
     n_features_in_ : int
@@ -282,6 +285,7 @@ class Classifier(Protocol):
     needs_images: ClassVar[bool] = False
     stops_by_test_labels: ClassVar[bool] = False
     compared_: Sequence[dict[str, Any]] = ()
+    held_out_: np.ndarray | None = None
     classes_: np.ndarray
     n_features_in_: int
 

@@ -202,9 +202,9 @@ class TestNetwork:
         again = MLPClassifier.unpack(*model.pack())
         np.testing.assert_array_equal(again.predict(TEST), model.predict(TEST))
 
-    def test_a_hold_out_needs_fifty_labels(self):
+    def test_a_hold_out_needs_a_hundred_labels(self):
         settings = {"hidden_layer_sizes": [16, 8, 8], "min_epoch_steps": 1, "max_epochs": 2}
-        for n, has_score in ((499, False), (500, True)):
+        for n, has_score in ((999, False), (1000, True)):
             model = MLPClassifier(**settings).fit(TRAIN[:n], DIGITS.y_train[:n])
             assert (model.validation_score_ is not None) is has_score
         copies = MLPClassifier(**settings).fit(TRAIN[:500], DIGITS.y_train[:500], groups=np.arange(500) // 2)

@@ -120,7 +120,9 @@ class AutoClassifier(BaseClassifier):
         compared = self._compared(of_labels)
         chosen = array_namespace(X).take(X, backend.of(X).asarray(compared), axis=0)
         counted = None if weights is None else weights[compared]
-        used = self._compare(chosen, y[compared], counted, of_labels[compared], candidates, progress)
+        used, held_out = self._compare(chosen, y[compared], counted, of_labels[compared], candidates, progress)
+        self.held_out_ = np.full((len(y), len(self.classes_)), np.nan)
+        self.held_out_[compared] = held_out
         self.members_ = []
         for name in used:
             self.members_.append(candidates[name].fit(X, y, weights, groups=of_labels))
@@ -141,8 +143,11 @@ class AutoClassifier(BaseClassifier):
         groups: np.ndarray,
         candidates: Candidates,
         progress: "_Progress",
-    ) -> list[str]:
-        """Compare the candidates on (m, d) points, set `compared_` and `temperature_`, and name those to use."""
+    ) -> tuple[list[str], np.ndarray]:
+        """Compare the candidates on (m, d) points, and set `compared_` and `temperature_`.
+
+        Return the names of those to use, and the held-out probabilities (m, c) of their mean.
+        """
         xp, twin, n_classes = array_namespace(X), backend.of(X), len(self.classes_)
         n_folds = min(self.n_folds, len(np.unique(groups)))
         folds = stratified_folds(y, groups, n_folds, seeds.generator(self.random_state, "folds"))
@@ -181,8 +186,9 @@ class AutoClassifier(BaseClassifier):
             for name, said in held_out.items()
         ]
         self.temperatures_ = [temperatures[name] for name in used]
-        self.temperature_ = score.best_temperature(np.mean([held_out[name] for name in used], axis=0))
-        return used
+        mean = np.mean([held_out[name] for name in used], axis=0)
+        self.temperature_ = score.best_temperature(mean)
+        return used, _tempered(mean, self.temperature_)
 
     def _predict_proba(self, X: Array) -> Array:
         xp = array_namespace(X)

@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 from array_api_compat import array_namespace
 
 from gpussl import backend
 from gpussl.errors import ConfigError
 from gpussl.numeric.arrays import scatter
 from gpussl.propagate.neighbor_graph import (
+    Graph,
     label_means,
     label_spreading,
     neighbor_graph,
@@ -80,7 +82,7 @@ class GraphPropagation(Propagation):
             )
         xp = array_namespace(indices)
         classes = xp.unique_values(labels)
-        of_classes = self._shares(X, indices, xp.astype(labels[:, None] == classes[None, :], xp.float64))
+        of_classes = self._shares(self.graph(X), indices, xp.astype(labels[:, None] == classes[None, :], xp.float64))
         weights = xp.max(of_classes, axis=1)
         reached = (weights > 0) & (weights >= self.min_confidence)
         bought = scatter(indices, labels, n, UNLABELLED)
@@ -89,9 +91,29 @@ class GraphPropagation(Propagation):
         weights = xp.where(bought != UNLABELLED, 1.0, xp.where(reached, weights, 0.0))
         return PseudoLabels(spread, _sources(X, spread, indices, labels, classes), xp.astype(weights, xp.float32))
 
-    def _shares(self, X: Array, indices: Array, targets: Array) -> Array:
+    def graph(self, X: Array) -> Graph:
+        """Return the graph of (n, d) points, along which labels spread."""
+        return neighbor_graph(X, self.n_neighbors)
+
+    def class_shares(self, joined: Graph, indices: Array, labels: Array, n_classes: int) -> np.ndarray:
+        """Return the share of each class 0 to n_classes - 1 at each point of a graph: (n, n_classes), on the host.
+
+        Parameters
+        ----------
+        joined : Graph
+            From `graph`.
+        indices, labels : (m,) int array
+            The labelled points and their classes.
+        """
+        xp, twin = array_namespace(indices), backend.of(indices)
+        classes = xp.unique_values(labels)
+        found = self._shares(joined, indices, xp.astype(labels[:, None] == classes[None, :], xp.float64))
+        shares = np.zeros((found.shape[0], n_classes))
+        shares[:, twin.to_numpy(classes)] = twin.to_numpy(found)
+        return shares
+
+    def _shares(self, joined: Graph, indices: Array, targets: Array) -> Array:
         """(n, c): the share of each class at each point, with a sum of at most 1; 0 without a path to a label."""
-        joined = neighbor_graph(X, self.n_neighbors)
         counted = targets / array_namespace(targets).mean(targets, axis=0) if self.balanced else targets
         if self.method == "label_spreading":
             return shares(label_spreading(joined, indices, counted, self.alpha))

@@ -21,15 +21,16 @@ from gpussl.report.parts import File, Part, Table, Words
 from gpussl.report.results import to_csv
 from gpussl.runtime import console, environment, store
 from gpussl.runtime.config import Job
-from gpussl.tasks import choose, label, own, project
+from gpussl.tasks import choose, label, own, project, spread
 from gpussl.tasks.own import OwnPoints
 from gpussl.tasks.prepare import Context, Data
 from gpussl.tasks.project import Project
+from gpussl.tasks.spread import Spreading
 
 N_FOLDS = 5
 FEW = 5  # labels of a class below which its recall is not known
 MODEL, PREDICTIONS = "model.safetensors", "predictions.csv"
-BOUGHT, PREDICTED = "bought", "predicted"
+BOUGHT, PROPAGATED, PREDICTED = "bought", "propagated", "predicted"
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,10 @@ def check(job: Job) -> None:
     """Raise ConfigError if a job does not suit the task.
 
     >>> from gpussl.runtime import config
-    >>> check(config.job("task=learn", "project=mine.gpussl", "classifier=[auto]"))
+    >>> check(config.job("+experiment=own_data", "task=learn", "project=mine.gpussl"))
     """
     choose.check(job)
+    spread.check(job)
     label.project_of(job)
 
 
@@ -120,18 +122,20 @@ def work(run_on: Context) -> None:
                 f"gpussl choose {folder} and gpussl label {folder} FILE"
             )
         data = own.represent(run_on, points)
-        checked = _check(run_on, made, points, data, answers)
         with run_on.monitor.stage("train", run_on.twin) as stage:
             classifier = choose.fitted(run_on, data, answers)
             stage.note = f"{len(answers):,} labels of {len(names)} classes"
+        spreading = _spreading(run_on, data, answers, classifier)
+        checked = check_accuracy(run_on, random_sample(made, points), data, answers, spreading)
         model = model_of(data, classifier, names)
-        numbers, certainty = _predict(run_on, data, classifier)
+        numbers, certainty = _predict(run_on, data, answers, classifier, spreading)
         number = made.next_folder("learned").name
-        parts = _parts(made, points, answers, names, checked, classifier)
+        parts = _parts(points, answers, names, checked, classifier, spreading)
         with project.whole(made.folder / "learned" / number) as work_folder:
             store.save(work_folder / MODEL, model)
             project.write_csv(
-                work_folder / PREDICTIONS, _rows(run_on, made, points, answers, names, numbers, certainty)
+                work_folder / PREDICTIONS,
+                _rows(run_on, made, points, answers, names, numbers, certainty, PROPAGATED if spreading else PREDICTED),
             )
             write_files(work_folder, parts)
             with console.warning("the page"):
@@ -150,11 +154,72 @@ def work(run_on: Context) -> None:
     )
 
 
-def _check(run_on: Context, made: Project, points: OwnPoints, data: Data, answers: Answers) -> Checked:
-    """Predict each random point by a model that did not have its label, and lacks as few others as possible."""
+def _spreading(run_on: Context, data: Data, answers: Answers, classifier: Classifier) -> Spreading | None:
+    """How much labels count that spread to the other points; None if not at all."""
+    if not any(stage.spreads for stage in run_on.job.propagate.values()):
+        return None
+    twin, seed = run_on.twin, run_on.seed("propagate")
+    indices, y = twin.to_numpy(answers.indices), twin.to_numpy(answers.labels)
+
+    def held_out() -> np.ndarray:
+        if classifier.held_out_ is not None:
+            return classifier.held_out_
+        folds = stratified_folds(y, indices, min(N_FOLDS, len(y)), seeds.generator(seed, "held_out"))
+        return _cross_fitted(run_on, data, answers, folds, len(classifier.classes_))
+
+    with run_on.monitor.stage("propagate", twin) as stage:
+        found = spread.fitted(run_on.job, twin, data, answers, held_out, seed)
+        stage.note = "labels that spread do not help" if found is None else f"weight {found.weight:.0%}"
+    return found
+
+
+def _cross_fitted(
+    run_on: Context,
+    data: Data,
+    answers: Answers,
+    folds: np.ndarray,
+    n_classes: int,
+    spreading: Spreading | None = None,
+) -> np.ndarray:
+    """(m, n_classes): what models of the labels of all other folds say of each fold from 0; NaN for fold -1."""
     twin = run_on.twin
     indices, y = twin.to_numpy(answers.indices), twin.to_numpy(answers.labels)
-    sample = random_sample(made, points)
+    found = np.full((len(y), n_classes), np.nan)
+    for fold in range(int(folds.max(initial=-1)) + 1):
+        asked, others = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
+        present = np.unique(y[others])
+        proba = np.zeros((len(asked), n_classes))
+        if len(present) < 2:
+            proba[:, present] = 1
+        else:
+            some = Answers(twin.asarray(indices[others]), twin.asarray(y[others]))
+            model = choose.fitted(run_on, data, some, use=f"check/{fold}")
+            X = data.X_train.take(twin.asarray(indices[asked]), axis=0)
+            proba[:, model.classes_] = twin.to_numpy(model.predict_proba(X))
+            if spreading is not None:
+                proba = spreading.blended(proba, some, indices[asked])
+        found[asked] = proba
+    return found
+
+
+def check_accuracy(
+    run_on: Context, sample: Counter[int], data: Data, answers: Answers, spreading: Spreading | None
+) -> Checked:
+    """Predict each random point without its label, from as many others as possible.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from gpussl.tasks.example import answered, on_fruit
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run_on, made = on_fruit(folder, "learn"), answered(folder)
+    ...     points = own.read(run_on)
+    ...     answers, _ = own.known(made, points, run_on.twin)
+    ...     check_accuracy(run_on, random_sample(made, points), own.represent(run_on, points), answers, None).n
+    10
+    """
+    twin = run_on.twin
+    indices, y = twin.to_numpy(answers.indices), twin.to_numpy(answers.labels)
     counts = np.array([sample[place] for place in indices.tolist()], dtype=np.int64)
     held = np.flatnonzero(counts)
     n_folds = min(N_FOLDS, len(held))
@@ -164,16 +229,8 @@ def _check(run_on: Context, made: Project, points: OwnPoints, data: Data, answer
         folds[held] = stratified_folds(y[held], indices[held], n_folds, rng)
     predicted = np.full(len(y), UNLABELLED)
     with run_on.monitor.stage("check", twin) as stage:
-        for fold in range(n_folds):
-            asked, others = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-            present = np.unique(y[others])
-            if len(present) < 2:
-                predicted[asked] = present[0] if len(present) else y[asked][0]
-                continue
-            some = Answers(twin.asarray(indices[others]), twin.asarray(y[others]))
-            model = choose.fitted(run_on, data, some, use=f"check/{fold}")
-            X = data.X_train.take(twin.asarray(indices[asked]), axis=0)
-            predicted[asked] = twin.to_numpy(model.predict(X))
+        proba = _cross_fitted(run_on, data, answers, folds, int(y.max()) + 1, spreading)
+        predicted[held] = proba[held].argmax(axis=1)
         stage.note = f"{n_folds} folds of {len(held):,} random points"
     return Checked(y, predicted, counts)
 
@@ -228,13 +285,18 @@ def model_of(data: Data, classifier: Classifier, names: Sequence[str]) -> Model:
     return Model(data.steps, classifier, tuple(names), n_features, *form)
 
 
-def _predict(run_on: Context, data: Data, classifier: Classifier) -> tuple[np.ndarray, np.ndarray]:
+def _predict(
+    run_on: Context, data: Data, answers: Answers, classifier: Classifier, spreading: Spreading | None
+) -> tuple[np.ndarray, np.ndarray]:
     """The class number and its probability for each point (n,)."""
     twin, n = run_on.twin, data.X_train.shape[0]
     numbers, certainty = np.empty(n, dtype=np.int64), np.empty(n)
     with run_on.monitor.stage("predict", twin):
+        shares = None if spreading is None else spreading.shares(answers)
         for rows in row_blocks(n, 4 * data.X_train.shape[1] * 8):
             proba = twin.to_numpy(classifier.predict_proba(data.X_train[rows, :]))
+            if spreading is not None and shares is not None:
+                proba = spreading.mixed(proba, shares[rows])
             numbers[rows], certainty[rows] = classifier.classes_[proba.argmax(axis=1)], proba.max(axis=1)
     return numbers, certainty
 
@@ -247,6 +309,7 @@ def _rows(
     names: Sequence[str],
     numbers: np.ndarray,
     certainty: np.ndarray,
+    source: str,
 ) -> list[tuple[str, ...]]:
     """The rows of the predictions: every point, copies included, in the order of the data."""
     to_numpy = run_on.twin.to_numpy
@@ -257,22 +320,23 @@ def _rows(
         if place in bought:
             rows.append((item, mine.get(item, names[bought[place]]), "1.0000", BOUGHT))
         else:
-            rows.append((item, names[numbers[place]], f"{certainty[place]:.4f}", PREDICTED))
+            rows.append((item, names[numbers[place]], f"{certainty[place]:.4f}", source))
     return rows
 
 
 def _parts(
-    made: Project,
     points: OwnPoints,
     answers: Answers,
     names: Sequence[str],
     checked: Checked,
     classifier: Classifier,
+    spreading: Spreading | None,
 ) -> list[Part]:
     """The report."""
     n_points = len(points.ids)
-    parts: list[Part] = [Words(sentence, is_answer=True) for sentence in _sentences(checked, names)]
-    parts.insert(0, Words(f"{len(answers):,} of {n_points:,} points are labelled; the model predicts the others."))
+    first = f"{len(answers):,} of {n_points:,} points are labelled; {_others(spreading)}."
+    sentences = [first, *_sentences(checked, names)]
+    parts: list[Part] = [Words(sentence, is_answer=True) for sentence in sentences]
     parts.append(_of_classes(checked, names))
     parts.append(_confusion(checked, names))
     if classifier.compared_:
@@ -285,6 +349,16 @@ def _parts(
         parts.append(Words(f"{len(points.skipped):,} points could not be read: see skipped.csv in the project."))
     parts.append(File("results.csv", to_csv([_result(checked, names)])))
     return parts
+
+
+def _others(spreading: Spreading | None) -> str:
+    """Where the labels of the other points come from."""
+    if spreading is None:
+        return "the model predicts the others"
+    return (
+        "the labels spread to the others along the graph of nearest neighbours, with a weight of "
+        f"{spreading.weight:.0%} beside the model. Both are in the accuracy below; the model predicts new data alone"
+    )
 
 
 def _result(checked: Checked, names: Sequence[str]) -> dict[str, Any]:
@@ -324,7 +398,7 @@ def _sentences(checked: Checked, names: Sequence[str]) -> list[str]:
     number, share = _commonest(checked)
     found = [
         f"Accuracy {checked.accuracy:.1%} (95 % interval: {low:.1%} to {high:.1%}), measured on {checked.n:,} points "
-        "drawn at random, each predicted by a model that did not have its label. Always saying "
+        "drawn at random, each predicted without its label. Always saying "
         f"{names[number]!r} gives {share:.1%}."
     ]
     if low <= share:

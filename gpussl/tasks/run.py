@@ -69,7 +69,7 @@ def run_on_project(job: Job) -> None:
     Examples
     --------
     >>> from gpussl.runtime import config
-    >>> run_on_project(config.job("task=learn", "classifier=[auto]", "project=nowhere"))
+    >>> run_on_project(config.job("+experiment=own_data", "task=learn", "project=nowhere"))
     Traceback (most recent call last):
     gpussl.errors.ConfigError: nowhere: expected a project, found none; make one with gpussl choose PATH
     """

@@ -14,8 +14,10 @@ from gpussl.backend import cpu
 from gpussl.errors import ConfigError, DataError
 from gpussl.label.answers import SKIPPED, Answer
 from gpussl.numeric.intervals import accuracy_interval
+from gpussl.propagate.graph import GraphPropagation
+from gpussl.records import Answers
 from gpussl.runtime import config
-from gpussl.tasks import choose, learn, own, predict, prepare, project
+from gpussl.tasks import choose, learn, own, predict, prepare, project, spread
 from gpussl.tasks.monitor import Monitor
 from gpussl.tasks.prepare import Context
 from gpussl.tasks.run import run_on_project
@@ -392,3 +394,51 @@ class TestNewData:
     def test_parquet_needs_names_that_are_text(self, tmp_path):
         with pytest.raises(ConfigError, match=r"expected names in UTF-8 for Parquet, found b'\\xff.png'"):
             predict._check_names(["\udcff.png"])
+
+
+class TestPropagation:
+    @pytest.fixture
+    def rings(self, tmp_path):
+        """Two rings, which no linear model tells apart, and the true classes."""
+        angles = np.random.default_rng(0).uniform(0, 2 * np.pi, 400)
+        radius = np.where(np.arange(400) % 2, 1.0, 3.0)
+        frame = pd.DataFrame({"id": [f"p{n:03}" for n in range(400)]})
+        frame["x"], frame["y"] = radius * np.cos(angles), radius * np.sin(angles)
+        frame.to_csv(tmp_path / "blobs.csv", index=False)
+        return {item: "inner" if n % 2 else "outer" for n, item in enumerate(frame["id"])}
+
+    def test_labels_spread_where_they_say_more_than_the_model(self, rings, tmp_path, capsys):
+        loop = Loop(tmp_path)
+        loop("choose", "n_labels=60")
+        loop.answer(rings)
+        loop("learn", "classifier=[logistic]")
+        found = rows(loop.place / "learned" / "1" / "predictions.csv")
+        assert {row["source"] for row in found} == {"bought", "propagated"}
+        assert np.mean([row["label"] == rings[row["id"]] for row in found]) > 0.95
+        (result,) = rows(loop.place / "learned" / "1" / "results.csv")
+        assert float(result["accuracy"]) > 0.85  # of the labels together: the model alone has a half
+        assert "along the graph of nearest neighbours" in capsys.readouterr().out
+
+    def test_they_do_not_where_the_model_knows_or_by_a_setting(self, loop, blobs, rings, monkeypatch, capsys):
+        loop("choose", "n_labels=60")
+        loop.answer(rings)
+        loop("learn", "classifier=[logistic]", "propagate=[none]")
+        monkeypatch.setattr(spread, "MOST", 100)
+        loop("learn", "classifier=[logistic]")
+        assert "propagate: left out, for it is too slow on a CPU for more than 100 points" in capsys.readouterr().err
+        for number in (1, 2):
+            found = rows(loop.place / "learned" / str(number) / "predictions.csv")
+            assert {row["source"] for row in found} == {"bought", "predicted"}
+
+    def test_others_are_refused(self, loop, blobs):
+        loop("choose", "n_labels=20")
+        with pytest.raises(ConfigError, match=r"expected label_spreading, poisson or none .* found cluster"):
+            loop("learn", "propagate=[cluster]")
+
+    def test_what_no_label_reaches_is_the_models(self):
+        X = np.array([[0.0], [1.0], [90.0], [91.0]])
+        rule = GraphPropagation(n_neighbors=1)
+        spreading = spread.Spreading(rule, rule.graph(X), 2, weight=0.5)
+        of_model = np.array([[0.2, 0.8]] * 4)
+        found = spreading.blended(of_model, Answers(np.array([0]), np.array([0])), np.arange(4))
+        np.testing.assert_allclose(found, [[0.6, 0.4], [0.6, 0.4], [0.2, 0.8], [0.2, 0.8]])
