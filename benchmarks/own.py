@@ -4,8 +4,10 @@ Each row of results/own.csv is one draw. A table is written to two CSV files wit
 `choose` and `label` run as a person would run them, and the model predicts the second file. The peers get the same
 columns through scikit-learn's usual ColumnTransformer. A row that is there already is not made again.
 
-With --intervals N, each row of results/intervals.csv is one of N projects on 4,000 rows of LetterRecognition with 300
-labels: the accuracy that `learn` states, with its 95 % interval, and the true one on all points without a label.
+With --rounds, each row of results/rounds.csv is one draw of three rounds of 100 labels on Shuttle, and has the number
+of classes among the labels and among as many random ones. With --intervals N, each row of results/intervals.csv is one
+of N projects on 4,000 rows of LetterRecognition with 300 labels: the accuracy that `learn` states, with its 95 %
+interval, and the true one on all points without a label.
 """
 
 import argparse
@@ -48,7 +50,11 @@ def main():
     parser.add_argument("--seeds", type=int, default=10, help="0 to show what is there")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--intervals", type=int, metavar="N")
+    parser.add_argument("--rounds", action="store_true")
     asked = parser.parse_args()
+    if asked.rounds:
+        show_rounds(asked.seeds)
+        return
     if asked.intervals is not None:
         show_intervals(asked.intervals)
         return
@@ -114,6 +120,36 @@ def interval(seed):
     return {"seed": str(seed)} | {name: f"{100 * value:.2f}" for name, value in stated.items()}
 
 
+def rounds(seed):
+    """The classes that three rounds of 100 labels find in Shuttle."""
+    header, rows = from_csv_or_r("mlbench", "Shuttle")
+    at = header.index("Class")
+    pool = [rows[place] for place in np.random.default_rng(seed).permutation(len(rows))[round(0.3 * len(rows)) :]]
+    quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder, quiet[0], quiet[1]:
+        warnings.simplefilter("ignore")
+        found = []
+        write(Path(folder) / "pool.csv", header, pool, at)
+        for _ in range(3):
+            ask(Path(folder), pool, at, 100, seed)
+            found.append(len(set(answers_of(Path(folder)).values())))
+    random = {pool[place][at] for place in np.random.default_rng([seed, 1]).permutation(len(pool))[:300]}
+    return (
+        {"seed": str(seed)} | {f"round_{n}": str(count) for n, count in enumerate(found, 1)} | {"random": len(random)}
+    )
+
+
+def show_rounds(n):
+    path = RESULTS.with_name("rounds.csv")
+    rows = read(path)
+    rows += in_parallel(rounds, [(seed,) for seed in range(len(rows), n)], "draws")
+    rows.sort(key=lambda row: int(row["seed"]))
+    store.write_text(path, to_csv(rows))
+    for name in ("round_1", "round_2", "round_3", "random"):
+        counts = sorted(int(row[name]) for row in rows)
+        print(f"{name}: {np.median(counts):g} of 7 classes, median of {len(rows)} ({', '.join(map(str, counts))})")
+
+
 def show_intervals(n):
     path = RESULTS.with_name("intervals.csv")
     rows = read(path)
@@ -138,34 +174,48 @@ def write(path, header, rows, at):
     project.write_csv(path, [names, *body])
 
 
-def learnt(folder, header, pool, at, n_labels, seed, *settings):
-    """The four commands up to the model: context, points, answers, classes, represented data and classifier."""
+def context(folder, seed, *settings):
     from gpussl.backend import cpu
-    from gpussl.tasks import choose, label, own, prepare, project
+    from gpussl.tasks import prepare
     from gpussl.tasks.monitor import Monitor
     from gpussl.tasks.prepare import Context
 
-    write(folder / "pool.csv", header, pool, at)
-    made = folder / "mine.gpussl"
     common = (
-        "+experiment=own_data", "data=table", f"data.path={folder}/pool.csv", "data.id=row", f"project={made}",
-        f"seed={seed}", "cache=null", "device=cpu", *settings,
+        "+experiment=own_data", "data=table", f"data.path={folder}/pool.csv", "data.id=row",
+        f"project={folder}/mine.gpussl", f"seed={seed}", "cache=null", "device=cpu",
     )  # fmt: skip
+    job = config.job(*common, *settings)
+    return Context(job, cpu, Monitor(), prepare.open_cache(job, cpu), prepare.Loader())
 
-    def context(*more):
-        job = config.job(*common, *more)
-        return Context(job, cpu, Monitor(), prepare.open_cache(job, cpu), prepare.Loader())
 
-    choose.work(context("task=choose", f"n_labels={n_labels}"))
-    (asked,) = project.opened(made).rounds()
+def ask(folder, pool, at, n_labels, seed, *settings):
+    """A round: choose, and the answers of someone who knows."""
+    from gpussl.tasks import choose, label, project
+
+    choose.work(context(folder, seed, "task=choose", f"n_labels={n_labels}", *settings))
+    asked = project.opened(folder / "mine.gpussl").rounds()[-1]
     labels = {item: pool[int(item)][at] for item in asked.asked}
     project.write_csv(folder / "labels.csv", [("id", "label"), *labels.items()])
-    label.work(context("task=label", f"source={folder}/labels.csv"))
-    run_on = context("task=learn")
+    label.work(context(folder, seed, "task=label", f"source={folder}/labels.csv", *settings))
+
+
+def answers_of(folder):
+    from gpussl.tasks import project
+
+    return project.opened(folder / "mine.gpussl").labels()
+
+
+def learnt(folder, header, pool, at, n_labels, seed, *settings):
+    """The four commands up to the model: context, points, answers, classes, represented data and classifier."""
+    from gpussl.tasks import choose, own, project
+
+    write(folder / "pool.csv", header, pool, at)
+    ask(folder, pool, at, n_labels, seed, *settings)
+    run_on = context(folder, seed, "task=learn", *settings)
     points = own.read(run_on)
-    answers, classes = own.known(project.opened(made), points, cpu)
+    answers, classes = own.known(project.opened(folder / "mine.gpussl"), points, run_on.twin)
     data = own.represent(run_on, points)
-    with run_on.monitor.stage("train", cpu):
+    with run_on.monitor.stage("train", run_on.twin):
         classifier = choose.fitted(run_on, data, answers)
     return run_on, points, answers, classes, data, classifier
 
