@@ -17,7 +17,7 @@ from gpussl.runtime import console
 from gpussl.runtime.config import Job
 from gpussl.select.doubtful import Doubtful
 from gpussl.select.nearest_to_centroid import NearestToCentroid
-from gpussl.tasks import own, project
+from gpussl.tasks import own, project, spread
 from gpussl.tasks.own import OwnPoints
 from gpussl.tasks.prepare import Context, Data
 from gpussl.tasks.project import Project, Round
@@ -51,6 +51,7 @@ def check(job: Job) -> None:
             f"classifier: expected one that learns from labelled points alone with task={job.task}, found "
             f"{', '.join(job.classifier)}; choose classifier=[auto]"
         )
+    spread.check(job)
 
 
 def work(run_on: Context) -> None:

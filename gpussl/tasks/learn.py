@@ -86,7 +86,6 @@ def check(job: Job) -> None:
     >>> check(config.job("+experiment=own_data", "task=learn", "project=mine.gpussl"))
     """
     choose.check(job)
-    spread.check(job)
     label.project_of(job)
 
 
