@@ -10,7 +10,7 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto
 table { border-collapse: collapse; margin: 1rem 0 }
 th, td { padding: .25rem .8rem; text-align: right; white-space: nowrap }
 th { border-bottom: 2px solid #1f6f8b } td { border-bottom: 1px solid #ddd }
-th:nth-child(-n+2), td:nth-child(-n+2) { text-align: left } img { max-width: 100% } footer { color: #666 }
+.left { text-align: left } img { max-width: 100% } footer { color: #666 }
 """
 
 
@@ -23,18 +23,20 @@ def render(title: str, parts: Sequence[Part], footer: str) -> str:
     >>> "<p>1 &lt; 2</p>" in page
     True
     """
-    body = [shown for part in parts if (shown := _part(part))]
+    body = [shown for part in parts if (shown := _part(part, title))]
     body.append(f"<footer><p>{html.escape(footer)}</p></footer>")
     return _page(title, "\n".join(body))
 
 
-def _part(part: Part) -> str:
-    """A part as HTML; empty for files."""
+def _part(part: Part, title: str) -> str:
+    """A part as HTML; empty for files. A table that is called as the page needs no heading of its own."""
     if isinstance(part, Words):
         text = html.escape(part.text)
         return f"<p><strong>{text}</strong></p>" if part.is_answer else f"<p>{text}</p>"
     if isinstance(part, Table) and part.on_page:
-        return _table(part.header, part.rows) + (f"\n<p>{html.escape(part.caption)}</p>" if part.caption else "")
+        heading = f"<h2>{html.escape(part.title)}</h2>\n" if part.title != title else ""
+        shown = heading + _table(part.header, part.rows, part.n_left)
+        return shown + (f"\n<p>{html.escape(part.caption)}</p>" if part.caption else "")
     if isinstance(part, Picture):
         text = html.escape(part.title)
         return f'<h2>{text}</h2>\n<img src="figures/{html.escape(part.name)}.png" alt="{text}">'
@@ -85,7 +87,12 @@ def _page(title: str, body: str) -> str:
 """
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["".join(f"<th>{html.escape(name)}</th>" for name in header)]
-    lines += ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows]
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], n_left: int = 2) -> str:
+    """A table whose first `n_left` columns are aligned to the left."""
+
+    def cells(tag: str, texts: Sequence[str]) -> str:
+        sides = [' class="left"' if column < n_left else "" for column in range(len(texts))]
+        return "".join(f"<{tag}{side}>{html.escape(text)}</{tag}>" for side, text in zip(sides, texts, strict=True))
+
+    lines = [cells("th", header), *(cells("td", row) for row in rows)]
     return "<table>\n" + "\n".join(f"<tr>{line}</tr>" for line in lines) + "\n</table>"

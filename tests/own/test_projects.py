@@ -442,3 +442,13 @@ class TestPropagation:
         of_model = np.array([[0.2, 0.8]] * 4)
         found = spreading.blended(of_model, Answers(np.array([0]), np.array([0])), np.arange(4))
         np.testing.assert_allclose(found, [[0.6, 0.4], [0.6, 0.4], [0.2, 0.8], [0.2, 0.8]])
+
+
+def test_the_page_says_what_each_table_is(loop, blobs):
+    _, truth = blobs
+    loop("choose", "n_labels=20")
+    loop.answer(truth)
+    loop("learn")
+    page = (loop.place / "learned" / "1" / "report.html").read_text()
+    assert "<h2>Classes</h2>" in page
+    assert "<h2>Most frequent confusions of random points</h2>" in page
