@@ -4,14 +4,16 @@ Each row of results/own.csv is one draw. A table is written to two CSV files wit
 `choose` and `label` run as a person would run them, and the model predicts the second file. The peers get the same
 columns through scikit-learn's usual ColumnTransformer. A row that is there already is not made again.
 
-With --rounds, each row of results/rounds.csv is one draw of three rounds of 100 labels on Shuttle, and has the number
-of classes among the labels and among as many random ones. With --intervals N, each row of results/intervals.csv is one
-of N projects on 4,000 rows of LetterRecognition with 300 labels: the accuracy that `learn` states, with its 95 %
-interval, and the true one on all points without a label.
+With --reviews, each row of results/reviews.csv is one draw of 300 reviews of fine foods, against TF-IDF with logistic
+regression on as many random ones. With --rounds, each row of results/rounds.csv is one draw of three rounds of 100
+labels on Shuttle, and has the number of classes among the labels and among as many random ones. With --intervals N,
+each row of results/intervals.csv is one of N projects on 4,000 rows of LetterRecognition with 300 labels: the accuracy
+that `learn` states, with its 95 % interval, and the true one on all points without a label.
 """
 
 import argparse
 import contextlib
+import csv
 import io
 import os
 import sys
@@ -51,7 +53,11 @@ def main():
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--intervals", type=int, metavar="N")
     parser.add_argument("--rounds", action="store_true")
+    parser.add_argument("--reviews", action="store_true")
     asked = parser.parse_args()
+    if asked.reviews:
+        show_reviews(asked.seeds)
+        return
     if asked.rounds:
         show_rounds(asked.seeds)
         return
@@ -87,12 +93,12 @@ def measure(data, seed):
     return row
 
 
-def ours(folder, header, pool, test, at, n_labels, seed):
+def ours(folder, header, pool, test, at, n_labels, seed, *settings):
     """Predictions for the test rows, and the number of classes among the bought labels."""
     from gpussl.tasks import learn
 
     write(folder / "test.csv", header, test, at)
-    *_, classes, data, classifier = learnt(folder, header, pool, at, n_labels, seed)
+    *_, classes, data, classifier = learnt(folder, header, pool, at, n_labels, seed, *settings)
     model = learn.model_of(data, classifier, classes)
     said = [model.predict(part.X) for part in model.reader.read(folder / "test.csv")]
     return np.concatenate(said), len(classes)
@@ -118,6 +124,44 @@ def interval(seed):
     low, high = accuracy_interval(checked.accuracy, checked.n)
     stated = {"stated": checked.accuracy, "low": low, "high": high, "true": correct.mean()}
     return {"seed": str(seed)} | {name: f"{100 * value:.2f}" for name, value in stated.items()}
+
+
+def reviews(seed):
+    """Accuracies on the test reviews."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    folder = Path(os.environ["GPUSSL_DATA"]) / "real"
+    (header, *pool), (_, *test) = (rows_of(folder / f"fine_foods_{part}.csv") for part in ("train", "test"))
+    at, text = header.index("score"), header.index("review")
+    truth = np.array([row[at] for row in test])
+    quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as place, quiet[0], quiet[1]:
+        warnings.simplefilter("ignore")
+        said, _ = ours(Path(place), header, pool, test, at, 300, seed, "data=texts", "data.text=review")
+    bought = np.random.default_rng([seed, 1]).permutation(len(pool))[:300]
+    words = TfidfVectorizer()
+    X = words.fit_transform([row[text] for row in pool])
+    peer = LogisticRegression().fit(X[bought], [pool[place][at] for place in bought])
+    theirs = peer.predict(words.transform([row[text] for row in test]))
+    return {"seed": str(seed), "auto": percent(said, truth), "tfidf_logistic_regression": percent(theirs, truth)}
+
+
+def rows_of(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
+def show_reviews(n):
+    path = RESULTS.with_name("reviews.csv")
+    rows = read(path)
+    rows += in_parallel(reviews, [(seed,) for seed in range(len(rows), n)], "draws")
+    rows.sort(key=lambda row: int(row["seed"]))
+    store.write_text(path, to_csv(rows))
+    auto, peer = (np.array([float(row[name]) for row in rows]) for name in ("auto", "tfidf_logistic_regression"))
+    half = half_width((auto - peer).tolist())
+    difference = f"{np.mean(auto - peer):+.2f}" + ("" if half is None else f" ± {half:.2f}")
+    print(f"{len(rows)} draws: {auto.mean():.2f} against {peer.mean():.2f}, difference {difference}")
 
 
 def rounds(seed):
@@ -181,10 +225,11 @@ def context(folder, seed, *settings):
     from gpussl.tasks.prepare import Context
 
     common = (
-        "+experiment=own_data", "data=table", f"data.path={folder}/pool.csv", "data.id=row",
+        "+experiment=own_data", f"data.path={folder}/pool.csv", "data.id=row",
         f"project={folder}/mine.gpussl", f"seed={seed}", "cache=null", "device=cpu",
     )  # fmt: skip
-    job = config.job(*common, *settings)
+    kind = () if any(text.startswith("data=") for text in settings) else ("data=table",)
+    job = config.job(*kind, *common, *settings)
     return Context(job, cpu, Monitor(), prepare.open_cache(job, cpu), prepare.Loader())
 
 
