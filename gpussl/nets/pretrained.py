@@ -148,9 +148,14 @@ def _from_timm(name: str, weights: str | None, size: int | None) -> Pretrained:
 def _library(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except (ImportError, RuntimeError) as error:  # a torchvision for another PyTorch raises RuntimeError
+    except ImportError as error:
         raise ConfigError(
-            f"represent=embedding: expected the library {name}, found none that works ({error}); install gpussl[embed]"
+            f"represent=embedding: expected the library {name}, found none ({error}); install gpussl[embed]"
+        ) from error
+    except RuntimeError as error:
+        raise ConfigError(
+            f"represent=embedding: expected a torchvision for the installed PyTorch, found another ({error}); for a "
+            "CPU build: pip install --force-reinstall --no-deps torchvision --index-url https://download.pytorch.org/whl/cpu"
         ) from error
 
 
