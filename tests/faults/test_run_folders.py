@@ -319,7 +319,7 @@ def test_a_refused_run_removes_the_folders_that_it_made_alone(gpussl, tmp_path):
 
 @pytest.mark.parametrize("arguments", [(), ("-m", "seed=0,1")])
 def test_an_interrupt_that_a_library_turns_into_an_error_ends_everything(gpussl, tmp_path, monkeypatch, arguments):
-    def build(_):
+    def build(*_):
         signals.received.append(signal.SIGTERM)
         raise AttributeError("half made")
 
