@@ -84,10 +84,8 @@ def measure(data, seed):
     test, pool = ([rows[place] for place in part] for part in (shuffled[:n_test], shuffled[n_test:]))
     truth = np.array([row[at] for row in test])
     row = dict(zip(KEY, map(str, (data, seed)), strict=True))
-    quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
-    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder, quiet[0], quiet[1]:
-        warnings.simplefilter("ignore")
-        said, n_classes = ours(Path(folder), header, pool, test, at, n_labels, seed)
+    with quiet_folder() as folder:
+        said, n_classes = ours(folder, header, pool, test, at, n_labels, seed)
         row |= {"auto": percent(said, truth), "classes_found": str(n_classes)}
         row |= peers(header, pool, test, at, n_labels, seed)
     return row
@@ -104,24 +102,40 @@ def ours(folder, header, pool, test, at, n_labels, seed, *settings):
     return np.concatenate(said), len(classes)
 
 
+@contextlib.contextmanager
+def quiet_folder():
+    """A folder for a project, and silence."""
+    quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder, quiet[0], quiet[1]:
+        warnings.simplefilter("ignore")
+        yield Path(folder)
+
+
+def draws(measure, n, name):
+    """The rows of n seeds; those that are in the file are not made again."""
+    path = RESULTS.with_name(name)
+    rows = read(path)
+    rows += in_parallel(measure, [(seed,) for seed in range(len(rows), n)], name)
+    rows.sort(key=lambda row: int(row["seed"]))
+    store.write_text(path, to_csv(rows))
+    return rows
+
+
 def interval(seed):
     """What `learn` states of a project, and the truth."""
-    from gpussl.numeric.intervals import accuracy_interval
     from gpussl.tasks import learn, project
 
     header, rows = from_csv_or_r("mlbench", "LetterRecognition")
     at, rows = header.index("lettr"), rows[:4000]
-    quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
-    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder, quiet[0], quiet[1]:
-        warnings.simplefilter("ignore")
+    with quiet_folder() as folder:
         cheap = "classifier=[knn]", "classifier.knn.n_neighbors=1"
-        run_on, points, answers, classes, data, model = learnt(Path(folder), header, rows, at, 300, seed, *cheap)
-        made = project.opened(Path(folder) / "mine.gpussl")
+        run_on, points, answers, classes, data, model = learnt(folder, header, rows, at, 300, seed, *cheap)
+        made = project.opened(folder / "mine.gpussl")
         checked = learn.check_accuracy(run_on, learn.random_sample(made, points), data, answers, None)
     said = np.array(classes)[model.predict(data.X_train)]
     truth = np.array([rows[int(item)][at] for item in points.dataset.train_ids])
     correct = np.delete(said == truth, answers.indices)
-    low, high = accuracy_interval(checked.accuracy, checked.n)
+    low, high = checked.interval
     stated = {"stated": checked.accuracy, "low": low, "high": high, "true": correct.mean()}
     return {"seed": str(seed)} | {name: f"{100 * value:.2f}" for name, value in stated.items()}
 
@@ -135,10 +149,8 @@ def reviews(seed):
     (header, *pool), (_, *test) = (rows_of(folder / f"fine_foods_{part}.csv") for part in ("train", "test"))
     at, text = header.index("score"), header.index("review")
     truth = np.array([row[at] for row in test])
-    quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
-    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as place, quiet[0], quiet[1]:
-        warnings.simplefilter("ignore")
-        said, _ = ours(Path(place), header, pool, test, at, 300, seed, "data=texts", "data.text=review")
+    with quiet_folder() as place:
+        said, _ = ours(place, header, pool, test, at, 300, seed, "data=texts", "data.text=review")
     bought = np.random.default_rng([seed, 1]).permutation(len(pool))[:300]
     words = TfidfVectorizer()
     X = words.fit_transform([row[text] for row in pool])
@@ -153,11 +165,7 @@ def rows_of(path):
 
 
 def show_reviews(n):
-    path = RESULTS.with_name("reviews.csv")
-    rows = read(path)
-    rows += in_parallel(reviews, [(seed,) for seed in range(len(rows), n)], "draws")
-    rows.sort(key=lambda row: int(row["seed"]))
-    store.write_text(path, to_csv(rows))
+    rows = draws(reviews, n, "reviews.csv")
     auto, peer = (np.array([float(row[name]) for row in rows]) for name in ("auto", "tfidf_logistic_regression"))
     half = half_width((auto - peer).tolist())
     difference = f"{np.mean(auto - peer):+.2f}" + ("" if half is None else f" ± {half:.2f}")
@@ -169,14 +177,12 @@ def rounds(seed):
     header, rows = from_csv_or_r("mlbench", "Shuttle")
     at = header.index("Class")
     pool = [rows[place] for place in np.random.default_rng(seed).permutation(len(rows))[round(0.3 * len(rows)) :]]
-    quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
-    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder, quiet[0], quiet[1]:
-        warnings.simplefilter("ignore")
+    with quiet_folder() as folder:
         found = []
-        write(Path(folder) / "pool.csv", header, pool, at)
+        write(folder / "pool.csv", header, pool, at)
         for _ in range(3):
-            ask(Path(folder), pool, at, 100, seed)
-            found.append(len(set(answers_of(Path(folder)).values())))
+            ask(folder, pool, at, 100, seed)
+            found.append(len(set(answers_of(folder).values())))
     random = {pool[place][at] for place in np.random.default_rng([seed, 1]).permutation(len(pool))[:300]}
     return (
         {"seed": str(seed)} | {f"round_{n}": str(count) for n, count in enumerate(found, 1)} | {"random": len(random)}
@@ -184,22 +190,14 @@ def rounds(seed):
 
 
 def show_rounds(n):
-    path = RESULTS.with_name("rounds.csv")
-    rows = read(path)
-    rows += in_parallel(rounds, [(seed,) for seed in range(len(rows), n)], "draws")
-    rows.sort(key=lambda row: int(row["seed"]))
-    store.write_text(path, to_csv(rows))
+    rows = draws(rounds, n, "rounds.csv")
     for name in ("round_1", "round_2", "round_3", "random"):
         counts = sorted(int(row[name]) for row in rows)
         print(f"{name}: {np.median(counts):g} of 7 classes, median of {len(rows)} ({', '.join(map(str, counts))})")
 
 
 def show_intervals(n):
-    path = RESULTS.with_name("intervals.csv")
-    rows = read(path)
-    rows += in_parallel(interval, [(seed,) for seed in range(len(rows), n)], "projects")
-    rows.sort(key=lambda row: int(row["seed"]))
-    store.write_text(path, to_csv(rows))
+    rows = draws(interval, n, "intervals.csv")
     of = {name: np.array([float(row[name]) for row in rows]) for name in ("stated", "low", "high", "true")}
     held = (of["low"] <= of["true"]) & (of["true"] <= of["high"])
     print(

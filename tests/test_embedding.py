@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 import gpussl
 from gpussl.errors import ConfigError
+from gpussl.nets import pretrained
 from gpussl.nets.pretrained import MEAN, STD
 from gpussl.represent.embedding import Embedding
 from gpussl.runtime import config, store
@@ -166,3 +167,14 @@ def test_a_project_by_a_network(onnx_file, tmp_path, capsys):
     model = gpussl.load(tmp_path / "p.gpussl")
     Image.new("RGB", (8, 8), (220, 40, 40)).save(tmp_path / "new.png")
     assert model.predict(tmp_path / "new.png").tolist() == ["red"]
+
+
+def test_the_network_is_built_once_for_all_points(onnx_file, monkeypatch):
+    X = RNG.uniform(size=(300, 192)).astype(np.float32)
+    fitted = Embedding(model=str(onnx_file), image_shape=[8, 8, 3]).fit(X, seed=0)
+    sessions = []
+    session = pretrained._session
+    monkeypatch.setattr(pretrained, "_session", lambda *given: sessions.append(1) or session(*given))
+    for rows in (X[:100], X[100:200], X[200:]):
+        fitted.transform(rows)
+    assert len(sessions) == 1

@@ -238,8 +238,8 @@ def numbers(column: Any, decimal: str = ".") -> np.ndarray | None:
     ):
         return np.asarray(pc.fill_null(pc.cast(column, pa.float64(), safe=False), np.nan), dtype=np.float64)
     if pa.types.is_time(kind) or pa.types.is_duration(kind):
-        whole = pc.cast(pc.cast(column, pa.int32()), pa.int64()) if pa.types.is_time32(kind) else column
-        return np.asarray(pc.fill_null(pc.cast(pc.cast(whole, pa.int64()), pa.float64()), np.nan))
+        whole = pc.cast(column, pa.int32() if pa.types.is_time32(kind) else pa.int64())
+        return np.asarray(pc.fill_null(pc.cast(whole, pa.float64(), safe=False), np.nan))  # as long as they may be
     if pa.types.is_interval(kind):
         return None
     if pa.types.is_temporal(kind):

@@ -150,7 +150,7 @@ def read_vectors(source: Any, column: str | None, id_: str | None, label: str | 
             lists = part.column(column).combine_chunks()
             lengths = lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
             d = d or (int(np.bincount(lengths).argmax()) if len(lengths) else 0)
-            ids, has_length = table.ids_of(part, id_, n), lengths == d if d else np.zeros(len(lengths), dtype=bool)
+            ids, has_length = table.ids_of(part, id_, n), (lengths == d) & (lengths > 0)
             kept = np.flatnonzero(has_length)
             X = lists.take(kept).flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(len(kept), -1)
             labels = table.labels_of(part, label)

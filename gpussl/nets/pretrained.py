@@ -1,6 +1,7 @@
 """Networks that others have trained, as functions of image tensors: from an ONNX file, or by a name in timm."""
 
 import difflib
+import functools
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -50,8 +51,9 @@ class Pretrained:
     mean: list[float]
     std: list[float]
 
+    @functools.cached_property
     def network(self) -> Callable[[Tensor], Tensor]:
-        """Return the function from (n, channels, height, width) images to (n, k) features, on their device."""
+        """The function from (n, channels, height, width) images to (n, k) features, on their device."""
         if self.architecture == ONNX:
             return _pooled(_OnnxNetwork(self.arrays[ONNX].tobytes()))
         model = _timm_model(self.architecture)

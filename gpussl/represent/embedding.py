@@ -70,7 +70,7 @@ class FittedEmbedding(Transform):
     --------
     >>> from types import SimpleNamespace
     >>> means = SimpleNamespace(  # stands in for a network: the mean of each channel
-    ...     network=lambda: lambda images: images.mean(dim=(2, 3)), size=[2, 2], channels=1, mean=[0.5], std=[0.5]
+    ...     network=lambda images: images.mean(dim=(2, 3)), size=[2, 2], channels=1, mean=[0.5], std=[0.5]
     ... )
     >>> FittedEmbedding(means, [8, 8, 1], normalize=False).transform(np.ones((2, 64))).tolist()
     [[1.0], [1.0]]
@@ -84,11 +84,11 @@ class FittedEmbedding(Transform):
 
     def transform(self, X: Array) -> Array:
         """Map (n, d) pixels from 0 to 1 to (n, k) features."""
-        network, form = self.pretrained.network(), self.pretrained
+        form = self.pretrained
 
         def embed(images: Tensor) -> Tensor:
             mean, std = (images.new_tensor(values)[:, None, None] for values in (form.mean, form.std))
-            made = network((resized(_in_channels(images, form.channels), form.size) - mean) / std)
+            made = form.network((resized(_in_channels(images, form.channels), form.size) - mean) / std)
             return torch.nn.functional.normalize(made) if self.normalize else made
 
         points = in_memory(X, "represent=embedding", "leave it out")

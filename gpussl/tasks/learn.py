@@ -168,7 +168,7 @@ def _spreading(run_on: Context, data: Data, answers: Answers, classifier: Classi
 
     with run_on.monitor.stage("propagate", twin) as stage:
         found = spread.fitted(run_on.job, twin, data, answers, held_out, seed)
-        stage.note = "labels that spread do not help" if found is None else f"weight {found.weight:.0%}"
+        stage.note = "not used" if found is None else f"weight {found.weight:.0%}"
     return found
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from gpussl.backend import cpu
 from gpussl.cluster.none import NoClustering
+from gpussl.data.files import PROJECT
 from gpussl.errors import ConfigError
 from gpussl.protocols import Source, Twin
 from gpussl.records import Answers, Clustering, Dataset
@@ -18,7 +19,7 @@ from gpussl.runtime.config import Job
 from gpussl.runtime.names import expanded
 from gpussl.tasks import prepare
 from gpussl.tasks.prepare import Context, Data
-from gpussl.tasks.project import SUFFIX, Project
+from gpussl.tasks.project import Project
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def folder_for(job: Job) -> Path:
     """
     path = path_of(job)
     name = path.name if path.is_dir() else path.stem
-    return Path(f"{name or 'data'}{SUFFIX}")
+    return Path(f"{name or 'data'}{PROJECT}")
 
 
 def data_settings(job: Job) -> dict[str, Any]:

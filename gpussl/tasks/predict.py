@@ -12,6 +12,8 @@ import numpy as np
 
 from gpussl.classifier.model import Model
 from gpussl.errors import ConfigError
+from gpussl.protocols import Twin
+from gpussl.records import OnProgress, Reading
 from gpussl.runtime import console, store
 from gpussl.runtime.config import Job
 from gpussl.tasks import label, learn
@@ -61,7 +63,7 @@ def work(run_on: Context) -> None:
     n = 0
     with run_on.monitor.stage("predict", run_on.twin) as stage, store.atomic_path(output) as part:
         writer = _parquet if output.suffix.lower() in (".parquet", ".pq") else _csv
-        n = writer(part, _predictions(model, source, run_on, counts, skipped))
+        n = writer(part, _tallied(predictions(model, source, run_on.twin, run_on.monitor.advance), counts, skipped))
         if not n and not skipped:
             raise ConfigError(f"{source}: expected new data of the form of the training data, found no points")
         stage.note = f"{n:,} points"
@@ -77,19 +79,50 @@ def work(run_on: Context) -> None:
 Rows = tuple[list[str], list[str], np.ndarray]
 
 
-def _predictions(
-    model: Model, source: Any, run_on: Context, counts: Counter[str], skipped: list[tuple[str, str]]
-) -> Iterator[Rows]:
+def predictions(
+    model: Model, source: Any, twin: Twin, on_progress: OnProgress | None = None
+) -> Iterator[tuple[Reading, Rows]]:
+    """Predict new data in parts: what was read, and the ids, classes and probabilities of its points.
+
+    Raises
+    ------
+    ConfigError
+        The model is of a study and reads no data.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from gpussl.classifier.knn import KNeighborsClassifier
+    >>> from gpussl.tasks import own
+    >>> from gpussl.tasks.example import on_fruit
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run_on = on_fruit(folder, "learn")
+    ...     data = own.represent(run_on, own.read(run_on))
+    ...     model = learn.model_of(data, KNeighborsClassifier(1).fit(data.X_train[:2], [0, 1]), ["apple", "melon"])
+    ...     ((_, (ids, classes, _)),) = predictions(model, f"{folder}/fruit.csv", run_on.twin)
+    >>> ids[:2], classes[:2]
+    (['fruit 0', 'fruit 1'], ['apple', 'melon'])
+    """
     if model.reader is None:
         raise ConfigError(
             "model: expected one that reads data, found one of a study; predict with gpussl.load in Python"
         )
-    for part in model.reader.read(source, run_on.monitor.advance):
+    for part in model.reader.read(source, on_progress):
+        proba = np.zeros((0, len(model.class_names)))
+        if part.ids:
+            proba = twin.to_numpy(model.predict_proba(twin.asarray(part.X)))
+        yield part, (part.ids, model.classes_[proba.argmax(axis=1)].tolist(), proba.max(axis=1))
+
+
+def _tallied(
+    parts: Iterator[tuple[Reading, Rows]], counts: Counter[str], skipped: list[tuple[str, str]]
+) -> Iterator[Rows]:
+    """The rows of parts with points; adds to what was counted and skipped."""
+    for part, rows in parts:
         counts.update(part.counts)
         skipped += part.skipped
         if part.ids:
-            proba = run_on.twin.to_numpy(model.predict_proba(run_on.twin.asarray(part.X)))
-            yield part.ids, model.classes_[proba.argmax(axis=1)].tolist(), proba.max(axis=1)
+            yield rows
 
 
 def _csv(path: Path, rows: Iterator[Rows]) -> int:

@@ -29,7 +29,6 @@ from gpussl.runtime import store
 
 SETTINGS, POINTS, ANSWERS, LOCK = "project.yaml", "points.csv", "answers.jsonl", ".lock"
 DATA = "data.parquet"  # of a DataFrame
-SUFFIX = ".gpussl"
 REMEMBERED = ("represent", "features", "cluster", "propagate", "classifier", "audit", "seed")
 
 

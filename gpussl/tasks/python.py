@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpussl.backend import cpu
 from gpussl.classifier.model import is_source
 from gpussl.errors import ConfigError
 from gpussl.runtime import config, store
 from gpussl.runtime.config import Job
 from gpussl.runtime.names import expanded
-from gpussl.tasks import project, words
+from gpussl.tasks import learn, predict, project, words
 from gpussl.tasks.run import run_on_project
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class Project:
         Raises as the command does.
         """
         self._run("learn", str(self.folder), *settings)
-        return _read(self._learnt() / "predictions.csv").astype({"probability": float})
+        return _read(self._learnt() / learn.PREDICTIONS).astype({"probability": float})
 
     def predict(self, new: "str | Path | pd.DataFrame") -> "pd.DataFrame":
         """Predict new data: id, label and probability of each point that can be read, in order.
@@ -121,16 +122,15 @@ class Project:
         GpusslError
             There is no model, or the data are not of the form of the training data.
         """
-        import numpy as np
         import pandas as pd
 
-        model = store.load(self._learnt() / "model.safetensors")
+        model = store.load(learn.latest_model(self.folder))
+        source = expanded(str(new)) if isinstance(new, (str, Path)) else new
         found: dict[str, list[Any]] = {"id": [], "label": [], "probability": []}
-        for part in model.reader.read(expanded(str(new)) if isinstance(new, (str, Path)) else new):
-            proba = np.asarray(model.predict_proba(part.X)) if part.ids else np.zeros((0, 1))
-            found["id"] += part.ids
-            found["label"] += model.classes_[proba.argmax(axis=1)].tolist()
-            found["probability"] += proba.max(axis=1).tolist()
+        for _, (ids, classes, certainty) in predict.predictions(model, source, cpu):
+            found["id"] += ids
+            found["label"] += classes
+            found["probability"] += certainty.tolist()
         return pd.DataFrame(found)
 
     @property
@@ -154,10 +154,7 @@ class Project:
         return self._learnt() / "report.html"
 
     def _learnt(self) -> Path:
-        found = project.opened(self.folder).latest("learned")
-        if found is None:
-            raise ConfigError(f"{self.folder}: expected a model, found none; make one with learn()")
-        return found
+        return learn.latest_model(self.folder).parent
 
     def _run(self, word: str, *arguments: str) -> None:
         run_on_project(self._job(word, *arguments))

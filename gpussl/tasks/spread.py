@@ -58,7 +58,7 @@ class Spreading:
 
         Points that no label reaches keep the model's.
         """
-        return self.mixed(of_model, self.shares(known)[places]) if self.weight else of_model
+        return self.mixed(of_model, self.shares(known)[places])
 
     def shares(self, known: Answers) -> np.ndarray:
         """Return the share of each class at each point (n, c), 0 where no label reaches."""
@@ -81,7 +81,7 @@ def check(job: Job) -> None:
     Traceback (most recent call last):
     gpussl.errors.ConfigError: propagate: expected label_spreading, poisson or none with task=study, found cluster
     """
-    others = [name for name, stage in job.propagate.items() if stage.spreads and not _is_graph(stage)]
+    others = [stage for stage in job.propagate.values() if stage.spreads and not isinstance(stage, GraphPropagation)]
     if others or len(job.propagate) > 1:
         found = ", ".join(job.propagate)
         raise ConfigError(f"propagate: expected label_spreading, poisson or none with task={job.task}, found {found}")
@@ -137,7 +137,3 @@ def fitted(
 
 def _log_loss(proba: np.ndarray, y: np.ndarray) -> float:
     return float(-np.mean(np.log(np.maximum(proba[np.arange(len(y)), y], FLOOR))))
-
-
-def _is_graph(stage: object) -> bool:
-    return isinstance(stage, GraphPropagation)

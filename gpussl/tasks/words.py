@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gpussl.data.files import PROJECT
 from gpussl.errors import ConfigError
 from gpussl.runtime import console
 from gpussl.tasks import project
@@ -94,7 +95,7 @@ def _of_places(word: str, places: Sequence[str], settings: list[str]) -> list[st
     first = Path(places[0])
     overrides = _basis(word, settings)
     if word == "choose" and not project.is_project(first):
-        if first.suffix == project.SUFFIX:
+        if first.suffix == PROJECT:
             project.opened(first)  # it was meant to be one: say that it is not there
         has_kind = any(text.startswith("data=") for text in settings)
         return [*overrides, *([] if has_kind else ["data=auto"]), f"data.path={quoted(places[0])}"]

@@ -195,6 +195,11 @@ class TestColumns:
         (part,) = reader.read(frame)
         assert np.isfinite(part.X).all()
 
+    def test_a_long_duration_is_a_number(self):
+        """More nanoseconds than a floating-point number tells apart."""
+        long = pa.array([2**62 + 1, 5, None], pa.duration("ns"))
+        np.testing.assert_allclose(frames.numbers(long), [2.0**62, 5, np.nan])
+
     def test_times_and_durations_of_parquet_are_numbers(self, table, tmp_path):
         columns = {"a": pa.time64("us"), "b": pa.time32("s"), "c": pa.duration("ms")}
         made = pa.table({name: pa.array([1, 2, None], kind) for name, kind in columns.items()})
