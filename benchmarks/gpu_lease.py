@@ -317,7 +317,7 @@ def stages():
     from gpussl.cluster.hdbscan import HDBSCAN
     from gpussl.cluster.kmeans import KMeans
     from gpussl.label.rounds import ask_in_rounds
-    from gpussl.propagate.neighbor_graph import label_spreading, neighbor_graph, poisson_learning, shares
+    from gpussl.propagate.neighbor_graph import label_spreading, neighbor_graph, neighbors, poisson_learning, shares
     from gpussl.represent.autoencoder import Autoencoder
     from gpussl.represent.deskew import Deskew
     from gpussl.represent.hog import HOG
@@ -358,7 +358,7 @@ def stages():
         return require(found > 0.9, {"adjusted_rand": found} | seconds)
 
     def spread(X, indices, targets):
-        graph = neighbor_graph(X, 10)
+        graph = neighbor_graph(neighbors(X, 10))
         return shares(label_spreading(graph, indices, targets, 0.99)), poisson_learning(graph, indices, targets)
 
     def graph():

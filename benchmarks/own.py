@@ -123,7 +123,7 @@ def draws(measure, n, name):
 
 def interval(seed):
     """What `learn` states of a project, and the truth."""
-    from gpussl.tasks import learn, project
+    from gpussl.tasks import estimate, project
 
     header, rows = from_csv_or_r("mlbench", "LetterRecognition")
     at, rows = header.index("lettr"), rows[:4000]
@@ -131,7 +131,7 @@ def interval(seed):
         cheap = "classifier=[knn]", "classifier.knn.n_neighbors=1"
         run_on, points, answers, classes, data, model = learnt(folder, header, rows, at, 300, seed, *cheap)
         made = project.opened(folder / "mine.gpussl")
-        checked = learn.check_accuracy(run_on, learn.random_sample(made, points), data, answers, None)
+        checked = estimate.check_accuracy(run_on, estimate.random_sample(made, points), data, answers, None)
     said = np.array(classes)[model.predict(data.X_train)]
     truth = np.array([rows[int(item)][at] for item in points.dataset.train_ids])
     correct = np.delete(said == truth, answers.indices)

@@ -199,6 +199,27 @@ class Points:
 
 
 @dataclass(frozen=True)
+class Neighbors:
+    """The nearest neighbours of n points among themselves, nearest first.
+
+    Attributes
+    ----------
+    indices : (n, k) int array
+        The point itself is usually the first.
+    distances : (n, k) array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Neighbors(np.array([[0, 1], [1, 0]]), np.array([[0.0, 2.0], [0.0, 2.0]])).indices.shape
+    (2, 2)
+    """
+
+    indices: Array
+    distances: Array
+
+
+@dataclass(frozen=True)
 class PseudoLabels:
     """The labels of n points after some were bought and propagated to others.
 

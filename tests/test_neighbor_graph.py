@@ -21,6 +21,7 @@ from gpussl.propagate.neighbor_graph import (
     label_means,
     label_spreading,
     neighbor_graph,
+    neighbors,
     poisson_learning,
     potential_shares,
 )
@@ -72,24 +73,26 @@ def random_graph(rng, n, density=0.3):
 @pytest.mark.parametrize("case", CASES)
 def test_edges_are_weighted_by_the_formula(case):
     X = CASES[case]()[0]
-    found = neighbor_graph(X, K)
+    found = neighbor_graph(neighbors(X, K))
     np.testing.assert_allclose(found.weights.toarray(), dense_weights(X, K), rtol=1e-10)
     np.testing.assert_allclose(found.degrees, found.weights.toarray().sum(axis=1))
 
 
 def test_no_point_is_its_own_neighbour_not_even_among_copies_of_it():
     X = np.repeat(np.array([[0.0], [1.0], [5.0]]), 4, axis=0)
-    found = neighbor_graph(X, 3)
+    found = neighbor_graph(neighbors(X, 3))
     blocks = np.kron(np.eye(3), np.ones((4, 4))) - np.eye(12)  # a copy at no distance weighs 1
     np.testing.assert_array_equal(found.weights.toarray(), blocks)
     assert found.component.tolist() == [0] * 4 + [1] * 4 + [2] * 4
-    assert neighbor_graph(X, 2).weights.diagonal().tolist() == [0] * 12  # the nearest three are copies, or the point
+    assert (
+        neighbor_graph(neighbors(X, 2)).weights.diagonal().tolist() == [0] * 12
+    )  # the nearest three are copies, or the point
 
 
 @given(n=st.integers(2, 30), k=st.integers(1, 5), seed=st.integers(0, 10**6))
 def test_a_graph_is_symmetric_and_nobody_is_alone(n, k, seed):
     X = np.random.default_rng(seed).integers(0, 4, (n, 2)).astype(np.float64)  # many copies and ties
-    found = neighbor_graph(X, min(k, n - 1))
+    found = neighbor_graph(neighbors(X, min(k, n - 1)))
     weights = found.weights.toarray()
     np.testing.assert_array_equal(weights, weights.T)
     assert weights.diagonal().tolist() == [0] * n
@@ -103,7 +106,7 @@ def test_a_graph_is_symmetric_and_nobody_is_alone(n, k, seed):
 @pytest.mark.parametrize("alpha", [0.2, 0.9, 0.99])
 def test_label_spreading_is_the_closed_form(case, alpha):
     X, indices, targets = CASES[case]()
-    joined = neighbor_graph(X, K)
+    joined = neighbor_graph(neighbors(X, K))
     W = joined.weights.toarray()
     Y = np.zeros((len(X), targets.shape[1]))
     Y[indices] = targets
@@ -115,7 +118,7 @@ def test_label_spreading_is_the_closed_form(case, alpha):
 @pytest.mark.parametrize("alpha", [0.5, 0.9])
 def test_label_spreading_is_where_scikit_learns_iteration_ends(alpha):
     X, indices, targets = digits()
-    joined = neighbor_graph(X, K)
+    joined = neighbor_graph(neighbors(X, K))
     y = np.full(len(X), -1)
     y[indices] = targets.argmax(axis=1)
     theirs = LabelSpreading(kernel=lambda *_: joined.weights.toarray(), alpha=alpha, max_iter=3000, tol=1e-12)
@@ -128,7 +131,7 @@ def test_label_spreading_is_where_scikit_learns_iteration_ends(alpha):
 @pytest.mark.parametrize("case", CASES)
 def test_poisson_learning_is_the_equations_solution(case):
     X, indices, targets = CASES[case]()
-    joined = neighbor_graph(X, K)
+    joined = neighbor_graph(neighbors(X, K))
     assert joined.members.shape[0] == 1
     found = poisson_learning(joined, indices, targets)
     source = np.zeros_like(found)
@@ -142,7 +145,7 @@ def test_poisson_learning_is_the_equations_solution(case):
 def test_poisson_learning_is_graphlearnings(case):
     X, indices, targets = CASES[case]()
     recorded = np.load(RECORDED)
-    joined = neighbor_graph(X, K)
+    joined = neighbor_graph(neighbors(X, K))
     np.testing.assert_allclose(joined.weights.toarray(), recorded[f"{case}_weights"], rtol=1e-10)
     found = poisson_learning(joined, indices, targets)
     np.testing.assert_allclose(found, recorded[f"{case}_potentials"], atol=1e-6)
@@ -208,7 +211,7 @@ def test_a_solver_that_does_not_converge_says_so(monkeypatch):
     monkeypatch.setattr(console, "say", said.append)
     monkeypatch.setattr(graph, "MAX_ITER", 2)
     X, indices, targets = moons()
-    label_spreading(neighbor_graph(X, K), indices, targets, 0.99)
+    label_spreading(neighbor_graph(neighbors(X, K)), indices, targets, 0.99)
     assert len(said) == 1
     assert said[0].startswith("propagate: expected the solver to converge in 2 steps, found a residual of ")
 
@@ -250,5 +253,5 @@ def test_where_each_component_has_one_class_nothing_flows_and_nothing_is_said(mo
     targets = np.repeat(np.eye(2), [7, 13], axis=0) * [20 / 7, 20 / 13]
     said = []
     monkeypatch.setattr(console, "say", said.append)
-    assert (poisson_learning(neighbor_graph(X, 5), indices, targets) == 0).all()
+    assert (poisson_learning(neighbor_graph(neighbors(X, 5)), indices, targets) == 0).all()
     assert not said

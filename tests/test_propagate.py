@@ -202,7 +202,7 @@ class TestGraph:
         X, y = blobs([(0, 0), (1, 0), (0.5, 1)], n=100, scale=0.4)
         bought = np.concatenate([np.arange(0, 100, 5), [100, 200, 210]])
         found = GraphPropagation(method, balanced=balanced).propagate(X, None, bought, y[bought])
-        joined, targets = graph.neighbor_graph(X, 10), np.eye(3)[y[bought]]
+        joined, targets = graph.neighbor_graph(graph.neighbors(X, 10)), np.eye(3)[y[bought]]
         if method == "poisson":
             scores = graph.poisson_learning(joined, bought, targets)
         else:

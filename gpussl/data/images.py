@@ -78,7 +78,10 @@ class ImageReader(Reader):
 
     def read(self, source: Any, on_progress: OnProgress | None = None) -> Iterator[Reading]:
         """See `Reader.read`. The source is a folder, or a single picture."""
-        folder, names = listed(source)
+        yield from self.parts(*listed(source), on_progress)
+
+    def parts(self, folder: Path, names: Sequence[str], on_progress: OnProgress | None = None) -> Iterator[Reading]:
+        """Read the pictures of these names in a folder, part by part."""
         known = _Known(self, folder) if self.cache is not None else None
         done = 0
         for start in range(0, len(names), PART):
@@ -170,15 +173,16 @@ class ImageFolder(Source):
 
     def load(self) -> Dataset:
         """Read the pictures. DataError if there are none, or most are broken."""
-        folder, names = listed(expanded(self.path))
+        path = expanded(self.path)
+        everything = files_in(path) if path.is_dir() else []
+        folder, names = (path, [name for name in everything if _is_picture(name)]) if everything else listed(path)
         if not names:
             raise DataError(f"{self.path}: expected pictures, found none; name another folder, or data=... of its kind")
         reader, note = fit(self, folder, names)
-        reading = own.joined(list(reader.read(folder)))
+        reading = own.joined(list(reader.parts(folder, names)))
         notes = [note]
-        n_others = len(files_in(folder)) - len(names) if folder.is_dir() else 0
-        if n_others:
-            notes.append(f"{n_others:,} other files left alone")
+        if len(everything) > len(names):
+            notes.append(f"{len(everything) - len(names):,} other files left alone")
         reader = dataclasses.replace(reader, cache=None)  # the cache is this user's, the model perhaps another's
         return own.dataset(
             self.name, reader, reading, notes, strict=self.strict, image_shape=reader.image_shape, max_value=255.0
@@ -222,10 +226,14 @@ def listed(source: Any) -> tuple[Path, list[str]]:
         raise DataError(f"expected a folder of pictures or a picture, found a {type(source).__name__}; give its path")
     path = Path(source)
     if path.is_dir():
-        return path, files_in(path, lambda name: suffix_of(name) not in OTHERS)
+        return path, files_in(path, _is_picture)
     if not path.exists():
         raise DataError(f"{path}: expected a folder of pictures or a picture, found nothing there")
     return path.parent, [path.name]
+
+
+def _is_picture(name: str) -> bool:
+    return suffix_of(name) not in OTHERS
 
 
 def in_processes(paths: Sequence[str], shape: tuple[int, int], channels: int, max_pixels: int) -> list[Any]:
@@ -280,7 +288,7 @@ class _Known:
             index = json.loads((self._folder / "index.json").read_text())
             pixels = np.load(self._folder / f"{index['sha256']}.npy", mmap_mode="r", allow_pickle=False)
             if store.digest(pixels) == index["sha256"] and pixels.shape == (len(index["files"]), self._d):
-                self._places, self._pixels = index["files"], pixels
+                self._places, self._pixels = index["files"], np.asarray(pixels)  # rows of a memmap are slow to take
         except (OSError, ValueError, KeyError, TypeError):
             pass  # nothing there, or damaged: read again
 

@@ -14,6 +14,7 @@ from gpussl.propagate.neighbor_graph import (
     label_means,
     label_spreading,
     neighbor_graph,
+    neighbors,
     poisson_learning,
     potential_shares,
     shares,
@@ -82,7 +83,8 @@ class GraphPropagation(Propagation):
             )
         xp = array_namespace(indices)
         classes = xp.unique_values(labels)
-        of_classes = self._shares(self.graph(X), indices, xp.astype(labels[:, None] == classes[None, :], xp.float64))
+        joined = neighbor_graph(neighbors(X, self.n_neighbors))
+        of_classes = self._shares(joined, indices, xp.astype(labels[:, None] == classes[None, :], xp.float64))
         weights = xp.max(of_classes, axis=1)
         reached = (weights > 0) & (weights >= self.min_confidence)
         bought = scatter(indices, labels, n, UNLABELLED)
@@ -91,17 +93,13 @@ class GraphPropagation(Propagation):
         weights = xp.where(bought != UNLABELLED, 1.0, xp.where(reached, weights, 0.0))
         return PseudoLabels(spread, _sources(X, spread, indices, labels, classes), xp.astype(weights, xp.float32))
 
-    def graph(self, X: Array) -> Graph:
-        """Return the graph of (n, d) points, along which labels spread."""
-        return neighbor_graph(X, self.n_neighbors)
-
     def class_shares(self, joined: Graph, indices: Array, labels: Array, n_classes: int) -> np.ndarray:
         """Return the share of each class 0 to n_classes - 1 at each point of a graph: (n, n_classes), on the host.
 
         Parameters
         ----------
         joined : Graph
-            From `graph`.
+            See `neighbor_graph`.
         indices, labels : (m,) int array
             The labelled points and their classes.
         """

@@ -12,12 +12,13 @@ from array_api_compat import array_namespace
 from scipy.sparse.csgraph import connected_components
 
 from gpussl import backend
-from gpussl.numeric.arrays import arange_like
-from gpussl.records import Array
+from gpussl.numeric.arrays import arange_like, row_blocks
+from gpussl.records import Array, Neighbors, OnProgress
 from gpussl.runtime import console
 
 TOLERANCE = 1e-8  # of the solver: norm of the residual over that of the right-hand side
 ROUNDING = 1e-12  # sources below this share of the largest target are rounding errors
+MIN_QUERIES, MAX_PARTS = 8192, 20  # of the search for neighbours: signs of progress must not slow it down
 MAX_ITER = 20_000  # of the solver, which then warns and returns its current solution
 
 
@@ -69,7 +70,26 @@ class Graph:
         return (scale @ self.weights @ scale).tocsr()
 
 
-def neighbor_graph(X: Array, n_neighbors: int) -> Graph:
+def neighbors(X: Array, n_neighbors: int, on_progress: OnProgress | None = None) -> Neighbors:
+    """Find the nearest neighbours of each of (n, d) points and the point itself: n_neighbors + 1 of each.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> neighbors(np.array([[0.0], [1.0], [3.0]]), 1).indices.tolist()
+    [[0, 1], [1, 0], [2, 1]]
+    """
+    xp, twin, n = array_namespace(X), backend.of(X), X.shape[0]
+    parts = []
+    for rows in row_blocks(n, 1, max(MIN_QUERIES, n // MAX_PARTS)):
+        parts.append(twin.nearest_neighbors(X, X[rows, :], n_neighbors + 1))
+        if on_progress is not None:
+            on_progress(rows.stop, n, f"neighbours of {rows.stop:,} of {n:,}")
+    indices, distances = (xp.concat(part) for part in zip(*parts, strict=True))
+    return Neighbors(indices, distances)
+
+
+def neighbor_graph(found: Neighbors) -> Graph:
     """Join each point to its nearest neighbours.
 
     A point gives its neighbour at distance r the weight exp(-4 (r / R)^2), R being the distance of its farthest
@@ -78,9 +98,8 @@ def neighbor_graph(X: Array, n_neighbors: int) -> Graph:
 
     Parameters
     ----------
-    X : (n, d) array
-    n_neighbors : int
-        Neighbours of each point, itself excluded; less than n.
+    found : Neighbors
+        Of n points: k neighbours of each, and the point itself.
 
     References
     ----------
@@ -90,19 +109,19 @@ def neighbor_graph(X: Array, n_neighbors: int) -> Graph:
     Examples
     --------
     >>> import numpy as np
-    >>> neighbor_graph(np.array([[0.0], [1.0], [3.0]]), 1).weights.toarray().round(4)
+    >>> neighbor_graph(neighbors(np.array([[0.0], [1.0], [3.0]]), 1)).weights.toarray().round(4)
     array([[0.    , 0.0183, 0.    ],
            [0.0183, 0.    , 0.0092],
            [0.    , 0.0092, 0.    ]])
     """
-    xp, twin, n = array_namespace(X), backend.of(X), X.shape[0]
-    found, distances = twin.nearest_neighbors(X, X, n_neighbors + 1)
-    others = _without(found, arange_like(n, found))
-    found = xp.reshape(found[others], (n, n_neighbors))
-    distances = xp.astype(xp.reshape(distances[others], (n, n_neighbors)), xp.float64)
+    xp, twin = array_namespace(found.indices), backend.of(found.indices)
+    n, n_neighbors = found.indices.shape[0], found.indices.shape[1] - 1
+    others = _without(found.indices, arange_like(n, found.indices))
+    indices = xp.reshape(found.indices[others], (n, n_neighbors))
+    distances = xp.astype(xp.reshape(found.distances[others], (n, n_neighbors)), xp.float64)
     reach = distances[:, -1:]
     seen = xp.exp(-4 * (distances / xp.where(reach > 0, reach, 1.0)) ** 2)  # 1 if all neighbours are duplicates
-    ends = xp.repeat(arange_like(n, found), n_neighbors), xp.reshape(found, (-1,))
+    ends = xp.repeat(arange_like(n, indices), n_neighbors), xp.reshape(indices, (-1,))
     both_ways = xp.concat(ends), xp.concat(ends[::-1])
     halves = xp.concat([xp.reshape(seen, (-1,)) / 2] * 2)
     return Graph.of(twin.sparse.csr_matrix((halves, both_ways), shape=(n, n)))  # duplicate entries are summed
@@ -135,7 +154,7 @@ def label_spreading(graph: Graph, indices: Array, targets: Array, alpha: float) 
     Examples
     --------
     >>> import numpy as np
-    >>> graph = neighbor_graph(np.arange(5.0)[:, None], 2)
+    >>> graph = neighbor_graph(neighbors(np.arange(5.0)[:, None], 2))
     >>> scores = label_spreading(graph, np.array([0, 4]), np.eye(2), 0.9)
     >>> scores.argmax(axis=1)[[0, 1, 3, 4]]
     array([0, 0, 1, 1])
@@ -162,7 +181,7 @@ def poisson_learning(graph: Graph, indices: Array, targets: Array) -> Array:
     Examples
     --------
     >>> import numpy as np
-    >>> graph = neighbor_graph(np.arange(5.0)[:, None], 2)
+    >>> graph = neighbor_graph(neighbors(np.arange(5.0)[:, None], 2))
     >>> potentials = poisson_learning(graph, np.array([0, 4]), np.eye(2))
     >>> potentials.argmax(axis=1)[[0, 1, 3, 4]]
     array([0, 0, 1, 1])
@@ -233,7 +252,7 @@ def label_means(graph: Graph, indices: Array, targets: Array) -> Array:
     Examples
     --------
     >>> import numpy as np
-    >>> graph = neighbor_graph(np.array([[0.0], [1.0], [8.0], [9.0]]), 1)  # two components
+    >>> graph = neighbor_graph(neighbors(np.array([[0.0], [1.0], [8.0], [9.0]]), 1))  # two components
     >>> label_means(graph, np.array([0, 1]), np.eye(2))
     array([[0.5, 0.5],
            [0.5, 0.5],

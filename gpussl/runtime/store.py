@@ -32,12 +32,17 @@ from safetensors.numpy import save as to_safetensors
 
 from gpussl import backend
 from gpussl.errors import ConfigError, StoreError
-from gpussl.records import Clustering, Points, PseudoLabels
+from gpussl.records import Clustering, Neighbors, Points, PseudoLabels
 from gpussl.runtime import console
 from gpussl.runtime.plugins import allow, is_allowed
 
 METADATA_KEY = "gpussl"
-RECORDS: dict[str, type] = {"clustering": Clustering, "points": Points, "pseudo_labels": PseudoLabels}
+RECORDS: dict[str, type] = {
+    "clustering": Clustering,
+    "neighbors": Neighbors,
+    "points": Points,
+    "pseudo_labels": PseudoLabels,
+}
 # packages that are searched for a kind, in this order
 GROUPS = ("classifier", "represent", "features", "data", "studies")
 ALIASES = {"logistic_regression": "logistic"}  # kinds with a module of another name

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -15,8 +15,9 @@ from gpussl.errors import DataError
 from gpussl.label.oracle import Oracle
 from gpussl.numeric.arrays import row_blocks
 from gpussl.numeric.rows import refuse_beyond
+from gpussl.propagate import neighbor_graph
 from gpussl.protocols import Representation, Transform, Twin
-from gpussl.records import UNLABELLED, Array, Clustering, Dataset, Points
+from gpussl.records import UNLABELLED, Array, Clustering, Dataset, Neighbors, Points
 from gpussl.represent.pixels import scale
 from gpussl.runtime import environment, store
 from gpussl.runtime.config import Job
@@ -24,6 +25,7 @@ from gpussl.tasks import limits
 from gpussl.tasks.check import check_data
 from gpussl.tasks.monitor import Monitor
 
+R = TypeVar("R", Clustering, Neighbors)
 SLOW_ROWS = 256  # points that a slow step maps at once, between two signs of progress
 
 
@@ -355,7 +357,29 @@ def cluster(run_on: Context, data: Data, view: int = 0) -> Clustering:
     return clustering
 
 
-def _to_device(clustering: Clustering, twin: Twin) -> Clustering:
-    """The same clustering with its arrays on the twin's device."""
-    fields: dict[str, Any] = {item.name: getattr(clustering, item.name) for item in dataclasses.fields(clustering)}
-    return Clustering(**{name: twin.asarray(v) if hasattr(v, "shape") else v for name, v in fields.items()})
+def neighbors(run_on: Context, data: Data, n_neighbors: int) -> Neighbors:
+    """Return the nearest neighbours of the training points, from the cache if they are there.
+
+    Examples
+    --------
+    >>> from gpussl.runtime import config
+    >>> job = config.job("classifier=[knn]", "cluster.n_clusters=10", "cache=null", "device=cpu")
+    >>> run_on = Context(job, cpu, Monitor(), open_cache(job, cpu), Loader())
+    >>> neighbors(run_on, load(run_on), 3).indices.shape  # the point itself is the first
+    (1297, 4)
+    """
+    with run_on.monitor.stage("neighbors", run_on.twin) as stage:
+        fetched = run_on.cache.fetch(
+            "neighbors",
+            {"data": data.fingerprint, "n_neighbors": n_neighbors},
+            lambda: neighbor_graph.neighbors(data.X_train, n_neighbors, run_on.monitor.advance),
+        )
+        stage.cached = fetched.cached
+        stage.note = f"the {n_neighbors} nearest of each point"
+        return _to_device(fetched.value, run_on.twin)
+
+
+def _to_device(record: R, twin: Twin) -> R:
+    """The same record with its arrays on the twin's device."""
+    fields: dict[str, Any] = {item.name: getattr(record, item.name) for item in dataclasses.fields(record)}
+    return type(record)(**{name: twin.asarray(v) if hasattr(v, "shape") else v for name, v in fields.items()})

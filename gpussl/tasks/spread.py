@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpussl import seeds
+from gpussl import backend, seeds
 from gpussl.classifier.holdout import stratified_folds
 from gpussl.errors import ConfigError
 from gpussl.propagate.graph import GraphPropagation
-from gpussl.propagate.neighbor_graph import Graph
-from gpussl.protocols import Twin
+from gpussl.propagate.neighbor_graph import Graph, neighbor_graph
 from gpussl.records import Answers
 from gpussl.runtime import console
 from gpussl.runtime.config import Job
-from gpussl.tasks.prepare import Data
+from gpussl.tasks import prepare
+from gpussl.tasks.prepare import Context, Data
 
 MOST = 100_000  # points on a CPU: the time for the neighbours grows with their square
 WEIGHTS = (0.0, 0.25, 0.5, 0.75)  # of spread labels beside the model
@@ -40,8 +40,9 @@ class Spreading:
 
     Examples
     --------
+    >>> from gpussl.propagate.neighbor_graph import neighbors
     >>> X, rule = np.array([[0.0], [1.0], [7.0], [8.0]]), GraphPropagation(n_neighbors=1)
-    >>> spreading = Spreading(rule, rule.graph(X), n_classes=2, weight=0.5)
+    >>> spreading = Spreading(rule, neighbor_graph(neighbors(X, 1)), n_classes=2, weight=0.5)
     >>> known = Answers(np.array([0, 3]), np.array([0, 1]))
     >>> spreading.blended(np.full((4, 2), 0.5), known, np.arange(4)).tolist()
     [[0.75, 0.25], [0.75, 0.25], [0.25, 0.75], [0.25, 0.75]]
@@ -87,9 +88,7 @@ def check(job: Job) -> None:
         raise ConfigError(f"propagate: expected label_spreading, poisson or none with task={job.task}, found {found}")
 
 
-def fitted(
-    job: Job, twin: Twin, data: Data, known: Answers, held_out: Callable[[], np.ndarray], seed: int
-) -> Spreading | None:
+def fitted(run_on: Context, data: Data, known: Answers, held_out: Callable[[], np.ndarray]) -> Spreading | None:
     """Decide by cross-validation how much spread labels count; None if they do not.
 
     Parameters
@@ -100,15 +99,17 @@ def fitted(
 
     Examples
     --------
-    >>> from gpussl.backend import cpu
+    >>> import tempfile
     >>> from gpussl.records import Dataset
-    >>> from gpussl.runtime import config
-    >>> job = config.job("classifier=[knn]", "propagate=[label_spreading]", "propagate.label_spreading.n_neighbors=3")
+    >>> from gpussl.tasks.example import on_fruit
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run_on = on_fruit(folder, "learn", "propagate=[label_spreading]")
     >>> X = np.concatenate([np.arange(20), 100 + np.arange(20)])[:, None].astype(float)
     >>> known = Answers(np.array([0, 9, 19, 20, 29, 39]), np.array([0, 0, 0, 1, 1, 1]))
-    >>> fitted(job, cpu, Data(Dataset("two", X), X, None, "two"), known, lambda: np.full((6, 2), 0.5), seed=0).weight
+    >>> fitted(run_on, Data(Dataset("two", X), X, None, "two"), known, lambda: np.full((6, 2), 0.5)).weight
     0.75
     """
+    job, twin = run_on.job, run_on.twin
     rule = next((stage for stage in job.propagate.values() if isinstance(stage, GraphPropagation)), None)
     n = data.X_train.shape[0]
     if rule is None or rule.n_neighbors >= n:
@@ -116,9 +117,18 @@ def fitted(
     if twin.DEVICE == "cpu" and n > MOST:
         console.say(f"propagate: left out, for it is too slow on a CPU for more than {MOST:,} points; there are {n:,}")
         return None
-    of_model = held_out()
+    joined = neighbor_graph(prepare.neighbors(run_on, data, rule.n_neighbors))
+    with run_on.monitor.stage("propagate", twin) as stage:
+        of_model = held_out()
+        found = _best(Spreading(rule, joined, of_model.shape[1]), of_model, known, run_on.seed("propagate"))
+        stage.note = "not used" if found is None else f"weight {found.weight:.0%}"
+    return found
+
+
+def _best(plain: Spreading, of_model: np.ndarray, known: Answers, seed: int) -> Spreading | None:
+    """The weight and the power of the smallest log-loss of the known labels (m,), each without its own; None for 0."""
+    twin = backend.of(known.indices)
     indices, y = twin.to_numpy(known.indices), twin.to_numpy(known.labels)
-    plain = Spreading(rule, rule.graph(data.X_train), of_model.shape[1])
     shares = np.zeros_like(of_model)
     folds = stratified_folds(y, indices, min(N_FOLDS, len(y)), seeds.generator(seed, "folds"))
     for fold in np.unique(folds):

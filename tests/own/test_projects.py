@@ -15,9 +15,10 @@ from gpussl.errors import ConfigError, DataError
 from gpussl.label.answers import SKIPPED, Answer
 from gpussl.numeric.intervals import accuracy_interval
 from gpussl.propagate.graph import GraphPropagation
+from gpussl.propagate.neighbor_graph import neighbor_graph, neighbors
 from gpussl.records import Answers
 from gpussl.runtime import config
-from gpussl.tasks import choose, learn, own, predict, prepare, project, spread
+from gpussl.tasks import choose, estimate, learn, learn_parts, own, predict, prepare, project, spread, student
 from gpussl.tasks.monitor import Monitor
 from gpussl.tasks.prepare import Context
 from gpussl.tasks.run import run_on_project
@@ -269,7 +270,7 @@ class TestFolder:
             loop("choose")
 
     def test_an_interrupted_round_or_model_is_not_there(self, loop, blobs, monkeypatch):
-        from gpussl.tasks import choose, learn
+        from gpussl.tasks import choose
 
         _, truth = blobs
 
@@ -341,7 +342,7 @@ class TestRandomSample:
         loop.answer(truth)
         run_on = context(loop, "learn")
         points = own.read(run_on)
-        sample = learn.random_sample(loop.project, points)
+        sample = estimate.random_sample(loop.project, points)
         first = [points.place_of[row] for row in choose.random_order(points.ids, run_on.seed("audit"))[:30]]
         assert sample == Counter(first)
 
@@ -355,7 +356,7 @@ class TestRandomSample:
         loop.project.answer({random[0]: truth[random[0]]}, by="me")
         points = own.read(context(loop, "learn"))
         places = points.places()
-        assert set(learn.random_sample(loop.project, points)) == {places[item] for item in [*first.audit, random[0]]}
+        assert set(estimate.random_sample(loop.project, points)) == {places[item] for item in [*first.audit, random[0]]}
 
     def test_copies_in_it_count_as_often_as_they_are(self, tmp_path):
         """Half of the points are copies of one, which a model of the others gets wrong."""
@@ -364,7 +365,7 @@ class TestRandomSample:
         loop = Loop(tmp_path)
         loop("choose", "n_labels=21", "audit=1")
         loop.answer({item: "odd" if x == 99 else "even" for item, x in zip(frame["id"], frame["x"], strict=True)})
-        sample = learn.random_sample(loop.project, own.read(context(loop, "learn")))
+        sample = estimate.random_sample(loop.project, own.read(context(loop, "learn")))
         drawn = loop.project.rounds()[0].audit
         assert sample.total() == len(drawn)
         assert max(sample.values()) == sum(int(item[1:]) >= 20 for item in drawn) > 1
@@ -375,7 +376,7 @@ class TestRandomSample:
         assert float(result["high"]) - float(result["low"]) > 0.5  # some twenty copies say no more than one point
 
     def test_the_interval_of_distinct_points_is_wilsons(self):
-        checked = learn.Checked(np.arange(4), np.array([0, 1, 2, 0]), np.ones(4, dtype=int))
+        checked = learn_parts.Checked(np.arange(4), np.array([0, 1, 2, 0]), np.ones(4, dtype=int))
         assert checked.interval == accuracy_interval(0.75, 4)
 
 
@@ -419,6 +420,39 @@ class TestPropagation:
         assert float(result["accuracy"]) > 0.85  # of the labels together: the model alone has a half
         assert "along the graph of nearest neighbours" in capsys.readouterr().out
 
+    def test_their_neighbours_are_found_once(self, rings, tmp_path, capsys):
+        loop = Loop(tmp_path)
+        loop("choose", "n_labels=60")
+        loop.answer(rings)
+        for line in ("10 nearest of each point", "from cache   the 10 nearest of each point"):
+            loop("learn", "classifier=[logistic]", f"cache={tmp_path}/cache")
+            assert line in capsys.readouterr().err
+
+    def test_a_network_learns_from_them_for_new_data(self, tmp_path, monkeypatch, capsys):
+        """Along two spirals labels spread, and no model of 60 labels knows them."""
+        monkeypatch.setattr(student, "FEWEST", 400)
+        monkeypatch.setattr(estimate, "N_FOLDS", 2)
+        turns = np.random.default_rng(0).uniform(0.5, 2, 800)
+        angles = 2 * np.pi * turns + np.where(np.arange(800) % 2, 0, np.pi)
+        frame = pd.DataFrame({"id": [f"p{n:04}" for n in range(800)]})
+        frame["x"], frame["y"] = turns * np.cos(angles), turns * np.sin(angles)
+        truth = {item: "one" if n % 2 else "other" for n, item in enumerate(frame["id"])}
+        frame[:500].to_csv(tmp_path / "blobs.csv", index=False)
+        loop = Loop(tmp_path)
+        loop("choose", "n_labels=60")
+        loop.answer(truth)
+        loop("learn", "classifier=[auto]", "classifier.auto.n_folds=2")
+        assert "a network that learnt from the labels of 440 points predicts new data" in capsys.readouterr().out
+        (result,) = rows(loop.place / "learned" / "1" / "results.csv")
+        new = frame[500:]
+        learnt = gpussl.load(loop.place)
+        assert learnt.classifier.kind == "mlp"
+        accuracy = np.mean(learnt.predict(new) == [truth[item] for item in new["id"]])
+        assert accuracy > 0.95
+        assert 0 < float(result["low_new"]) < float(result["accuracy_new"]) <= float(result["high_new"])
+        loop("learn", "classifier=[extra_trees]")  # a person has named the model
+        assert gpussl.load(loop.place).classifier.kind == "extra_trees"
+
     def test_they_do_not_where_the_model_knows_or_by_a_setting(self, loop, blobs, rings, monkeypatch, capsys):
         loop("choose", "n_labels=60")
         loop.answer(rings)
@@ -438,7 +472,7 @@ class TestPropagation:
     def test_what_no_label_reaches_is_the_models(self):
         X = np.array([[0.0], [1.0], [90.0], [91.0]])
         rule = GraphPropagation(n_neighbors=1)
-        spreading = spread.Spreading(rule, rule.graph(X), 2, weight=0.5)
+        spreading = spread.Spreading(rule, neighbor_graph(neighbors(X, 1)), 2, weight=0.5)
         of_model = np.array([[0.2, 0.8]] * 4)
         found = spreading.blended(of_model, Answers(np.array([0]), np.array([0])), np.arange(4))
         np.testing.assert_allclose(found, [[0.6, 0.4], [0.6, 0.4], [0.2, 0.8], [0.2, 0.8]])

@@ -1,0 +1,204 @@
+"""What the random labels say: how good labels and model are, and what more labels would add."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+
+from gpussl import seeds
+from gpussl.classifier.holdout import stratified_folds
+from gpussl.evaluate.advice import Advice, advise
+from gpussl.evaluate.learning_curve import MIN_HOLDOUT, LabelBudget, Measured
+from gpussl.protocols import Classifier
+from gpussl.records import UNLABELLED, Answers
+from gpussl.tasks import choose, student
+from gpussl.tasks.learn_parts import Checked
+from gpussl.tasks.own import OwnPoints
+from gpussl.tasks.prepare import Context, Data
+from gpussl.tasks.project import Project
+from gpussl.tasks.spread import Spreading
+
+N_FOLDS = 5
+SHARES = (0.25, 0.5)  # of the labels: the learning curve has these points, and all labels
+FEWEST = 80  # labels to forecast from: a quarter of fewer says too little
+
+
+def random_sample(made: Project, points: OwnPoints) -> Counter[int]:
+    """Return the labelled points of the random sample by place, each with the number of its copies in the sample.
+
+    It is that of the latest round of which all random points are answered, and of later rounds those random points that
+    are: of the later sample, points that were labelled for another reason would be too many.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from gpussl.tasks.example import answered, on_fruit
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run_on = on_fruit(folder, "learn")
+    ...     sample = random_sample(answered(folder), own.read(run_on))
+    >>> sorted(sample)
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    """
+    places, answered = points.places(), made.log.current()
+    done = {places[item] for item in answered if item in places}
+    found: list[str] = []
+    for asked in reversed(made.rounds()):
+        sample = [item for item in asked.audit if item in places]
+        if all(places[item] in done for item in sample):
+            found += sample
+            break
+        random = {places[item] for item, why in asked.asked.items() if why == choose.RANDOM and item in places}
+        found += [item for item in sample if places[item] in random & done]
+    return Counter(places[item] for item in dict.fromkeys(found))
+
+
+def cross_fits(
+    run_on: Context, data: Data, answers: Answers, folds: np.ndarray, n_classes: int, share: float = 1.0
+) -> Iterator[tuple[np.ndarray, Answers, Classifier | None, np.ndarray]]:
+    """For each fold from 0 of labels (m,), yield what a model of the other labels says of it.
+
+    Parameters
+    ----------
+    folds : (m,) int array
+        Labels of fold -1 are learnt from always.
+    share : float
+        Of the other labels; a smaller share is part of each larger one.
+
+    Yields
+    ------
+    asked : (k,) int array
+        The places of the labels of the fold.
+    some : Answers
+        The labels that were learnt from.
+    model : Classifier or None
+        None if they are of one class, which is then certain.
+    proba : (k, n_classes) array
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from gpussl.tasks.example import answered, on_fruit
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run_on, made = on_fruit(folder, "learn"), answered(folder)
+    ...     points = own.read(run_on)
+    ...     answers, _ = own.known(made, points, run_on.twin)
+    ...     data = own.represent(run_on, points)
+    >>> with run_on.monitor.stage("check", run_on.twin):
+    ...     for asked, some, _, proba in cross_fits(run_on, data, answers, np.arange(10) % 2, 2):
+    ...         print(asked, len(some), proba.shape)
+    [0 2 4 6 8] 5 (5, 2)
+    [1 3 5 7 9] 5 (5, 2)
+    """
+    twin = run_on.twin
+    indices, y = twin.to_numpy(answers.indices), twin.to_numpy(answers.labels)
+    for fold in range(int(folds.max(initial=-1)) + 1):
+        asked, others = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
+        if share < 1:
+            order = seeds.generator(run_on.seed("check"), f"share/{fold}").permutation(others)
+            others = np.sort(order[: max(1, round(share * len(others)))])
+        some = Answers(twin.asarray(indices[others]), twin.asarray(y[others]))
+        proba, present = np.zeros((len(asked), n_classes)), np.unique(y[others])
+        if len(present) < 2:
+            proba[:, present] = 1
+            yield asked, some, None, proba
+            continue
+        model = choose.fitted(run_on, data, some, use=f"check/{fold}")
+        X = data.X_train.take(twin.asarray(indices[asked]), axis=0)
+        proba[:, model.classes_] = twin.to_numpy(model.predict_proba(X))
+        yield asked, some, model, proba
+
+
+def check_accuracy(
+    run_on: Context, sample: Counter[int], data: Data, answers: Answers, spreading: Spreading | None
+) -> Checked:
+    """Predict each random point without its label, from as many others as possible.
+
+    Parameters
+    ----------
+    sample : Counter
+        See `random_sample`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from gpussl.tasks.example import answered, on_fruit
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run_on, made = on_fruit(folder, "learn"), answered(folder)
+    ...     points = own.read(run_on)
+    ...     answers, _ = own.known(made, points, run_on.twin)
+    ...     check_accuracy(run_on, random_sample(made, points), own.represent(run_on, points), answers, None).n
+    10
+    """
+    twin = run_on.twin
+    indices, y = twin.to_numpy(answers.indices), twin.to_numpy(answers.labels)
+    counts = np.array([sample[place] for place in indices.tolist()], dtype=np.int64)
+    folds = _folds(run_on, indices, y, counts)
+    predicted, as_new = np.full(len(y), UNLABELLED), np.full(len(y), UNLABELLED)
+    with run_on.monitor.stage("check", twin) as stage:
+        for asked, some, model, proba in cross_fits(run_on, data, answers, folds, int(y.max()) + 1):
+            predicted[asked] = as_new[asked] = proba.argmax(axis=1)
+            if spreading is not None and model is not None:
+                predicted[asked] = spreading.blended(proba, some, indices[asked]).argmax(axis=1)
+                learner = student.fitted(run_on, data, some, model, spreading, indices[asked], f"check/{asked[0]}")
+                if learner is not None:
+                    X = data.X_train.take(twin.asarray(indices[asked]), axis=0)
+                    as_new[asked] = twin.to_numpy(learner.classifier.predict(X))
+        stage.note = f"{folds.max() + 1} folds of {np.count_nonzero(counts):,} random points"
+    return Checked(y, predicted, counts, None if spreading is None else as_new)
+
+
+def forecast(
+    run_on: Context, sample: Counter[int], data: Data, answers: Answers, spreading: Spreading | None, checked: Checked
+) -> Advice | None:
+    """Forecast what as many labels again would add, from the accuracies with a part of the labels.
+
+    None if there are too few labels, or too few random ones among them.
+
+    Parameters
+    ----------
+    checked : Checked
+        The accuracy with all labels.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from gpussl.tasks.example import answered, on_fruit
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run_on, made = on_fruit(folder, "learn"), answered(folder)
+    ...     points = own.read(run_on)
+    ...     answers, _ = own.known(made, points, run_on.twin)
+    ...     data, sample = own.represent(run_on, points), random_sample(made, points)
+    ...     checked = check_accuracy(run_on, sample, data, answers, None)
+    ...     print(forecast(run_on, sample, data, answers, None, checked))  # of ten labels
+    None
+    """
+    twin = run_on.twin
+    indices, y = twin.to_numpy(answers.indices), twin.to_numpy(answers.labels)
+    held = np.flatnonzero(checked.counts)
+    if len(y) < FEWEST or len(held) < MIN_HOLDOUT:
+        return None
+    folds, n_classes = _folds(run_on, indices, y, checked.counts), int(y.max()) + 1
+    correct = np.zeros((len(SHARES) + 1, len(y)), dtype=bool)
+    correct[-1] = checked.predicted == y
+    n_others = len(y) - len(held) / N_FOLDS  # labels that each model has learnt from, on average
+    with run_on.monitor.stage("forecast", twin) as stage:
+        for row, share in enumerate(SHARES):
+            for asked, some, _, proba in cross_fits(run_on, data, answers, folds, n_classes, share):
+                said = proba if spreading is None else spreading.blended(proba, some, indices[asked])
+                correct[row, asked] = said.argmax(axis=1) == y[asked]
+        sizes = np.array([round(share * n_others) for share in (*SHARES, 1)])
+        floor = float(np.bincount(y[held]).max() / len(held))
+        measured = Measured("own", sizes, correct[None][:, :, held], is_reused=False, floor=floor)
+        budget = LabelBudget(n_labels=len(y))
+        advice = advise(measured, budget, data.X_train.shape[0], run_on.seed("forecast"))
+        stage.note = f"{', '.join(f'{size:,}' for size in sizes)} labels"
+    return advice
+
+
+def _folds(run_on: Context, indices: np.ndarray, y: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The folds (m,) of the random points; -1 for all others, which are always learnt from, so that few are missing."""
+    held, folds = np.flatnonzero(counts), np.full(len(y), -1)
+    if len(held):
+        rng = seeds.generator(run_on.seed("check"), "folds")
+        folds[held] = stratified_folds(y[held], indices[held], min(N_FOLDS, len(held)), rng)
+    return folds
