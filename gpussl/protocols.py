@@ -63,6 +63,10 @@ class Reader(Protocol):
         """
         return [], {}
 
+    def is_empty(self, X: np.ndarray) -> np.ndarray:
+        """Return which of (n, d) points have nothing to judge them by, such as empty texts: (n,)."""
+        return np.zeros(len(X), dtype=bool)
+
 
 class Transform(Protocol):
     """A fitted step that maps points to points: a frozen dataclass of arrays and numbers, so that it can be saved.

@@ -41,6 +41,12 @@ def test_the_same_images_come_out_as_went_in(files, digits):
     assert found.checksums["test"] == hashlib.sha256(text).hexdigest()  # of what was compressed
 
 
+def test_a_byte_order_mark_is_passed_over(files, tmp_path, digits):
+    path = tmp_path / "train.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    np.testing.assert_array_equal(files.load().X_train, digits.X_train)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

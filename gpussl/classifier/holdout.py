@@ -3,13 +3,18 @@
 import numpy as np
 
 
-def split_groups(groups: np.ndarray, fraction: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def split_groups(
+    y: np.ndarray, groups: np.ndarray, fraction: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Split points at random into positions for training and positions held out, with no group on both sides.
 
-    With fewer than three groups there is none to spare, and both sides contain all points.
+    A class that would be held out whole gives one group back, if another is left to hold out. With fewer than three
+    groups there is none to spare, and both sides contain all points.
 
     Parameters
     ----------
+    y : (n,) int array
+        Class numbers.
     groups : (n,) array
         The group of each point.
     fraction : float
@@ -17,7 +22,8 @@ def split_groups(groups: np.ndarray, fraction: float, rng: np.random.Generator) 
 
     Examples
     --------
-    >>> train, held_out = split_groups(np.array([5, 5, 6, 6, 7, 7]), 0.3, np.random.default_rng(0))
+    >>> groups = np.array([5, 5, 6, 6, 7, 7])
+    >>> train, held_out = split_groups(np.zeros(6, dtype=int), groups, 0.3, np.random.default_rng(0))
     >>> train.tolist(), held_out.tolist()
     ([0, 1, 2, 3], [4, 5])
     """
@@ -27,6 +33,9 @@ def split_groups(groups: np.ndarray, fraction: float, rng: np.random.Generator) 
     n_held_out = min(max(1, round(fraction * len(names))), len(names) - 2)
     is_held_out = np.zeros(len(names), dtype=bool)
     is_held_out[rng.permutation(len(names))[:n_held_out]] = True
+    for missing in np.setdiff1d(y, y[~is_held_out[group_of]]):
+        if np.count_nonzero(is_held_out) > 1:
+            is_held_out[group_of[np.argmax(y == missing)]] = False
     return np.flatnonzero(~is_held_out[group_of]), np.flatnonzero(is_held_out[group_of])
 
 

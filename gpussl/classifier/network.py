@@ -87,9 +87,9 @@ class NetworkClassifier(BaseClassifier):
         """
         raise NotImplementedError
 
-    def split(self, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Split points in groups (n,) into positions for training and positions held out."""
-        return split_groups(groups, self.validation_fraction, seeds.generator(self.random_state, "validation"))
+    def split(self, y: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Split points of classes (n,) in groups (n,) into positions for training and positions held out."""
+        return split_groups(y, groups, self.validation_fraction, seeds.generator(self.random_state, "validation"))
 
     def _fit(
         self,
@@ -129,7 +129,7 @@ class NetworkClassifier(BaseClassifier):
             self._run_all(self.epochs(features, labels, labelled, label_weights), on_progress)
             self.best_epoch_ = self.n_iter_
             return
-        sides = self.split(of_labels)
+        sides = self.split(labels.cpu().numpy()[places], of_labels)
         train, held_out = (labelled[torch.as_tensor(side, device=labelled.device)] for side in sides)
         counts = None if label_weights is None else label_weights[held_out]
         epochs = self.epochs(features, labels, train, label_weights)

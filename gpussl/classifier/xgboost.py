@@ -136,7 +136,7 @@ class XGBClassifier(BaseClassifier):
     ) -> None:
         """Train without some of the groups, until their log-loss no longer improves."""
         twin, rng = backend.of(X), seeds.generator(self.random_state, "validation")
-        train, held_out = split_groups(groups, self.validation_fraction, rng)
+        train, held_out = split_groups(y, groups, self.validation_fraction, rng)
         self._stop_early(
             settings | {"eval_metric": "mlogloss"},
             self._matrix(X[twin.asarray(train), :], y[train], _at(weights, train)),

@@ -42,7 +42,7 @@ def decode(path: str, shape: tuple[int, int], channels: int, max_pixels: int) ->
     try:
         if _is_heif(content) and not _reads_heif():
             return None, "a HEIC picture, which needs gpussl[heif]", []
-        with _opened(content) as image:
+        with _opened(io.BytesIO(content)) as image:
             if image.width * image.height > max_pixels:
                 return None, f"{image.width} x {image.height} pixels, more than data.max_pixels={max_pixels}", []
             remarks = _remarks(image)
@@ -53,12 +53,12 @@ def decode(path: str, shape: tuple[int, int], channels: int, max_pixels: int) ->
         return None, f"broken image ({str(error).splitlines()[0] if str(error) else type(error).__name__})", []
 
 
-def _opened(content: bytes) -> Any:
-    """The image without Pillow's check of its size, which would be an error of the run and not of one file."""
+def _opened(file: Any) -> Any:
+    """The image, without Pillow's check of its size, which would be an error of the run and not of one file."""
     with _OPENING:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            return Image.open(io.BytesIO(content))
+            return Image.open(file)
         finally:
             Image.MAX_IMAGE_PIXELS = limit
 
@@ -73,7 +73,7 @@ def form_of(path: str) -> tuple[int, int, bool] | None:
         with Path(path).open("rb") as file:
             if _is_heif(file.read(12)):
                 _reads_heif()
-        with Image.open(path) as image:
+        with _opened(path) as image:
             width, height = image.size
             if image.getexif().get(0x0112, 1) >= 5:  # rotated by a quarter
                 width, height = height, width

@@ -89,7 +89,7 @@ class CsvImages(Source):
                 raise DataError(f"{path}: expected a file, found a folder, pipe or device")  # a pipe may never end
             with _open(path) as file:
                 checksum = hashlib.file_digest(file, "sha256").hexdigest()
-            with warnings.catch_warnings(), io.TextIOWrapper(_open(path), "utf-8") as file:
+            with warnings.catch_warnings(), io.TextIOWrapper(_open(path), "utf-8-sig") as file:
                 warnings.filterwarnings("ignore", message=".*input contained no data")
                 values = np.loadtxt(file, dtype=np.uint8, delimiter=",", ndmin=2, comments=None)
         except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
@@ -126,7 +126,7 @@ def _open(path: Path) -> Any:
 
 def _line_of(path: Path, row: int) -> int:
     """The line, counted from 1, of a row, counted from 0: NumPy skips blank lines."""
-    with io.TextIOWrapper(_open(path), "utf-8", errors="replace") as file:
+    with io.TextIOWrapper(_open(path), "utf-8-sig", errors="replace") as file:
         lines = (number for number, line in enumerate(file, start=1) if line.rstrip("\n"))
         return next(itertools.islice(lines, row, None), row + 1)
 

@@ -29,6 +29,7 @@ LARGEST = 64  # pixels of the longer side; smaller pictures stay as they are
 N_SAMPLED = 200  # pictures whose headers decide the size and the colours
 PART, CHUNK = 4096, 64  # pictures that are read at once, and that a process decodes at once
 ENOUGH_FOR_PROCESSES = 400  # pictures; fewer are decoded before a process has started
+PARTS = frozenset({"train", "training", "test", "testing", "val", "valid", "validation"})  # folders that are no classes
 MAX_PIXELS = 178_956_970  # Pillow's limit
 # suffixes of files that are no pictures; all others are opened, and their content decides
 OTHERS = frozenset({
@@ -178,6 +179,8 @@ class ImageFolder(Source):
         folder, names = (path, [name for name in everything if _is_picture(name)]) if everything else listed(path)
         if not names:
             raise DataError(f"{self.path}: expected pictures, found none; name another folder, or data=... of its kind")
+        if self.labels == "folders":
+            _check_classes(folder, names)
         reader, note = fit(self, folder, names)
         reading = own.joined(list(reader.parts(folder, names)))
         notes = [note]
@@ -230,6 +233,16 @@ def listed(source: Any) -> tuple[Path, list[str]]:
     if not path.exists():
         raise DataError(f"{path}: expected a folder of pictures or a picture, found nothing there")
     return path.parent, [path.name]
+
+
+def _check_classes(folder: Path, names: Sequence[str]) -> None:
+    """Raise DataError if a folder that should be a class is a part of the data: what is for testing must stay so."""
+    parts = sorted({first for name in names if (first := name.partition("/")[0]).lower() in PARTS and "/" in name})
+    if parts:
+        raise DataError(
+            f"{folder}: expected a folder for each class, found {' and '.join(map(repr, parts))}, which looks like a "
+            f"part of the data; name the folder of the classes, such as {folder / parts[-1]}, or rename it"
+        )
 
 
 def _is_picture(name: str) -> bool:

@@ -82,6 +82,10 @@ class TextReader(Reader):
             found |= {item: [text] for item, text in zip(part.ids, part.texts, strict=True) if item in ids}
         return ["text"], found
 
+    def is_empty(self, X: np.ndarray) -> np.ndarray:
+        """See `Reader.is_empty`: texts without a known word."""
+        return ~np.any(X, axis=1)
+
     def points(self, part: "Texts") -> Reading:
         """Return texts as points."""
         X = self._weights(part.texts) @ self.components.T

@@ -68,8 +68,12 @@ def parse(
         item, label = cells[id_at], cells[label_at].strip()
         if not label:
             continue
-        known = item if item in ids else canonical.get(unicodedata.normalize("NFC", item.strip()))
-        if known is None:
+        alike = [item] if item in ids else canonical.get(unicodedata.normalize("NFC", item.strip()), [])
+        known = alike[0] if len(alike) == 1 else None
+        if len(alike) > 1:
+            shown = " and ".join(map(ascii, alike[:2]))
+            wrong.append(f"line {line}: {item!r} is the name of {len(alike)} points in other Unicode forms, {shown}")
+        elif known is None:
             meant = _meant(item, ids) if len(wrong) < SHOWN else ""  # finding it takes long
             wrong.append(f"line {line}: no point is called {item!r}{meant}")
         elif classes and label not in classes:
@@ -198,7 +202,9 @@ def _meant(item: str, ids: Collection[str]) -> str:
     return did_you_mean(nearest(item, ids)) if len(ids) <= MOST_TO_COMPARE else ""
 
 
-def _by_canonical_form(ids: Collection[str]) -> dict[str, str]:
-    """Ids by their canonical Unicode form, where only one has it."""
-    forms = Counter(unicodedata.normalize("NFC", item) for item in ids)
-    return {form: item for item in ids if forms[form := unicodedata.normalize("NFC", item)] == 1}
+def _by_canonical_form(ids: Collection[str]) -> dict[str, list[str]]:
+    """Ids by their canonical Unicode form."""
+    found: dict[str, list[str]] = {}
+    for item in ids:
+        found.setdefault(unicodedata.normalize("NFC", item), []).append(item)
+    return found

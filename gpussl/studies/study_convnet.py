@@ -82,7 +82,7 @@ class StudyConvNet(NetworkClassifier):
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return network
 
-    def split(self, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def split(self, y: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Hold out the last points, whatever the sources of their labels, as published."""
         n = len(groups)
         n_held_out = min(max(1, int(self.validation_fraction * n)), n - 1)

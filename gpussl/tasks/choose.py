@@ -150,7 +150,9 @@ def _choose(run_on: Context, made: Project, points: OwnPoints) -> Round:
     audit, random = _random_sample(run_on, points, done, n, max(wanted, len(rounds[-1].audit) if rounds else 0))
     hidden = {places[item] for asked in rounds for item in asked.audit if item in places}
     hidden |= {places[item] for item in audit}
-    chosen, why = _select(run_on, made, points, done | set(random), hidden, n - len(random))
+    reader, X = points.dataset.reader, np.asarray(points.dataset.X_train)
+    empty = set() if reader is None else set(np.flatnonzero(reader.is_empty(X)).tolist())
+    chosen, why = _select(run_on, made, points, done | set(random) | empty, hidden, n - len(random))
     order = _mixed(chosen, random, run_on.seed("order"))
     ids = points.dataset.train_ids or ()
     number = int(made.next_folder("rounds").name)

@@ -13,8 +13,10 @@ from gpussl.backend import cpu
 from gpussl.cluster.none import NoClustering
 from gpussl.data.files import PROJECT
 from gpussl.errors import ConfigError
+from gpussl.label import labels_file
 from gpussl.protocols import Source, Twin
 from gpussl.records import Answers, Clustering, Dataset
+from gpussl.runtime import console
 from gpussl.runtime.config import Job
 from gpussl.runtime.names import expanded
 from gpussl.tasks import prepare
@@ -271,4 +273,7 @@ def take_known_labels(project: Project, points: OwnPoints) -> int:
     1
     """
     answered = project.log.current()
-    return project.answer({item: label for item, label in points.labels.items() if item not in answered}, by="data")
+    n_new = project.answer({item: label for item, label in points.labels.items() if item not in answered}, by="data")
+    for complaint in labels_file.similar_classes(list(points.labels.values())) if n_new else []:
+        console.say(f"classes in the data: {complaint}")
+    return n_new

@@ -350,8 +350,12 @@ def cluster(run_on: Context, data: Data, view: int = 0) -> Clustering:
         stage.cached = fetched.cached
         xp = array_namespace(clustering.labels)
         n_noise = int(xp.count_nonzero(clustering.labels < 0))
+        n_clusters = clustering.centroids.shape[0]
+        n_empty = n_clusters - len(xp.unique_values(clustering.labels[clustering.labels >= 0]))
         stage.note = (
-            f"{clustering.centroids.shape[0]:,} clusters, {clustering.n_iter} iterations, "
+            f"{n_clusters:,} clusters, "
+            + (f"{n_empty:,} of them empty, " if n_empty else "")
+            + f"{clustering.n_iter} iterations, "
             f"inertia {clustering.inertia:,.0f}" + (f", {n_noise:,} points in no cluster" if n_noise else "")
         )
     return clustering

@@ -120,6 +120,20 @@ class TestPictures:
             ("refused.png", "20 x 20 pixels, more than data.max_pixels=399")
         ]
 
+    def test_a_folder_of_nothing_but_large_pictures_is_read_without_a_warning(self, tmp_path, monkeypatch, recwarn):
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+        for name, side in (("warned", 12), ("refused", 20)):
+            Image.new("L", (side, side), 9).save(tmp_path / f"{name}.png")
+        assert load(tmp_path).train_ids == ["refused.png", "warned.png"]
+        assert not recwarn.list
+
+    @pytest.mark.parametrize("names", [("train/a/1.png", "test/1.png"), ("a/1.png", "b/1.png", "Test/1.png")])
+    def test_a_folder_for_testing_is_no_class(self, tmp_path, names):
+        fill(tmp_path, *names)
+        with pytest.raises(DataError, match=r"expected a folder for each class, found '.*est'.* part of the data"):
+            load(tmp_path, labels="folders")
+        assert len(load(tmp_path).train_ids) == len(names)
+
     def test_one_size_and_one_mode_for_all_are_said(self, tmp_path):
         for name, mode, size in (("a", "RGB", (3, 5)), ("b", "L", (5, 3)), ("c", "L", (1, 1))):
             Image.new(mode, size, "white").save(tmp_path / f"{name}.png")
@@ -158,6 +172,12 @@ class TestNames:
         assert ids == [DECOMPOSED, COMPOSED]
         text = f"id,label\n{COMPOSED},x\n{DECOMPOSED},y\n"
         assert labels_file.parse(Path("l.csv"), text, ids) == {COMPOSED: "x", DECOMPOSED: "y"}
+
+    def test_a_name_that_may_be_either_of_two_forms_is_said(self):
+        composed, decomposed = "\u00e9\u00e9", "e\u0301e\u0301"
+        mixed = "\u00e9e\u0301"
+        with pytest.raises(DataError, match=r"line 2: .* is the name of 2 points in other Unicode forms, '.*u0301"):
+            labels_file.parse(Path("l.csv"), f"id,label\n{mixed},x\n", {composed, decomposed})
 
     def test_ids_that_begin_with_noughts_are_not_those_without(self):
         text = "file,label\n001,a\n1,b\n"
@@ -202,6 +222,11 @@ class TestTables:
         path.write_text("id,label\nfruit 20,cat\nfruit 21,cat \nfruit 22,Cat\n")
         label.work(on_fruit(str(tmp_path), "label", f"source={path}"))
         assert [made.labels()[f"fruit {n}"] for n in (20, 21, 22)] == ["cat", "cat", "Cat"]
+        assert "'Cat' (1) and 'cat' (2) differ by case only" in capsys.readouterr().err
+
+    def test_classes_in_the_data_that_differ_by_case_are_named(self, tmp_path, capsys):
+        frame = pd.DataFrame({"x": range(30), "label": ["cat", "cat ", "Cat", *[""] * 27]})
+        points(tmp_path, frame, "data.label=label")("choose", n_labels=5)
         assert "'Cat' (1) and 'cat' (2) differ by case only" in capsys.readouterr().err
 
 
@@ -348,6 +373,20 @@ class TestRounds:
         )
         (asked,) = project.opened(tmp_path / "p.gpussl").rounds()
         assert len(asked.asked) == 5
+        assert "3 clusters, 2 of them empty" in capsys.readouterr().err
+
+    def test_a_text_without_a_word_is_never_chosen(self, tmp_path, capsys):
+        """Only the random sample may ask for it: it is of all points."""
+        texts = [f"word{n % 7} and word{n % 5} of word{n}" for n in range(40)]
+        frame = pd.DataFrame({"id": range(42), "text": [*texts, "", " "]})
+        frame.to_csv(tmp_path / "texts.csv", index=False)
+        here = ("data=texts", f"data.path={tmp_path}/texts.csv", "data.text=text", f"project={tmp_path}/p.gpussl")
+        job = config.job("+experiment=own_data", "task=choose", "n_labels=20", "cache=null", "device=cpu", *here)
+        run_on_project(job)
+        (asked,) = project.opened(tmp_path / "p.gpussl").rounds()
+        chosen = {item for item, why in asked.asked.items() if why == "representative"}
+        assert len(chosen) == 14
+        assert not chosen & {"40", "41"}
 
 
 def test_of_a_sweep_each_failed_job_is_named(tmp_path, capsys):
