@@ -8,7 +8,9 @@ With --reviews, each row of results/reviews.csv is one draw of 300 reviews of fi
 regression on as many random ones. With --rounds, each row of results/rounds.csv is one draw of three rounds of 100
 labels on Shuttle, and has the number of classes among the labels and among as many random ones. With --intervals N,
 each row of results/intervals.csv is one of N projects on 4,000 rows of LetterRecognition with 300 labels: the accuracy
-that `learn` states, with its 95 % interval, and the true one on all points without a label.
+that `learn` states, with its 95 % interval, and the true one on all points without a label. With --forecasts N, each
+row of results/forecasts.csv is one of N such projects with 200 labels: what `learn` says that 200 more would add, with
+its 90 % interval, and what a second round of 200 added.
 """
 
 import argparse
@@ -52,6 +54,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=10, help="0 to show what is there")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--intervals", type=int, metavar="N")
+    parser.add_argument("--forecasts", type=int, metavar="N")
     parser.add_argument("--rounds", action="store_true")
     parser.add_argument("--reviews", action="store_true")
     asked = parser.parse_args()
@@ -63,6 +66,9 @@ def main():
         return
     if asked.intervals is not None:
         show_intervals(asked.intervals)
+        return
+    if asked.forecasts is not None:
+        show_forecasts(asked.forecasts)
         return
     rows = read(asked.results)
     done = {tuple(row[name] for name in KEY) for row in rows}
@@ -140,6 +146,28 @@ def interval(seed):
     return {"seed": str(seed)} | {name: f"{100 * value:.2f}" for name, value in stated.items()}
 
 
+def forecast(seed):
+    """What `learn` says that a second round would add, and what it added, on points that neither has labelled."""
+    from gpussl.tasks import estimate, project
+
+    header, rows = from_csv_or_r("mlbench", "LetterRecognition")
+    at, rows = header.index("lettr"), rows[:4000]
+    cheap = "classifier=[knn]", "classifier.knn.n_neighbors=1", "propagate=[none]"
+    with quiet_folder() as folder:
+        run_on, points, answers, *first = learnt(folder, header, rows, at, 200, seed, *cheap)
+        sample = estimate.random_sample(project.opened(folder / "mine.gpussl"), points)
+        checked = estimate.check_accuracy(run_on, sample, first[1], answers, None)
+        ahead = estimate.forecast(run_on, sample, first[1], answers, None, checked)
+        _, _, answers, *second = learnt(folder, header, rows, at, 200, seed, *cheap)
+    truth = np.array([rows[int(item)][at] for item in points.dataset.train_ids])
+    hits = [
+        np.delete(np.array(classes)[model.predict(data.X_train)] == truth, answers.indices)
+        for classes, data, model in (first, second)
+    ]
+    found = dict(zip(("gain", "low", "high"), ahead.gain, strict=True)) | {"true": hits[1].mean() - hits[0].mean()}
+    return {"seed": str(seed)} | {name: f"{100 * value:.2f}" for name, value in found.items()}
+
+
 def reviews(seed):
     """Accuracies on the test reviews."""
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -204,6 +232,17 @@ def show_intervals(n):
         f"the interval held the truth in {held.sum()} of {len(rows)} projects ({100 * held.mean():.1f} %); it lay "
         f"below in {np.sum(of['high'] < of['true'])} and above in {np.sum(of['low'] > of['true'])}; stated minus true "
         f"accuracy {np.mean(of['stated'] - of['true']):+.2f}"
+    )
+
+
+def show_forecasts(n):
+    rows = draws(forecast, n, "forecasts.csv")
+    of = {name: np.array([float(row[name]) for row in rows]) for name in ("gain", "low", "high", "true")}
+    held = (of["low"] <= of["true"]) & (of["true"] <= of["high"])
+    print(
+        f"the interval held what a second round added in {held.sum()} of {len(rows)} projects "
+        f"({100 * held.mean():.1f} %); it lay below in {np.sum(of['high'] < of['true'])} and above in "
+        f"{np.sum(of['low'] > of['true'])}; forecast {np.mean(of['gain']):.1f} points, added {np.mean(of['true']):.1f}"
     )
 
 
