@@ -138,8 +138,11 @@ def check_accuracy(
         for asked, some, model, proba in cross_fits(run_on, data, answers, folds, int(y.max()) + 1):
             predicted[asked] = as_new[asked] = proba.argmax(axis=1)
             if spreading is not None and model is not None:
-                predicted[asked] = spreading.blended(proba, some, indices[asked]).argmax(axis=1)
-                learner = student.fitted(run_on, data, some, model, spreading, indices[asked], f"check/{asked[0]}")
+                shares = spreading.shares(some)
+                predicted[asked] = spreading.mixed(proba, shares[indices[asked]]).argmax(axis=1)
+                learner = student.fitted(
+                    run_on, data, some, model, spreading, shares, indices[asked], use=f"check/{asked[0]}"
+                )
                 if learner is not None:
                     X = data.X_train.take(twin.asarray(indices[asked]), axis=0)
                     as_new[asked] = twin.to_numpy(learner.classifier.predict(X))

@@ -29,7 +29,9 @@ def check(job: Job) -> None:
 
 
 def work(run_on: Context) -> None:
-    """Take the labels of a file, all or none, or write the answers so far to a file.
+    """Take the labels of a file, or write the answers so far to a file.
+
+    If the process is killed, the first labels of the file may be taken; the same file again adds the others.
 
     Raises
     ------

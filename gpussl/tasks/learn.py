@@ -73,12 +73,13 @@ def work(run_on: Context) -> None:
             classifier = choose.fitted(run_on, data, answers)
             stage.note = f"{len(answers):,} labels of {len(names)} classes"
         spreading = _spreading(run_on, data, answers, classifier)
-        learner = _student(run_on, data, answers, classifier, spreading)
+        shares = None if spreading is None else spreading.shares(answers)
+        learner = _student(run_on, data, answers, classifier, spreading, shares)
         sample = estimate.random_sample(made, points)
         checked = estimate.check_accuracy(run_on, sample, data, answers, spreading)
         ahead = estimate.forecast(run_on, sample, data, answers, spreading, checked)
         model = model_of(data, classifier if learner is None else learner.classifier, names)
-        numbers, certainty = _predict(run_on, data, answers, classifier, spreading)
+        numbers, certainty = _predict(run_on, data, classifier, spreading, shares)
         number = made.next_folder("learned").name
         parts = parts_of(points, names, checked, ahead, classifier, spreading, learner)
         with project.whole(made.folder / "learned" / number) as work_folder:
@@ -124,13 +125,18 @@ def _spreading(run_on: Context, data: Data, answers: Answers, classifier: Classi
 
 
 def _student(
-    run_on: Context, data: Data, answers: Answers, classifier: Classifier, spreading: Spreading | None
+    run_on: Context,
+    data: Data,
+    answers: Answers,
+    classifier: Classifier,
+    spreading: Spreading | None,
+    shares: np.ndarray | None,
 ) -> Student | None:
     """The model for new data, if it is not the classifier itself."""
-    if spreading is None:
+    if spreading is None or shares is None:
         return None
     with run_on.monitor.stage("student", run_on.twin) as stage:
-        found = student.fitted(run_on, data, answers, classifier, spreading)
+        found = student.fitted(run_on, data, answers, classifier, spreading, shares)
         stage.note = "too few points" if found is None else f"labels of {found.n_points:,} points"
     return found
 
@@ -157,13 +163,12 @@ def model_of(data: Data, classifier: Classifier, names: Sequence[str]) -> Model:
 
 
 def _predict(
-    run_on: Context, data: Data, answers: Answers, classifier: Classifier, spreading: Spreading | None
+    run_on: Context, data: Data, classifier: Classifier, spreading: Spreading | None, shares: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The class number and its probability for each point (n,)."""
+    """The class number and its probability for each point (n,). `shares` (n, c) are those of the labels that spread."""
     twin, n = run_on.twin, data.X_train.shape[0]
     numbers, certainty = np.empty(n, dtype=np.int64), np.empty(n)
     with run_on.monitor.stage("predict", twin):
-        shares = None if spreading is None else spreading.shares(answers)
         for rows in row_blocks(n, 4 * data.X_train.shape[1] * 8):
             proba = twin.to_numpy(classifier.predict_proba(data.X_train[rows, :]))
             if spreading is not None and shares is not None:

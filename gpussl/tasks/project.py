@@ -189,7 +189,9 @@ def create(folder: Path, data: Mapping[str, Any], settings: Sequence[str] = ()) 
     Traceback (most recent call last):
     gpussl.errors.ConfigError: .: expected no file or folder of this name, found one; name another with project=...
     """
-    if folder.is_dir() and not any(path.name not in (LOCK, DATA) for path in folder.iterdir()):
+    if folder.is_dir() and all(
+        path.name in (LOCK, DATA) or path.name.endswith(store.PART) for path in folder.iterdir()
+    ):
         pass  # a process that was killed has left it
     elif os.path.lexists(folder):
         raise ConfigError(

@@ -90,7 +90,7 @@ class Project:
         return _read(latest / "to_label.csv" if latest is not None else self.folder)
 
     def label(self, answers: "str | Path | pd.DataFrame | Mapping[str, str]") -> None:
-        """Take answers: a file, a DataFrame with columns id and label, or classes by id. All or none are taken.
+        """Take answers: a file, a DataFrame with columns id and label, or classes by id. One wrong, none taken.
 
         Raises as the command does.
         """

@@ -34,19 +34,22 @@ def fitted(
     data: Data,
     known: Answers,
     teacher: Classifier,
-    spreading: Spreading | None,
+    spreading: Spreading,
+    shares: np.ndarray,
     hidden: Sequence[int] = (),
     use: str = "student",
 ) -> Student | None:
     """Fit a multilayer perceptron to the known labels, and to those that the teacher and the graph give other points.
 
-    Each label of another point counts as much as its probability. None if labels do not spread, if there are too few
-    points for a network, or if a person has named the classifier instead of `auto`.
+    Each label of another point counts as much as its probability. None if there are too few points for a network, or if
+    a person has named the classifier instead of `auto`.
 
     Parameters
     ----------
     known : Answers
         The labels that the teacher was fitted to, and that spread.
+    shares : (n, n_classes) array
+        How they spread: see `Spreading.shares`.
     hidden : sequence of int
         Points that it must not learn from.
     use : str
@@ -70,22 +73,23 @@ def fitted(
     >>> known = Answers(np.arange(0, 1200, 100), np.arange(12) // 6)
     >>> teacher = AutoClassifier().fit(X[known.indices], known.labels)
     >>> spreading = Spreading(GraphPropagation(), neighbor_graph(neighbors(X, 10)), n_classes=2, weight=0.5)
+    >>> data = Data(Dataset("two", X), X, None, "two")
     >>> with run_on.monitor.stage("student", run_on.twin):
-    ...     made = fitted(run_on, Data(Dataset("two", X), X, None, "two"), known, teacher, spreading)
+    ...     made = fitted(run_on, data, known, teacher, spreading, spreading.shares(known))
     >>> made.n_points, made.classifier.predict(np.array([[0.2], [3.5]], dtype=np.float32)).tolist()
     (1188, [0, 1])
     """
     twin, n = run_on.twin, data.X_train.shape[0]
     bought, labels = twin.to_numpy(known.indices), twin.to_numpy(known.labels)
     others = np.setdiff1d(np.arange(n), np.concatenate([bought, np.asarray(hidden, dtype=np.int64)]))
-    if spreading is None or not teacher.compared_ or len(others) < FEWEST:
+    if not teacher.compared_ or len(others) < FEWEST:
         return None
     seed = run_on.seed(use)
     taken = np.sort(seeds.generator(seed, "points").permutation(others)[:MOST])
     X = data.X_train.take(twin.asarray(np.concatenate([bought, taken])), axis=0)
     proba = np.zeros((len(taken), spreading.n_classes))
     proba[:, teacher.classes_] = twin.to_numpy(teacher.predict_proba(X[len(bought) :, :]))
-    proba = spreading.blended(proba, known, taken)
+    proba = spreading.mixed(proba, shares[taken])
     y = np.concatenate([labels, proba.argmax(axis=1)])
     weights = np.concatenate([np.ones(len(bought)), proba.max(axis=1)])
     network = NETWORK.prepared(seed, data.dataset.image_shape, twin.DEVICE)

@@ -17,7 +17,7 @@ from gpussl.numeric.intervals import accuracy_interval
 from gpussl.propagate.graph import GraphPropagation
 from gpussl.propagate.neighbor_graph import neighbor_graph, neighbors
 from gpussl.records import Answers
-from gpussl.runtime import config
+from gpussl.runtime import config, store
 from gpussl.tasks import choose, estimate, learn, learn_parts, own, predict, prepare, project, spread, student
 from gpussl.tasks.monitor import Monitor
 from gpussl.tasks.prepare import Context
@@ -395,6 +395,15 @@ class TestNewData:
     def test_parquet_needs_names_that_are_text(self, tmp_path):
         with pytest.raises(ConfigError, match=r"expected names in UTF-8 for Parquet, found b'\\xff.png'"):
             predict._check_names(["\udcff.png"])
+
+
+def test_a_first_choice_that_was_killed_can_be_repeated(loop, blobs):
+    loop.place.mkdir()
+    for name in (".lock", f".0123456789abcdef{store.PART}"):
+        (loop.place / name).touch()
+    loop("choose", "n_labels=20")
+    assert len(loop.project.rounds()) == 1
+    assert not list(loop.place.glob(f".*{store.PART}"))
 
 
 class TestPropagation:
