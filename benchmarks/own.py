@@ -102,8 +102,8 @@ def ours(folder, header, pool, test, at, n_labels, seed, *settings):
     from gpussl.tasks import learn
 
     write(folder / "test.csv", header, test, at)
-    *_, classes, data, classifier = learnt(folder, header, pool, at, n_labels, seed, *settings)
-    model = learn.model_of(data, classifier, classes)
+    *_, classes, data, trained = learnt(folder, header, pool, at, n_labels, seed, *settings)
+    model = learn.model_of(data, trained.for_new_data, classes)
     said = [model.predict(part.X) for part in model.reader.read(folder / "test.csv")]
     return np.concatenate(said), len(classes)
 
@@ -134,11 +134,11 @@ def interval(seed):
     header, rows = from_csv_or_r("mlbench", "LetterRecognition")
     at, rows = header.index("lettr"), rows[:4000]
     with quiet_folder() as folder:
-        cheap = "classifier=[knn]", "classifier.knn.n_neighbors=1"
-        run_on, points, answers, classes, data, model = learnt(folder, header, rows, at, 300, seed, *cheap)
+        cheap = "classifier=[knn]", "classifier.knn.n_neighbors=1", "propagate=[none]"
+        run_on, points, answers, classes, data, trained = learnt(folder, header, rows, at, 300, seed, *cheap)
         made = project.opened(folder / "mine.gpussl")
         checked = estimate.check_accuracy(run_on, estimate.random_sample(made, points), data, answers, None)
-    said = np.array(classes)[model.predict(data.X_train)]
+    said = np.array(classes)[trained.classifier.predict(data.X_train)]
     truth = np.array([rows[int(item)][at] for item in points.dataset.train_ids])
     correct = np.delete(said == truth, answers.indices)
     low, high = checked.interval
@@ -161,8 +161,8 @@ def forecast(seed):
         _, _, answers, *second = learnt(folder, header, rows, at, 200, seed, *cheap)
     truth = np.array([rows[int(item)][at] for item in points.dataset.train_ids])
     hits = [
-        np.delete(np.array(classes)[model.predict(data.X_train)] == truth, answers.indices)
-        for classes, data, model in (first, second)
+        np.delete(np.array(classes)[trained.classifier.predict(data.X_train)] == truth, answers.indices)
+        for classes, data, trained in (first, second)
     ]
     found = dict(zip(("gain", "low", "high"), ahead.gain, strict=True)) | {"true": hits[1].mean() - hits[0].mean()}
     return {"seed": str(seed)} | {name: f"{100 * value:.2f}" for name, value in found.items()}
@@ -288,8 +288,8 @@ def answers_of(folder):
 
 
 def learnt(folder, header, pool, at, n_labels, seed, *settings):
-    """The four commands up to the model: context, points, answers, classes, represented data and classifier."""
-    from gpussl.tasks import choose, own, project
+    """The four commands up to the model: context, points, answers, classes, represented data and what was learnt."""
+    from gpussl.tasks import learn, own, project
 
     write(folder / "pool.csv", header, pool, at)
     ask(folder, pool, at, n_labels, seed, *settings)
@@ -297,9 +297,7 @@ def learnt(folder, header, pool, at, n_labels, seed, *settings):
     points = own.read(run_on)
     answers, classes = own.known(project.opened(folder / "mine.gpussl"), points, run_on.twin)
     data = own.represent(run_on, points)
-    with run_on.monitor.stage("train", run_on.twin):
-        classifier = choose.fitted(run_on, data, answers)
-    return run_on, points, answers, classes, data, classifier
+    return run_on, points, answers, classes, data, learn.train(run_on, data, answers)
 
 
 def peers(header, pool, test, at, n_labels, seed):

@@ -19,8 +19,8 @@ from gpussl.tasks.project import Project
 from gpussl.tasks.spread import Spreading
 
 N_FOLDS = 5
-SHARES = (0.25, 0.5)  # of the labels: the learning curve has these points, and all labels
-FEWEST = 80  # labels to forecast from: a quarter of fewer says too little
+SHARES = (0.5,)  # of the labels: the learning curve has these points, and all labels
+FEWEST = 80  # labels to forecast from: a half of fewer says too little
 
 
 def random_sample(made: Project, points: OwnPoints) -> Counter[int]:

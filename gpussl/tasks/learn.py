@@ -1,6 +1,7 @@
 """Learn: train a model on the labels of a project, say how good it is, and predict all other points."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,39 @@ from gpussl.tasks.student import Student
 
 MODEL, PREDICTIONS = "model.safetensors", "predictions.csv"
 BOUGHT, PROPAGATED, PREDICTED = "bought", "propagated", "predicted"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """All that was learnt from the labels.
+
+    Attributes
+    ----------
+    classifier : Classifier
+        Fitted to the labels.
+    spreading : Spreading or None
+        How much spread labels count beside it; None if not at all.
+    shares : (n, n_classes) array or None
+        Those that spread.
+    student : Student or None
+        The model for new data, if it is another.
+
+    Examples
+    --------
+    >>> from gpussl.classifier.knn import KNeighborsClassifier
+    >>> Trained(KNeighborsClassifier()).for_new_data.kind
+    'knn'
+    """
+
+    classifier: Classifier
+    spreading: Spreading | None = None
+    shares: np.ndarray | None = None
+    student: Student | None = None
+
+    @property
+    def for_new_data(self) -> Classifier:
+        """The classifier that predicts new data."""
+        return self.classifier if self.student is None else self.student.classifier
 
 
 def check(job: Job) -> None:
@@ -69,24 +103,19 @@ def work(run_on: Context) -> None:
                 f"gpussl choose {folder} and gpussl label {folder} FILE"
             )
         data = own.represent(run_on, points)
-        with run_on.monitor.stage("train", run_on.twin) as stage:
-            classifier = choose.fitted(run_on, data, answers)
-            stage.note = f"{len(answers):,} labels of {len(names)} classes"
-        spreading = _spreading(run_on, data, answers, classifier)
-        shares = None if spreading is None else spreading.shares(answers)
-        learner = _student(run_on, data, answers, classifier, spreading, shares)
+        trained = train(run_on, data, answers)
         sample = estimate.random_sample(made, points)
-        checked = estimate.check_accuracy(run_on, sample, data, answers, spreading)
-        ahead = estimate.forecast(run_on, sample, data, answers, spreading, checked)
-        model = model_of(data, classifier if learner is None else learner.classifier, names)
-        numbers, certainty = _predict(run_on, data, classifier, spreading, shares)
+        checked = estimate.check_accuracy(run_on, sample, data, answers, trained.spreading)
+        ahead = estimate.forecast(run_on, sample, data, answers, trained.spreading, checked)
+        numbers, certainty = _predict(run_on, data, trained)
         number = made.next_folder("learned").name
-        parts = parts_of(points, names, checked, ahead, classifier, spreading, learner)
+        parts = parts_of(points, names, checked, ahead, trained.classifier, trained.spreading, trained.student)
+        source = PREDICTED if trained.spreading is None else PROPAGATED
         with project.whole(made.folder / "learned" / number) as work_folder:
-            store.save(work_folder / MODEL, model)
+            store.save(work_folder / MODEL, model_of(data, trained.for_new_data, names))
             project.write_csv(
                 work_folder / PREDICTIONS,
-                _rows(run_on, made, points, answers, names, numbers, certainty, PROPAGATED if spreading else PREDICTED),
+                _rows(run_on, made, points, answers, names, numbers, certainty, source),
             )
             write_files(work_folder, parts)
             with console.warning("the page"):
@@ -103,6 +132,33 @@ def work(run_on: Context) -> None:
         f"Label more with\n  gpussl choose {made.folder}\nor predict new data with\n  gpussl predict {made.folder} NEW",
         soft_wrap=True,
     )
+
+
+def train(run_on: Context, data: Data, answers: Answers) -> Trained:
+    """Fit the classifier, let the labels spread, and fit a model for new data to what they say.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from gpussl.tasks.example import answered, on_fruit
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run_on, made = on_fruit(folder, "learn"), answered(folder)
+    ...     points = own.read(run_on)
+    ...     answers, _ = own.known(made, points, run_on.twin)
+    ...     train(run_on, own.represent(run_on, points), answers).for_new_data.kind
+    'knn'
+    """
+    with run_on.monitor.stage("train", run_on.twin) as stage:
+        classifier = choose.fitted(run_on, data, answers)
+        stage.note = f"{len(answers):,} labels of {len(classifier.classes_)} classes"
+    spreading = _spreading(run_on, data, answers, classifier)
+    if spreading is None:
+        return Trained(classifier)
+    shares = spreading.shares(answers)
+    with run_on.monitor.stage("student", run_on.twin) as stage:
+        learner = student.fitted(run_on, data, answers, classifier, spreading, shares)
+        stage.note = "not used" if learner is None else f"labels of {learner.n_points:,} points"
+    return Trained(classifier, spreading, shares, learner)
 
 
 def _spreading(run_on: Context, data: Data, answers: Answers, classifier: Classifier) -> Spreading | None:
@@ -122,23 +178,6 @@ def _spreading(run_on: Context, data: Data, answers: Answers, classifier: Classi
         return found
 
     return spread.fitted(run_on, data, answers, held_out)
-
-
-def _student(
-    run_on: Context,
-    data: Data,
-    answers: Answers,
-    classifier: Classifier,
-    spreading: Spreading | None,
-    shares: np.ndarray | None,
-) -> Student | None:
-    """The model for new data, if it is not the classifier itself."""
-    if spreading is None or shares is None:
-        return None
-    with run_on.monitor.stage("student", run_on.twin) as stage:
-        found = student.fitted(run_on, data, answers, classifier, spreading, shares)
-        stage.note = "too few points" if found is None else f"labels of {found.n_points:,} points"
-    return found
 
 
 def model_of(data: Data, classifier: Classifier, names: Sequence[str]) -> Model:
@@ -162,17 +201,15 @@ def model_of(data: Data, classifier: Classifier, names: Sequence[str]) -> Model:
     return Model(data.steps, classifier, tuple(names), n_features, *form)
 
 
-def _predict(
-    run_on: Context, data: Data, classifier: Classifier, spreading: Spreading | None, shares: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """The class number and its probability for each point (n,). `shares` (n, c) are those of the labels that spread."""
-    twin, n = run_on.twin, data.X_train.shape[0]
+def _predict(run_on: Context, data: Data, trained: Trained) -> tuple[np.ndarray, np.ndarray]:
+    """The class number and its probability for each point (n,)."""
+    twin, n, classifier = run_on.twin, data.X_train.shape[0], trained.classifier
     numbers, certainty = np.empty(n, dtype=np.int64), np.empty(n)
     with run_on.monitor.stage("predict", twin):
         for rows in row_blocks(n, 4 * data.X_train.shape[1] * 8):
             proba = twin.to_numpy(classifier.predict_proba(data.X_train[rows, :]))
-            if spreading is not None and shares is not None:
-                proba = spreading.mixed(proba, shares[rows])
+            if trained.spreading is not None and trained.shares is not None:
+                proba = trained.spreading.mixed(proba, trained.shares[rows])
             numbers[rows], certainty[rows] = classifier.classes_[proba.argmax(axis=1)], proba.max(axis=1)
     return numbers, certainty
 

@@ -151,6 +151,21 @@ def without_copies(dataset: Dataset) -> OwnPoints:
     return OwnPoints(unique, ids, place_of, dataset.skipped, labels)
 
 
+def part(points: OwnPoints, places: np.ndarray) -> OwnPoints:
+    """Return the points at some places (m,), without their copies.
+
+    >>> points = without_copies(Dataset("mine", np.eye(3), train_ids=["a", "b", "c"]))
+    >>> part(points, np.array([0, 2])).ids
+    ['a', 'c']
+    """
+    dataset = points.dataset
+    if len(places) == len(dataset.X_train):
+        return points
+    ids = [(dataset.train_ids or ())[place] for place in places.tolist()]
+    fewer = dataclasses.replace(dataset, X_train=dataset.X_train[places], train_ids=ids)
+    return OwnPoints(fewer, ids, np.arange(len(places)))
+
+
 def read(run_on: Context) -> OwnPoints:
     """Read the data of a project, and find copies.
 

@@ -397,6 +397,16 @@ class TestNewData:
             predict._check_names(["\udcff.png"])
 
 
+def test_of_very_many_points_a_random_part_is_clustered(loop, blobs, monkeypatch, capsys):
+    monkeypatch.setattr(choose, "MOST_CLUSTERED", 60)
+    monkeypatch.setattr(choose, "POINTS_IN_CLUSTER", 2)
+    for _ in range(2):  # the second round, without answers, keeps away from the first
+        loop("choose", "n_labels=20")
+    assert "cluster: a random part of 60 of the" in capsys.readouterr().err
+    first, second = (asked.asked for asked in loop.project.rounds())
+    assert (len(first), len(second), len({*first, *second})) == (20, 20, 40)
+
+
 def test_a_first_choice_that_was_killed_can_be_repeated(loop, blobs):
     loop.place.mkdir()
     for name in (".lock", f".0123456789abcdef{store.PART}"):
