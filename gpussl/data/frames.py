@@ -219,6 +219,25 @@ def texts(column: Any, *, strip: bool = True) -> list[str]:
     return ["" if value is None else str(value).strip() if strip else str(value) for value in values]
 
 
+def encoded(column: Any) -> tuple[list[str], np.ndarray]:
+    """Return the distinct cells of an Arrow column as `texts` does, and the place (n,) of each row's among them.
+
+    Cells that differ by blanks alone are distinct here, and equal as text.
+
+    >>> import pyarrow as pa
+    >>> found, places = encoded(pa.array([" a", None, "b", "b"]))
+    >>> found, places.tolist()
+    (['a', '', 'b'], [0, 1, 2, 2])
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        column = pa.array(texts(column), pa.string())
+    cells = pc.dictionary_encode(column, null_encoding="encode")
+    return texts(cells.dictionary), np.asarray(cells.indices)
+
+
 def numbers(column: Any, decimal: str = ".") -> np.ndarray | None:
     """Return the cells of an Arrow column as float64 (n,) with NaN for gaps; None if some are not numbers.
 
@@ -273,14 +292,15 @@ def days(column: Any) -> np.ndarray | None:
 
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         return None
-    cells = pd.Series(texts(column), dtype=object)
+    distinct, places = encoded(column)
+    cells = pd.Series(distinct, dtype=object)
     cells[cells.isin(list(GAPS))] = None
     if cells.notna().sum() == 0:
         return None
     for form in ("ISO8601", "%d.%m.%Y"):
         with contextlib.suppress(ValueError, TypeError, OverflowError):
             found = pd.to_datetime(cells, format=form, utc=True)
-            return np.asarray((found - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1), dtype=np.float64)
+            return np.asarray((found - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1), dtype=np.float64)[places]
     return None
 
 

@@ -1,7 +1,7 @@
 """Tables: each row is a point, each column a number, a date or a category."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -333,11 +333,13 @@ def _column(name: str, cells: Any, decimal: str) -> tuple[Column | None, str]:
             if deviation <= 1e-12 * abs(center) and not has_gaps:
                 return None, "constant"
             return Column(name, kind, center, deviation or 1.0, has_gaps), ""
-    found = frames.texts(cells)
-    counts = Counter(text for text in found if text)
-    if len(counts) > MAX_CATEGORIES and len(counts) > MAX_DISTINCT * len(found):
+    distinct, places = frames.encoded(cells)
+    counts: Counter[str] = Counter()
+    for text, count in zip(distinct, np.bincount(places, minlength=len(distinct)).tolist(), strict=True):
+        counts[text] += count  # some differ by blanks alone
+    has_gaps = counts.pop("", 0) > 0
+    if len(counts) > MAX_CATEGORIES and len(counts) > MAX_DISTINCT * len(cells):
         return None, "nearly all texts differ"
-    has_gaps = "" in found
     if len(counts) + has_gaps < 2:
         return None, "constant"
     kept = sorted(counts, key=lambda text: (-counts[text], text))[:MAX_CATEGORIES]
@@ -347,7 +349,7 @@ def _column(name: str, cells: Any, decimal: str) -> tuple[Column | None, str]:
 def _features(column: Column, cells: Any, decimal: str, counts: dict[str, int]) -> np.ndarray:
     """(n, n_features) float32 of a column; adds to the counts of what was filled."""
     if column.kind == "category":
-        return _categories(column, frames.texts(cells), counts)
+        return _categories(column, cells, counts)
     values = frames.numbers(cells, decimal) if column.kind == "number" else frames.days(cells)
     if values is None:
         return _not_numbers(column, cells, decimal, counts)
@@ -373,11 +375,12 @@ def _not_numbers(column: Column, cells: Any, decimal: str, counts: dict[str, int
                      pa.array(values, pa.float64()), decimal, counts)  # fmt: skip
 
 
-def _categories(column: Column, found: Sequence[str], counts: dict[str, int]) -> np.ndarray:
+def _categories(column: Column, cells: Any, counts: dict[str, int]) -> np.ndarray:
     places = {name: place for place, name in enumerate(column.categories)}
     if column.has_gaps:
         places[""] = len(places)
-    of_rows = np.array([places.get(text, -1) for text in found], dtype=np.int64)
+    distinct, place_of = frames.encoded(cells)
+    of_rows = np.array([places.get(text, -1) for text in distinct], dtype=np.int64)[place_of]
     n_unknown = int(np.sum(of_rows < 0))
     if n_unknown and len(column.categories) < MAX_CATEGORIES:
         counts[f"{column.name}: unknown categories"] = n_unknown
