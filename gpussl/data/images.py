@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,9 +85,8 @@ class ImageReader(Reader):
         """Read the pictures of these names in a folder, part by part."""
         known = _Known(self, folder) if self.cache is not None else None
         done = 0
-        for start in range(0, len(names), PART):
-            part = names[start : start + PART]
-            pixels = self._decoded(folder, part, known)
+        for part, started in _ahead(lambda part: self._start(folder, part, known), names):
+            pixels = self._decoded(part, started, known)
             yield self._reading(part, pixels)
             done += len(part)
             if on_progress is not None:
@@ -110,7 +109,8 @@ class ImageReader(Reader):
         labels = [name.partition("/")[0] if "/" in name else "" for name in ids] if self.labels == "folders" else []
         return Reading(ids, X, skipped, labels, dict(counts))
 
-    def _decoded(self, folder: Path, names: Sequence[str], known: "_Known | None") -> list[Any]:
+    def _start(self, folder: Path, names: Sequence[str], known: "_Known | None") -> "_Started":
+        """Look for known pixels, and begin to decode the other files."""
         found: dict[str, Any] = {}
         states = {}
         if known is not None:
@@ -121,13 +121,36 @@ class ImageReader(Reader):
                     found[name] = (pixels, "", [])
         missing = [name for name in names if name not in found]
         settings = (self.height, self.width), self.channels, self.max_pixels
-        for name, decoded in zip(
-            missing, in_processes([f"{folder}/{name}" for name in missing], *settings), strict=True
-        ):
+        return _Started(found, states, missing, in_processes([f"{folder}/{name}" for name in missing], *settings))
+
+    def _decoded(self, names: Sequence[str], started: "_Started", known: "_Known | None") -> list[Any]:
+        found = started.found
+        for name, decoded in zip(started.missing, started.decoding, strict=True):
             found[name] = decoded
             if known is not None and decoded[0] is not None and not decoded[2]:
-                known.add(name, states[name], decoded[0])
+                known.add(name, started.states[name], decoded[0])
         return [found[name] for name in names]
+
+
+@dataclass(frozen=True)
+class _Started:
+    """Pictures of one part: those found, the states of their files, and those being decoded."""
+
+    found: dict[str, Any]
+    states: dict[str, list[int]]
+    missing: Sequence[str]
+    decoding: Iterable[Any]
+
+
+def _ahead(
+    start: Callable[[Sequence[str]], _Started], names: Sequence[str]
+) -> Iterator[tuple[Sequence[str], _Started]]:
+    """Parts of the names, each with the next one started: processes decode it while this one is worked on."""
+    parts = [names[place : place + PART] for place in range(0, len(names), PART)]
+    started = [start(part) for part in parts[:1]]
+    for place, part in enumerate(parts):
+        started += [start(following) for following in parts[place + 1 : place + 2]]
+        yield part, started.pop(0)
 
 
 @dataclass(frozen=True)
@@ -249,10 +272,10 @@ def _is_picture(name: str) -> bool:
     return suffix_of(name) not in OTHERS
 
 
-def in_processes(paths: Sequence[str], shape: tuple[int, int], channels: int, max_pixels: int) -> list[Any]:
-    """Decode files, in as many processes as there are cores if there are many files.
+def in_processes(paths: Sequence[str], shape: tuple[int, int], channels: int, max_pixels: int) -> Iterable[Any]:
+    """Decode files, in as many processes as there are cores if there are many files; these begin at once.
 
-    >>> in_processes([], (2, 2), 1, 100)
+    >>> list(in_processes([], (2, 2), 1, 100))
     []
     """
     from gpussl.data.decode import decode
@@ -263,7 +286,7 @@ def in_processes(paths: Sequence[str], shape: tuple[int, int], channels: int, ma
     if not _is_command():
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             return list(threads.map(one, paths))
-    return list(_pool().map(one, paths, chunksize=CHUNK))
+    return _pool().map(one, paths, chunksize=CHUNK)
 
 
 def _is_command() -> bool:
