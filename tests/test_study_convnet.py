@@ -27,9 +27,9 @@ class TestStudyConvNet:
         assert np.mean(model.predict(DIGITS[1300:]) == NAMES[1300:]) > 0.8
 
     def test_the_last_tenth_is_held_out(self):
-        train, held_out = StudyConvNet().split(np.zeros(50))
+        train, held_out = StudyConvNet().split(np.zeros(50), np.zeros(50))
         assert (train.tolist(), held_out.tolist()) == (list(range(45)), list(range(45, 50)))
-        assert [len(side) for side in StudyConvNet().split(np.zeros(3))] == [2, 1]
+        assert [len(side) for side in StudyConvNet().split(np.zeros(3), np.zeros(3))] == [2, 1]
 
     def test_images_must_be_square(self):
         with pytest.raises(ConfigError, match="expected the pixels of images as features, found 50 features"):

@@ -32,6 +32,7 @@ def random_sample(made: Project, points: OwnPoints) -> Counter[int]:
     Examples
     --------
     >>> import tempfile
+    >>> from gpussl.tasks import own
     >>> from gpussl.tasks.example import answered, on_fruit
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     run_on = on_fruit(folder, "learn")
@@ -77,6 +78,7 @@ def cross_fits(
     Examples
     --------
     >>> import tempfile
+    >>> from gpussl.tasks import own
     >>> from gpussl.tasks.example import answered, on_fruit
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     run_on, made = on_fruit(folder, "learn"), answered(folder)
@@ -121,6 +123,7 @@ def check_accuracy(
     Examples
     --------
     >>> import tempfile
+    >>> from gpussl.tasks import own
     >>> from gpussl.tasks.example import answered, on_fruit
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     run_on, made = on_fruit(folder, "learn"), answered(folder)
@@ -165,6 +168,7 @@ def forecast(
     Examples
     --------
     >>> import tempfile
+    >>> from gpussl.tasks import own
     >>> from gpussl.tasks.example import answered, on_fruit
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     run_on, made = on_fruit(folder, "learn"), answered(folder)
