@@ -321,18 +321,20 @@ def _id_column(table: "pa.Table", columns: dict[str, str | None], source: Any) -
 
 def _column(name: str, cells: Any, decimal: str) -> tuple[Column | None, str]:
     """How a column becomes features, or None and why it is left out."""
-    for kind, values in (("number", frames.numbers(cells, decimal)), ("date", frames.days(cells))):
-        if values is not None:
-            known = values[~np.isnan(values)]
-            has_gaps = 0 < len(known) < len(values)
-            if len(known) == 0:
-                return None, "empty"
-            center = float(known.mean())
-            largest = float(np.abs(known - center).max()) or 1.0  # or squares might overflow
-            deviation = float(((known - center) / largest).std()) * largest
-            if deviation <= 1e-12 * abs(center) and not has_gaps:
-                return None, "constant"
-            return Column(name, kind, center, deviation or 1.0, has_gaps), ""
+    kind, values = "number", frames.numbers(cells, decimal)
+    if values is None:
+        kind, values = "date", frames.days(cells)
+    if values is not None:
+        known = values[~np.isnan(values)]
+        has_gaps = 0 < len(known) < len(values)
+        if len(known) == 0:
+            return None, "empty"
+        center = float(known.mean())
+        largest = float(np.abs(known - center).max()) or 1.0  # or squares might overflow
+        deviation = float(((known - center) / largest).std()) * largest
+        if deviation <= 1e-12 * abs(center) and not has_gaps:
+            return None, "constant"
+        return Column(name, kind, center, deviation or 1.0, has_gaps), ""
     distinct, places = frames.encoded(cells)
     counts: Counter[str] = Counter()
     for text, count in zip(distinct, np.bincount(places, minlength=len(distinct)).tolist(), strict=True):
