@@ -226,24 +226,29 @@ def show_rounds(n):
 
 def show_intervals(n):
     rows = draws(interval, n, "intervals.csv")
-    of = {name: np.array([float(row[name]) for row in rows]) for name in ("stated", "low", "high", "true")}
-    held = (of["low"] <= of["true"]) & (of["true"] <= of["high"])
-    print(
-        f"the interval held the truth in {held.sum()} of {len(rows)} projects ({100 * held.mean():.1f} %); it lay "
-        f"below in {np.sum(of['high'] < of['true'])} and above in {np.sum(of['low'] > of['true'])}; stated minus true "
-        f"accuracy {np.mean(of['stated'] - of['true']):+.2f}"
-    )
+    print(f"{held(rows, 'the truth')}; stated minus true accuracy {mean(rows, 'stated') - mean(rows, 'true'):+.2f}")
 
 
 def show_forecasts(n):
     rows = draws(forecast, n, "forecasts.csv")
-    of = {name: np.array([float(row[name]) for row in rows]) for name in ("gain", "low", "high", "true")}
-    held = (of["low"] <= of["true"]) & (of["true"] <= of["high"])
     print(
-        f"the interval held what a second round added in {held.sum()} of {len(rows)} projects "
-        f"({100 * held.mean():.1f} %); it lay below in {np.sum(of['high'] < of['true'])} and above in "
-        f"{np.sum(of['low'] > of['true'])}; forecast {np.mean(of['gain']):.1f} points, added {np.mean(of['true']):.1f}"
+        f"{held(rows, 'what a second round added')}; forecast {mean(rows, 'gain'):.1f} points, added "
+        f"{mean(rows, 'true'):.1f}"
     )
+
+
+def held(rows, what):
+    """How often the interval from `low` to `high` holds what is `true`, in words."""
+    low, high, true = (np.array([float(row[name]) for row in rows]) for name in ("low", "high", "true"))
+    n_held = np.sum((low <= true) & (true <= high))
+    return (
+        f"the interval held {what} in {n_held} of {len(rows)} projects ({100 * n_held / len(rows):.1f} %); it lay "
+        f"below in {np.sum(high < true)} and above in {np.sum(low > true)}"
+    )
+
+
+def mean(rows, name):
+    return np.mean([float(row[name]) for row in rows])
 
 
 def write(path, header, rows, at):
