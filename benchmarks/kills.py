@@ -62,7 +62,7 @@ FAULTS = ("lost", "doubled", "asked_twice", "not_whole", "not_reopened", "left_b
 ACKNOWLEDGED = {"choose": "points to label are in", "label": "new labels", "learn": "points have a class in"}
 FILES = {
     "rounds": {"to_label.csv", "round.json", "report.html"},
-    "learned": {learn.MODEL, learn.PREDICTIONS, "results.csv", "report.html"},
+    "learned": {project.MODEL, project.PREDICTIONS, "results.csv", "report.html"},
 }
 
 
@@ -252,8 +252,8 @@ class Case:
         if folder.parent.name == "rounds":
             (asked,) = (made.asked for made in rounds if made.number == int(folder.name))
             return len(asked) == N_LABELS and [row["id"] for row in read(folder / "to_label.csv")] == list(asked)
-        gpussl.load(folder / learn.MODEL)
-        predictions = read(folder / learn.PREDICTIONS)
+        gpussl.load(folder / project.MODEL)
+        predictions = read(folder / project.PREDICTIONS)
         bought = {row["id"]: row["label"] for row in predictions if row["source"] == learn.BOUGHT}
         return [row["id"] for row in predictions] == list(self.truth) and bought == labels
 

@@ -75,12 +75,16 @@ class Transform(Protocol):
     ----------
     kind : str
         Name in saved files, and of the module.
-    is_slow : bool
-        Whether the mapped points are worth caching, each of them mapped by itself.
+    slow_on : frozenset of str
+        The kinds of devices, "cpu" and "cuda", on which mapping takes longer than reading the mapped points again. They
+        are cached; each point is mapped by itself.
+    rows_at_once : int or None
+        Number of points to map between two signs of progress; None maps all at once.
     """
 
     kind: ClassVar[str] = ""
-    is_slow: ClassVar[bool] = False
+    slow_on: ClassVar[frozenset[str]] = frozenset()
+    rows_at_once: ClassVar[int | None] = None
 
     @abstractmethod
     def transform(self, X: Array) -> Array:

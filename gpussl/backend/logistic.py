@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
-from scipy.optimize import minimize
 
 from gpussl.backend.blocks import map_on_threads, row_slices
 from gpussl.numeric.arrays import arange_like, mean_row
@@ -70,6 +69,8 @@ class LogisticRegression:
             raise ValueError(f"y: expected at least two classes, found {k}")
         total = n if sample_weight is None else float(xp.sum(sample_weight, dtype=xp.float64))
         shape = (k if k > 2 else 1, d + 1)  # with two classes, the first has score 0
+
+        from scipy.optimize import minimize  # late: it takes a third of a second
 
         with self._adding(X, encoded, sample_weight) as add:
 

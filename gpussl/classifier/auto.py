@@ -14,8 +14,6 @@ from gpussl.classifier.holdout import stratified_folds
 from gpussl.classifier.kernel_logistic import KernelLogisticRegression
 from gpussl.classifier.knn import KNeighborsClassifier
 from gpussl.classifier.logistic import LogisticRegression
-from gpussl.classifier.mlp import MLPClassifier
-from gpussl.classifier.xgboost import XGBClassifier
 from gpussl.records import Array, OnProgress
 from gpussl.runtime import store
 from gpussl.runtime.params import check, param
@@ -97,10 +95,14 @@ class AutoClassifier(BaseClassifier):
         found["knn"] = KNeighborsClassifier(random_state=seed)
         found["kernel_logistic"] = KernelLogisticRegression(random_state=seed)
         if X.shape[1] <= MOST_FOR_BOOSTING:
+            from gpussl.classifier.xgboost import XGBClassifier  # late: it takes a second
+
             found["xgboost"] = XGBClassifier(random_state=seed)
         if float(array_namespace(X).min(X)) >= 0:  # amounts, such as pixels or counts
             found["logistic_of_roots"] = LogisticRegression(power=0.5)
         if n_labels >= ENOUGH_FOR_A_NETWORK:
+            from gpussl.classifier.mlp import MLPClassifier  # late: PyTorch takes seconds
+
             found["mlp"] = MLPClassifier(random_state=seed)
         return found
 

@@ -20,8 +20,8 @@ from gpussl.nets.tensors import (
     as_points,
     batch_multiple,
     fast_products,
-    image_shape_of,
 )
+from gpussl.numeric.images import image_shape_of
 from gpussl.records import UNLABELLED, OnProgress
 from gpussl.runtime.params import check, param
 

@@ -55,6 +55,50 @@ def decode(path: str, shape: tuple[int, int], channels: int, max_pixels: int) ->
         return None, f"broken image ({str(error).splitlines()[0] if str(error) else type(error).__name__})", []
 
 
+def picture(path: str, longest: int) -> tuple[bytes, str]:
+    """Return an image file as a browser shows it: a JPEG or PNG file of at most `longest` pixels a side, and its type.
+
+    What is in the file apart from pixels, such as a place, is left out.
+
+    Raises
+    ------
+    OSError
+        It cannot be read, or is no image.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Image.new("L", (4, 2), 200).save(f"{folder}/a.png")
+    ...     content, media_type = picture(f"{folder}/a.png", 100)
+    >>> content[:4], media_type
+    (b'\x89PNG', 'image/png')
+    """
+    content = Path(path).read_bytes()
+    if _is_heif(content):
+        _reads_heif()
+    try:
+        with _opened(io.BytesIO(content)) as image:
+            if image.width * image.height > Image.MAX_IMAGE_PIXELS:
+                raise OSError(f"{image.width} x {image.height} pixels are too many")
+            longer = max(image.width, image.height)
+            scale = min(1.0, longest / longer)
+            if image.getexif().get(ROTATION, UPRIGHT) >= 5:  # rotated by a quarter
+                width, height = image.height, image.width
+            else:
+                width, height = image.width, image.height
+            shape = max(1, round(height * scale)), max(1, round(width * scale))
+            is_photo = image.format in ("JPEG", "HEIF", "MPO") or longer > longest
+            pixels = _pixels(image, shape, 3).reshape(*shape, 3)
+    except OSError:
+        raise
+    except Exception as error:  # Pillow's decoders raise many kinds for broken files
+        raise OSError(str(error)) from error
+    made, kind = io.BytesIO(), "jpeg" if is_photo else "png"
+    Image.fromarray(pixels).save(made, kind, quality=90)
+    return made.getvalue(), f"image/{kind}"
+
+
 def _opened(file: Any) -> Any:
     """The image, without Pillow's check of its size, which would be an error of the run and not of one file."""
     with _OPENING:

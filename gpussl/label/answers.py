@@ -6,7 +6,7 @@ import datetime
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,17 @@ class Answer:
     label : str
         The class; empty unless the state is "labelled".
     state : {"labelled", "skipped", "unusable", "undone"}
-        "undone" takes back what was said before.
+        "undone" takes back what the same person said last about the point; what was said before that counts again.
     by : str
         Who or which file said it.
     round : int
     at : str
         Time in ISO format; by default now.
+    key : str
+        Names the answer, if it may arrive twice: the second is not taken. Those of one gesture share what is before
+        the first slash.
+    settles : bool
+        Whether it was given on a second look, after which the point is not doubted any more.
 
     Examples
     --------
@@ -47,6 +52,76 @@ class Answer:
     by: str = ""
     round: int = 0
     at: str = ""
+    key: str = ""
+    settles: bool = False
+
+
+class History:
+    """What the entries of the file say, one after another.
+
+    Attributes
+    ----------
+    keys : set of str
+        Of all answers so far.
+
+    Examples
+    --------
+    >>> history = History()
+    >>> for label, state in [("cat", LABELLED), ("dog", LABELLED), ("", UNDONE)]:
+    ...     history.add({"id": "a.png", "label": label, "state": state})
+    >>> history.current()["a.png"].label
+    'cat'
+    """
+
+    def __init__(self) -> None:
+        self.keys: set[str] = set()
+        self._said: dict[str, list[Answer]] = {}  # all that counts or counted about each point, the last one last
+        self._by: dict[str, list[Answer]] = {}  # what each person may take back
+
+    def add(self, entry: dict[str, Any]) -> None:
+        """Add an entry: an answer, or another name for a class."""
+        if "rename" in entry:
+            self._rename(entry["rename"], entry["to"])
+            return
+        answer = Answer(**{name: entry[name] for name in entry if name in _FIELDS})
+        if answer.key:
+            self.keys.add(answer.key)
+        if answer.state == UNDONE:
+            self._take_back(answer)
+            return
+        said = self._said.pop(answer.id, [])  # the last answer comes last
+        self._said[answer.id] = [*said, answer]
+        self._by.setdefault(answer.by, []).append(answer)
+
+    def current(self) -> dict[str, Answer]:
+        """Return the answers that count, by id, in the order in which they were given."""
+        return {item: said[-1] for item, said in self._said.items()}
+
+    def disputed(self) -> list[str]:
+        """Return the ids of points that two people have labelled differently, and nobody on a second look."""
+        return [item for item, said in self._said.items() if _differ(said)]
+
+    def last(self, by: str) -> list[Answer]:
+        """Return the answers that a person gave in the last gesture that is not taken back; empty if there is none."""
+        given = self._by.get(by, [])
+        gesture = _gesture(given[-1]) if given else ""
+        n = 1
+        while gesture and n < len(given) and _gesture(given[-1 - n]) == gesture:
+            n += 1
+        return given[-n:]
+
+    def _take_back(self, undone: Answer) -> None:
+        said, given = self._said.get(undone.id, []), self._by.get(undone.by, [])
+        _remove_last(given, lambda answer: answer.id == undone.id)
+        _remove_last(said, lambda answer: answer.by == undone.by)
+        if not said:
+            self._said.pop(undone.id, None)
+
+    def _rename(self, old: str, new: str) -> None:
+        for answers in (*self._said.values(), *self._by.values()):
+            answers[:] = [
+                dataclasses.replace(answer, label=new) if answer.label == old else answer for answer in answers
+            ]
 
 
 class AnswerLog:
@@ -71,6 +146,7 @@ class AnswerLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._history, self._n_read, self._n_lines = History(), 0, 0
 
     def append(self, answers: Sequence[Answer]) -> None:
         """Add answers, on the disk when this returns.
@@ -84,7 +160,7 @@ class AnswerLog:
         lines = []
         for answer in answers:
             entry = dataclasses.asdict(answer) | {"at": answer.at or now}
-            lines.append({name: value for name, value in entry.items() if value != ""})
+            lines.append({name: value for name, value in entry.items() if value != "" and value is not False})
         self._write(lines)
 
     def rename(self, old: str, new: str, by: str = "") -> None:
@@ -94,18 +170,15 @@ class AnswerLog:
 
     def current(self) -> dict[str, Answer]:
         """Return the answers that count, by id, in the order in which they were given."""
-        found: dict[str, Answer] = {}
+        return self.history().current()
+
+    def history(self) -> History:
+        """Return all that was said. Entries that were read before are not read again."""
+        if not self._is_longer():
+            self._history, self._n_read, self._n_lines = History(), 0, 0
         for entry in self._entries():
-            if "rename" in entry:
-                for item, answer in found.items():
-                    if answer.state == LABELLED and answer.label == entry["rename"]:
-                        found[item] = dataclasses.replace(answer, label=str(entry["to"]))
-                continue
-            answer = Answer(**{name: entry[name] for name in entry if name in _FIELDS})
-            found.pop(answer.id, None)  # the last answer comes last
-            if answer.state != UNDONE:
-                found[answer.id] = answer
-        return found
+            self._history.add(entry)
+        return self._history
 
     def _write(self, entries: Sequence[dict[str, Any]]) -> None:
         # surrogates stand for bytes of file names that are no UTF-8; JSON escapes them
@@ -141,22 +214,54 @@ class AnswerLog:
         finally:
             os.close(handle)
 
-    def _entries(self) -> Iterator[dict[str, Any]]:
+    def _is_longer(self) -> bool:
+        """Whether what was read is still there."""
         try:
-            content = self.path.read_bytes()
+            return self.path.stat().st_size >= self._n_read
+        except OSError:
+            return False
+
+    def _entries(self) -> Iterator[dict[str, Any]]:
+        """The entries that were not read yet."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._n_read)
+                content = file.read()
         except FileNotFoundError:
             return
         except OSError as error:
             raise DataError(f"{self.path}: expected a readable file of answers, found: {error.strerror}") from error
-        for number, line in enumerate(content.split(b"\n"), start=1):
+        for line in content.splitlines(keepends=True):
             entry = _parsed(line)
+            if entry is None and not line.endswith(b"\n"):
+                return  # another process is writing it
+            self._n_read += len(line)
+            self._n_lines += 1
             if entry is not None:
                 yield entry
             elif line.strip():
-                console.say(f"{self.path}: line {number} is no whole answer; it is passed over")
+                console.say(f"{self.path}: line {self._n_lines} is no whole answer; it is passed over")
 
 
 _FIELDS = {field.name for field in dataclasses.fields(Answer)}
+
+
+def _differ(said: Sequence[Answer]) -> bool:
+    """Whether the labels that people gave last differ."""
+    if len(said) < 2 or said[-1].settles:
+        return False
+    last = {answer.by: answer.label for answer in said if answer.state == LABELLED}
+    return len(set(last.values())) > 1
+
+
+def _remove_last(answers: list[Answer], is_meant: Callable[[Answer], bool]) -> None:
+    place = next((place for place in reversed(range(len(answers))) if is_meant(answers[place])), None)
+    if place is not None:
+        del answers[place]
+
+
+def _gesture(answer: Answer) -> str:
+    return answer.key.partition("/")[0]
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

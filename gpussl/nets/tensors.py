@@ -15,7 +15,8 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.dlpack import from_dlpack
 
 from gpussl import backend, seeds
-from gpussl.errors import ConfigError, DeviceError
+from gpussl.errors import DeviceError
+from gpussl.numeric.images import image_shape_of
 from gpussl.records import Array
 
 BLOCK_ROWS = 1024  # rows in a forward pass for prediction: a convolution makes 100,000 values of each
@@ -281,36 +282,6 @@ def as_points(images: Tensor) -> Tensor:
     tensor([[1., 3., 2., 4.]])
     """
     return images.movedim(1, 3).flatten(1)
-
-
-def image_shape_of(n_features: int, image_shape: list[int]) -> tuple[int, int, int]:
-    """Return height, width and channels of images with `n_features` values.
-
-    Parameters
-    ----------
-    n_features : int
-    image_shape : list of int
-        Height, width and, if there is more than one, channels; empty for square images with one channel.
-
-    Raises
-    ------
-    ConfigError
-        The number of values does not match the shape, or is not a square.
-
-    Examples
-    --------
-    >>> image_shape_of(64, []), image_shape_of(24, [2, 4, 3])
-    ((8, 8, 1), (2, 4, 3))
-    """
-    side = math.isqrt(n_features)
-    height, width, channels = [*image_shape, 1][:3] if image_shape else (side, side, 1)
-    if height * width * channels != n_features:
-        found = f"{' x '.join(map(str, image_shape))} pixels" if image_shape else "a square number"
-        raise ConfigError(
-            f"expected the pixels of images as features, found {n_features} features, not {found}; choose "
-            "represent=[pixels] or features=pixels, put steps that need images first in represent, or use none of them"
-        )
-    return height, width, channels
 
 
 def map_images(

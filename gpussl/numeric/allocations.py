@@ -11,7 +11,6 @@ from functools import cache
 
 import numpy as np
 from array_api_compat import array_namespace, device
-from scipy.optimize import linear_sum_assignment
 
 from gpussl.protocols import Twin
 from gpussl.records import Allocations, Array, Ranked
@@ -104,6 +103,8 @@ def assignment(table: np.ndarray) -> Ranked:
     >>> assignment(np.array([[0, 5], [4, 1], [2, 2]]))
     (9, (1, 0, -1))
     """
+    from scipy.optimize import linear_sum_assignment  # late: it takes a third of a second
+
     rows, columns = linear_sum_assignment(table, maximize=True)
     names = np.full(len(table), -1)
     names[rows] = columns

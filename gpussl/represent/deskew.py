@@ -6,7 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from gpussl.nets.tensors import as_points, image_shape_of, map_images
+from gpussl.nets.tensors import as_points, map_images
+from gpussl.numeric.images import image_shape_of
 from gpussl.numeric.rows import in_memory
 from gpussl.protocols import Representation, Transform
 from gpussl.records import Array, OnProgress

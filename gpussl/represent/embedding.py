@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from gpussl.nets.pretrained import Pretrained, load, resized
-from gpussl.nets.tensors import image_shape_of, map_images
+from gpussl.nets.tensors import map_images
+from gpussl.numeric.images import image_shape_of
 from gpussl.numeric.rows import in_memory
 from gpussl.protocols import Representation, Transform
 from gpussl.records import Array, OnProgress
@@ -77,7 +78,8 @@ class FittedEmbedding(Transform):
     """
 
     kind: ClassVar[str] = "embedding"
-    is_slow: ClassVar[bool] = True
+    slow_on: ClassVar[frozenset[str]] = frozenset({"cpu", "cuda"})
+    rows_at_once: ClassVar[int | None] = 256
     pretrained: Pretrained
     image_shape: list[int]
     normalize: bool

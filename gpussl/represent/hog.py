@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from gpussl.nets.gradients import OrientedGradients
-from gpussl.nets.tensors import image_shape_of, map_images
+from gpussl.numeric.images import image_shape_of
 from gpussl.numeric.rows import in_memory
 from gpussl.protocols import Representation, Transform
 from gpussl.records import Array, OnProgress
@@ -40,6 +39,7 @@ class HOG(Representation, Transform):
     """
 
     kind: ClassVar[str] = "hog"
+    slow_on: ClassVar[frozenset[str]] = frozenset({"cpu"})
     needs_images: ClassVar[bool] = True
     n_cells: int = param(7, ge=1)
     n_orientations: int = param(8, ge=2)
@@ -56,6 +56,11 @@ class HOG(Representation, Transform):
 
     def transform(self, X: Array) -> Array:
         """Map (n, d) pixels to (n, k) features, with k = n_cells^2 n_orientations times the number of channels."""
+        from gpussl.nets.gradients import (
+            OrientedGradients,  # late: PyTorch takes seconds, and the features may be cached
+        )
+        from gpussl.nets.tensors import map_images
+
         X = in_memory(X, "represent=hog", "leave it out")
         height, width, _ = image_shape_of(X.shape[1], self.image_shape)
         histograms = OrientedGradients(height, width, self.n_cells, self.n_orientations, self.blur)

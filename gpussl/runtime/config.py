@@ -115,8 +115,14 @@ class Config:
     classes: list[str] = field(default_factory=list)
     source: str | None = None
     output: str | None = None
+    export: str = param("csv", choices=("csv", "label_studio", "folders", "coco"))
+    copies: bool = False
     id_column: str | None = None
     label_column: str | None = None
+    host: str = "127.0.0.1"
+    port: int = param(0, ge=0, le=65535)
+    no_browser: bool = False
+    by: str | None = None
     propagate: dict[str, Any] = field(default_factory=dict)
     classifier: dict[str, Any] = field(default_factory=dict)
     published: list[Published] = field(default_factory=list)
@@ -160,8 +166,14 @@ class Job:
     classes: list[str]
     source: Path | None
     output: Path | None
+    export: str
+    copies: bool
     id_column: str | None
     label_column: str | None
+    host: str
+    port: int
+    no_browser: bool
+    by: str | None
     data_settings: dict[str, Any]
     resolved: str
     overrides: tuple[str, ...] = ()
@@ -368,8 +380,14 @@ def build(cfg: DictConfig, overrides: Sequence[str] = ()) -> Job:
         classes=list(cfg.classes),
         source=_path(cfg.source),
         output=_path(cfg.output),
+        export=cfg.export,
+        copies=cfg.copies,
         id_column=cfg.id_column,
         label_column=cfg.label_column,
+        host=cfg.host,
+        port=cfg.port,
+        no_browser=cfg.no_browser,
+        by=cfg.by,
         data_settings=_plain(cfg.data),
         classifier=_classifiers(cfg.classifier),
         resolved=OmegaConf.to_yaml(cfg, resolve=True),
@@ -490,11 +508,12 @@ def _check_top(cfg: DictConfig) -> None:
         for key in map(str, cfg[group]):
             check_file_name(key, group)
     for name in ("propagate", "classifier"):
-        if not cfg[name] and not cfg.allocate:
+        if not cfg[name] and not cfg.allocate and cfg.task not in (Task.label, Task.predict):
             raise ConfigError(f"{name}: expected at least one choice, found none; choose with {name}=[...]")
     for name in RESERVED.intersection(str(key) for key in cfg.propagate):
         raise ConfigError(f"propagate.{name}: expected a name that no baseline has, found {name}; choose another")
-    check(dataclasses.replace(Config(), seed=cfg.seed, views=cfg.views, n_labels=cfg.n_labels, audit=cfg.audit))
+    ranges = ("seed", "views", "n_labels", "audit", "port", "export")
+    check(dataclasses.replace(Config(), **{name: cfg[name] for name in ranges}))
 
 
 def _check_names(classifiers: dict[str, Classifier]) -> None:

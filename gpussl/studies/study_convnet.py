@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from gpussl.classifier.network import NetworkClassifier
-from gpussl.nets.tensors import Images, image_shape_of
+from gpussl.nets.tensors import Images
+from gpussl.numeric.images import image_shape_of
 from gpussl.runtime.params import check, param
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
@@ -10,7 +11,7 @@ from gpussl import seeds
 from gpussl.cluster.none import NoClustering
 from gpussl.errors import ConfigError
 from gpussl.protocols import Classifier
-from gpussl.records import Answers, Array
+from gpussl.records import Answers, Array, Clustering
 from gpussl.report import write_page
 from gpussl.report.parts import Part, Picture, Table, Words
 from gpussl.runtime import console
@@ -28,6 +29,29 @@ MOST_CLUSTERED, POINTS_IN_CLUSTER = 100_000, 100  # points: of more, and of more
 SHOWN = 100  # points on the page
 REPRESENTATIVE, DOUBTFUL, RANDOM = "representative", "doubtful", "random"
 CELL = 120  # characters of a cell on the page
+IN_GROUP = 24  # look-alikes of a cluster
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Points that are worth most, and why.
+
+    Attributes
+    ----------
+    places : sequence of int
+    why : {"representative", "doubtful"}
+    groups : sequence of sequences of int
+        The places of look-alikes, if the points were clustered.
+
+    Examples
+    --------
+    >>> Chosen([3, 4], REPRESENTATIVE).groups
+    ()
+    """
+
+    places: Sequence[int]
+    why: str
+    groups: Sequence[Sequence[int]] = ()
 
 
 def check(job: Job) -> None:
@@ -91,18 +115,19 @@ def work(run_on: Context) -> None:
         try:
             points = points or own.read(run_on)
             own.take_known_labels(made, points)
-            asked = _choose(run_on, made, points)
-            _write(run_on, made, points, asked)
+            asked, look_alikes = _choose(run_on, made, points)
+            _write(run_on, made, points, asked, look_alikes)
         except BaseException:
             if is_new:
                 project.discard(made)
             raise
     n_random = sum(why == RANDOM for why in asked.asked.values())
-    path = made.folder / "rounds" / str(asked.number) / "to_label.csv"
+    path = made.folder / "rounds" / str(asked.number) / project.TO_LABEL
     console.stdout.print(
         f"{len(asked.asked):,} points to label are in {path}: {n_random:,} random ones, which will tell the accuracy, "
-        f"and {len(asked.asked) - n_random:,} {_kind(asked)}. Look at them in {path.with_name('report.html')}. Write "
-        f"the class of each into the column label, and go on with\n  gpussl label {made.folder} {path}",
+        f"and {len(asked.asked) - n_random:,} {_kind(asked)}. Look at them in {path.with_name('report.html')}. Label "
+        f"them on a page with\n  gpussl label {made.folder}\nor write the class of each into the column label, and go "
+        f"on with\n  gpussl label {made.folder} {path}",
         soft_wrap=True,
     )
 
@@ -133,8 +158,8 @@ def random_order(ids: Sequence[str], seed: int) -> np.ndarray:
     return np.array(sorted(range(len(ids)), key=keys.__getitem__), dtype=np.int64)
 
 
-def _choose(run_on: Context, made: Project, points: OwnPoints) -> Round:
-    """The points of the next round. The random ones are the first in a random order of all points."""
+def _choose(run_on: Context, made: Project, points: OwnPoints) -> tuple[Round, list[list[str]]]:
+    """The points of the next round, and look-alikes. The random ones are the first in a random order of all points."""
     job, rounds, places = run_on.job, made.rounds(), points.places()
     done = {places[item] for asked in rounds for item in asked.asked if item in places}
     done |= {places[item] for item in made.log.current() if item in places}
@@ -153,13 +178,13 @@ def _choose(run_on: Context, made: Project, points: OwnPoints) -> Round:
     hidden |= {places[item] for item in audit}
     reader, X = points.dataset.reader, np.asarray(points.dataset.X_train)
     empty = set() if reader is None else set(np.flatnonzero(reader.is_empty(X)).tolist())
-    chosen, why = _select(run_on, made, points, done | set(random) | empty, hidden, n - len(random))
-    order = _mixed(chosen, random, run_on.seed("order"))
+    chosen = _select(run_on, made, points, done | set(random) | empty, hidden, n - len(random))
+    order = _mixed(chosen.places, random, run_on.seed("order"))
     ids = points.dataset.train_ids or ()
     number = int(made.next_folder("rounds").name)
     drawn = set(random)
-    asked = {ids[place]: RANDOM if place in drawn else why for place in order}
-    return Round(number, asked, audit)
+    asked = {ids[place]: RANDOM if place in drawn else chosen.why for place in order}
+    return Round(number, asked, audit), [[ids[place] for place in group] for group in chosen.groups]
 
 
 def _random_sample(
@@ -181,17 +206,15 @@ def _random_sample(
     return sample, asked
 
 
-def _select(
-    run_on: Context, made: Project, points: OwnPoints, done: set[int], audit: set[int], n: int
-) -> tuple[list[int], str]:
-    """The points that are worth most, and why.
+def _select(run_on: Context, made: Project, points: OwnPoints, done: set[int], audit: set[int], n: int) -> Chosen:
+    """The points that are worth most.
 
     The choice does not see the random points and their labels: if it avoided their surroundings, a model would predict
     them worse than all others, and the accuracy on them would be too low.
     """
     twin, seed = run_on.twin, run_on.seed("select")
     if n == 0:
-        return [], REPRESENTATIVE
+        return Chosen([], REPRESENTATIVE)
     everything, _ = own.known(made, points, twin)
     is_seen = twin.asarray(~np.isin(twin.to_numpy(everything.indices), list(audit)))
     answers = Answers(everything.indices[is_seen], everything.labels[is_seen])
@@ -207,13 +230,23 @@ def _select(
         # clusters may be empty, or their nearest points may be random ones already
         rest = sorted(set(range(len(points.dataset.X_train))) - done - set(first))
         more = seeds.generator(seed, "more").permutation(rest)[: n - len(first)].tolist()
-        return [*first, *(int(place) for place in more)], REPRESENTATIVE
+        groups = [places[group].tolist() for group in _look_alikes(run_on, clustering)]
+        return Chosen([*first, *(int(place) for place in more)], REPRESENTATIVE, groups)
     data = own.represent(run_on, points)
     asked_before = twin.asarray(np.array(sorted(done), dtype=np.int64))
     known = Answers(asked_before, asked_before, _doubt(run_on, data, answers))
     with run_on.monitor.stage("select", twin):
         chosen = Doubtful().select(data.X_train, NoClustering().fit(data.X_train, 0), known, n, seed)
-    return [int(place) for place in twin.to_numpy(chosen).tolist()], DOUBTFUL
+    return Chosen([int(place) for place in twin.to_numpy(chosen).tolist()], DOUBTFUL)
+
+
+def _look_alikes(run_on: Context, clustering: Clustering) -> list[np.ndarray]:
+    """The points of each cluster that are nearest to its centroid, nearest first; the largest clusters first."""
+    clusters, distances = (run_on.twin.to_numpy(array) for array in (clustering.labels, clustering.distances))
+    order = np.lexsort((distances, clusters))
+    order = order[clusters[order] >= 0]
+    found = np.split(order, np.flatnonzero(np.diff(clusters[order])) + 1)
+    return [group[:IN_GROUP] for group in sorted(found, key=len, reverse=True) if len(group) > 1]
 
 
 def _clustered(points: OwnPoints, before: np.ndarray, n_clusters: int, seed: int) -> np.ndarray:
@@ -265,20 +298,24 @@ def _mixed(chosen: Sequence[int], random: Sequence[int], seed: int) -> list[int]
     return [both[place] for place in seeds.generator(seed, "mixed").permutation(len(both)).tolist()]
 
 
-def _write(run_on: Context, made: Project, points: OwnPoints, asked: Round) -> None:
+def _write(
+    run_on: Context, made: Project, points: OwnPoints, asked: Round, look_alikes: Sequence[Sequence[str]]
+) -> None:
     """Write the round, which appears as a whole, and the states of all points."""
-    fields, records = points.dataset.reader.records(own.path_of(run_on.job), set(asked.asked))
+    shown = {*asked.asked, *(item for group in look_alikes for item in group)}
+    fields, records = points.dataset.reader.records(own.path_of(run_on.job), shown)
     records = {item: [_one_break(cell) for cell in cells] for item, cells in records.items()}
     known = made.labels()
     with project.whole(made.folder / "rounds" / str(asked.number)) as work:
-        header = [
-            "id",
-            "label",
-            "why",
-            *(name if name not in ("id", "label", "why") else f"{name}_" for name in fields),
-        ]
         rows = [[item, known.get(item, ""), why, *records.get(item, [])] for item, why in asked.asked.items()]
-        project.write_csv(work / "to_label.csv", [header, *rows])
+        project.write_csv(work / project.TO_LABEL, [project.header(("id", "label", "why"), fields), *rows])
+        if look_alikes:
+            groups = [
+                [str(number), item, *records.get(item, [])]
+                for number, group in enumerate(look_alikes)
+                for item in group
+            ]
+            project.write_csv(work / project.LOOK_ALIKES, [project.header(("group", "id"), fields), *groups])
         project.write_round(work, asked)
         with console.warning("the page"):
             title = f"{made.folder.name}: round {asked.number}"

@@ -1,12 +1,14 @@
-"""Label: take a person's answers into a project, or give them back."""
+"""Label: ask a person on a page, take answers from a file into a project, or give them back."""
 
 from pathlib import Path
 
 from gpussl.errors import ConfigError
-from gpussl.label import labels_file
+from gpussl.label import folders, label_studio, labels_file
+from gpussl.label.answers import SKIPPED, Answer
+from gpussl.label.label_studio import Export
 from gpussl.runtime import console
 from gpussl.runtime.config import Job
-from gpussl.tasks import project
+from gpussl.tasks import export, label_page, project
 from gpussl.tasks.prepare import Context
 
 
@@ -16,20 +18,15 @@ def check(job: Job) -> None:
     Examples
     --------
     >>> from gpussl.runtime import config
-    >>> check(config.job("task=label", "project=mine.gpussl", "classifier=[knn]"))
+    >>> check(config.job("task=label", "classifier=[knn]"))
     Traceback (most recent call last):
-    gpussl.errors.ConfigError: source: expected a file with answers, or output=... to write them to, found neither;
-        write gpussl label PROJECT labels.csv
+    gpussl.errors.ConfigError: project: expected the folder of a project, found none; write gpussl label PROJECT
     """
-    if job.source is None and job.output is None:
-        raise ConfigError(
-            "source: expected a file with answers, or output=... to write them to, found neither; write "
-            "gpussl label PROJECT labels.csv"
-        )
+    project_of(job)
 
 
 def work(run_on: Context) -> None:
-    """Take the labels of a file, or write the answers so far to a file.
+    """Open the labelling page; or take the labels of a file, or write the answers so far to a file.
 
     If the process is killed, the first labels of the file may be taken; the same file again adds the others.
 
@@ -55,11 +52,12 @@ def work(run_on: Context) -> None:
     """
     job = run_on.job
     made = project.opened(project_of(job))
+    if job.source is None and job.output is None:
+        label_page.show(job, made)
     if job.source is not None:
         _take(job, made, job.source)
     if job.output is not None:
-        project.write_csv(job.output, [("id", "label"), *made.labels().items()])
-        console.stdout.print(f"{len(made.labels()):,} labels are in {job.output}", soft_wrap=True)
+        export.write(job, made, job.output)
 
 
 def project_of(job: Job) -> Path:
@@ -76,20 +74,36 @@ def project_of(job: Job) -> Path:
 
 def _take(job: Job, made: project.Project, path: Path) -> None:
     ids = set(made.ids())
-    text = labels_file.read(path, job.data_settings.get("encoding"), ids)
-    labels = labels_file.parse(path, text, ids, job.classes, job.id_column or "", job.label_column or "")
-    n_new = made.answer(labels, by=path.name)
+    found = _read(job, made, path, ids)
+    current = made.log.current()
+    n_new = made.answer(found.labels, by=path.name)
+    skipped = [item for item in found.skipped if item not in current]
+    made.log.append([Answer(item, state=SKIPPED, by=path.name, round=len(made.rounds())) for item in skipped])
     known = made.labels()
     asked = {item for made_round in made.rounds() for item in made_round.asked}
     n_open = len(asked - set(made.log.current()))
-    same = f", {len(labels) - n_new:,} known already" if n_new < len(labels) else ""
+    same = f", {len(found.labels) - n_new:,} known already" if n_new < len(found.labels) else ""
+    same += f", {len(skipped):,} skipped" if skipped else ""
     console.stdout.print(
         f"{n_new:,} new labels{same}. {len(known):,} points are labelled: {_counts(known)}.", soft_wrap=True
     )
+    for tie in found.ties:
+        console.say(f"{path}: {tie}; no label was taken")
     for complaint in labels_file.similar_classes(list(known.values())):
         console.say(f"{path}: {complaint}")
     cure = f"{n_open:,} that were asked for are open. " if n_open else ""
     console.stdout.print(f"{cure}Go on with\n  gpussl learn {made.folder}", soft_wrap=True)
+
+
+def _read(job: Job, made: project.Project, path: Path, ids: set[str]) -> Export:
+    """What a file says, or a folder for each class."""
+    if path.is_dir():
+        return Export(folders.read(path, export.source_of(made), ids, job.classes))
+    text = labels_file.read(path, job.data_settings.get("encoding"), ids)
+    column = job.label_column or ""
+    if label_studio.is_export(path, text):
+        return label_studio.parse(path, text, ids, job.classes, column)
+    return Export(labels_file.parse(path, text, ids, job.classes, job.id_column or "", column))
 
 
 def _counts(labels: dict[str, str]) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -24,8 +23,8 @@ from gpussl.tasks.project import Project
 from gpussl.tasks.spread import Spreading
 from gpussl.tasks.student import Student
 
-MODEL, PREDICTIONS = "model.safetensors", "predictions.csv"
 BOUGHT, PROPAGATED, PREDICTED = "bought", "propagated", "predicted"
+MOST_DOUBTS = 1000
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,8 @@ class Trained:
         Those that spread.
     student : Student or None
         The model for new data, if it is another.
+    held_out : (m, n_classes) array or None
+        The probabilities that models without their labels give the labelled points; rows of NaN are not known.
 
     Examples
     --------
@@ -54,6 +55,7 @@ class Trained:
     spreading: Spreading | None = None
     shares: np.ndarray | None = None
     student: Student | None = None
+    held_out: np.ndarray | None = None
 
     @property
     def for_new_data(self) -> Classifier:
@@ -86,7 +88,7 @@ def work(run_on: Context) -> None:
     >>> with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
     ...     made = answered(folder)
     ...     work(on_fruit(folder, "learn"))
-    ...     lines = (made.folder / "learned" / "1" / PREDICTIONS).read_text().splitlines()
+    ...     lines = (made.folder / "learned" / "1" / project.PREDICTIONS).read_text().splitlines()
     >>> len(lines), lines[1]
     (31, 'fruit 0,apple,1.0000,bought')
     """
@@ -112,11 +114,12 @@ def work(run_on: Context) -> None:
         parts = parts_of(points, names, checked, ahead, trained.classifier, trained.spreading, trained.student)
         source = PREDICTED if trained.spreading is None else PROPAGATED
         with project.whole(made.folder / "learned" / number) as work_folder:
-            store.save(work_folder / MODEL, model_of(data, trained.for_new_data, names))
+            store.save(work_folder / project.MODEL, model_of(data, trained.for_new_data, names))
             project.write_csv(
-                work_folder / PREDICTIONS,
+                work_folder / project.PREDICTIONS,
                 _rows(run_on, made, points, answers, names, numbers, certainty, source),
             )
+            project.write_csv(work_folder / project.DOUBTS, _doubted(run_on, made, points, answers, names, trained))
             write_files(work_folder, parts)
             with console.warning("the page"):
                 footer = (
@@ -128,8 +131,9 @@ def work(run_on: Context) -> None:
     show(parts)
     where = made.folder / "learned" / number
     console.stdout.print(
-        f"All {len(points.ids):,} points have a class in {where / PREDICTIONS}; the report is {where / 'report.html'}. "
-        f"Label more with\n  gpussl choose {made.folder}\nor predict new data with\n  gpussl predict {made.folder} NEW",
+        f"All {len(points.ids):,} points have a class in {where / project.PREDICTIONS}; the report is "
+        f"{where / 'report.html'}. Label more with\n  gpussl choose {made.folder}\nor predict new data with\n"
+        f"  gpussl predict {made.folder} NEW",
         soft_wrap=True,
     )
 
@@ -151,33 +155,50 @@ def train(run_on: Context, data: Data, answers: Answers) -> Trained:
     with run_on.monitor.stage("train", run_on.twin) as stage:
         classifier = choose.fitted(run_on, data, answers)
         stage.note = f"{len(answers):,} labels of {len(classifier.classes_)} classes"
-    spreading = _spreading(run_on, data, answers, classifier)
+    held_out = _held_out(run_on, data, answers, classifier)
+    spreading = spread.fitted(run_on, data, answers, held_out)
     if spreading is None:
-        return Trained(classifier)
+        return Trained(classifier, held_out=held_out)
     shares = spreading.shares(answers)
     with run_on.monitor.stage("student", run_on.twin) as stage:
         learner = student.fitted(run_on, data, answers, classifier, spreading, shares)
         stage.note = "not used" if learner is None else f"labels of {learner.n_points:,} points"
-    return Trained(classifier, spreading, shares, learner)
+    return Trained(classifier, spreading, shares, learner, held_out)
 
 
-def _spreading(run_on: Context, data: Data, answers: Answers, classifier: Classifier) -> Spreading | None:
-    """How much labels count that spread to the other points; None if not at all."""
-    if not any(stage.spreads for stage in run_on.job.propagate.values()):
-        return None
-    twin, seed = run_on.twin, run_on.seed("propagate")
-    indices, y = twin.to_numpy(answers.indices), twin.to_numpy(answers.labels)
-
-    def held_out() -> np.ndarray:
-        if classifier.held_out_ is not None:
-            return classifier.held_out_
-        folds = stratified_folds(y, indices, min(estimate.N_FOLDS, len(y)), seeds.generator(seed, "held_out"))
-        found = np.empty((len(y), len(classifier.classes_)))
+def _held_out(run_on: Context, data: Data, answers: Answers, classifier: Classifier) -> np.ndarray:
+    """The probabilities (m, n_classes) that models without their labels give the labelled points."""
+    if classifier.held_out_ is not None:
+        return classifier.held_out_
+    indices, y = run_on.twin.to_numpy(answers.indices), run_on.twin.to_numpy(answers.labels)
+    rng = seeds.generator(run_on.seed("propagate"), "held_out")
+    folds = stratified_folds(y, indices, min(estimate.N_FOLDS, len(y)), rng)
+    found = np.empty((len(y), len(classifier.classes_)))
+    with run_on.monitor.stage("doubt", run_on.twin):
         for asked, _, _, proba in estimate.cross_fits(run_on, data, answers, folds, len(classifier.classes_)):
             found[asked] = proba
-        return found
+    return found
 
-    return spread.fitted(run_on, data, answers, held_out)
+
+def doubts(held_out: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the labels (k,) of which models without them say another class, the most certain first.
+
+    Parameters
+    ----------
+    held_out : (m, n_classes) array
+        Rows of NaN are not known, and no doubt.
+    y : (m,) int array
+        Class numbers.
+
+    Examples
+    --------
+    >>> doubts(np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]]), np.array([1, 1, 1]))
+    array([0, 1])
+    """
+    known = np.flatnonzero(np.isfinite(held_out).all(axis=1))
+    more_certain = held_out[known].max(axis=1) - held_out[known, y[known]]
+    order = np.argsort(-more_certain, kind="stable")
+    return np.asarray(known[order[more_certain[order] > 0]])
 
 
 def model_of(data: Data, classifier: Classifier, names: Sequence[str]) -> Model:
@@ -237,14 +258,22 @@ def _rows(
     return rows
 
 
-def latest_model(folder: Path) -> Path:
-    """Return the file of the latest model of a project. ConfigError if it has none.
-
-    >>> latest_model(Path("nowhere"))
-    Traceback (most recent call last):
-    gpussl.errors.ConfigError: nowhere: expected a project, found none; make one with gpussl choose PATH
-    """
-    found = project.opened(folder).latest("learned")
-    if found is None:
-        raise ConfigError(f"{folder}: expected a model, found none; make one with gpussl learn {folder}")
-    return found / MODEL
+def _doubted(
+    run_on: Context, made: Project, points: OwnPoints, answers: Answers, names: Sequence[str], trained: Trained
+) -> list[list[str]]:
+    """The rows of the labels that are doubted, each with all that a person needs to see of the point."""
+    first = ("id", "label", "predicted", "probability")
+    if trained.held_out is None:
+        return [list(first)]
+    indices, y = run_on.twin.to_numpy(answers.indices), run_on.twin.to_numpy(answers.labels)
+    places = points.places()
+    item_at = {places[item]: item for item in made.labels() if item in places}
+    found = [int(row) for row in doubts(trained.held_out, y)[:MOST_DOUBTS]]
+    items = [item_at[int(indices[row])] for row in found]
+    fields, records = points.dataset.reader.records(own.path_of(run_on.job), set(items))
+    proba = trained.held_out
+    rows = [
+        [item, names[y[row]], names[proba[row].argmax()], f"{proba[row].max():.4f}", *records.get(item, [])]
+        for item, row in zip(items, found, strict=True)
+    ]
+    return [project.header(first, fields), *rows]

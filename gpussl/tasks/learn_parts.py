@@ -12,6 +12,7 @@ from gpussl.protocols import Classifier
 from gpussl.report.parts import File, Part, Table, Words
 from gpussl.report.results import to_csv
 from gpussl.tasks.own import OwnPoints
+from gpussl.tasks.project import SUMMARY
 from gpussl.tasks.spread import Spreading
 from gpussl.tasks.student import Student
 
@@ -126,6 +127,7 @@ def parts_of(
     if points.skipped:
         parts.append(Words(f"{len(points.skipped):,} points could not be read: see skipped.csv in the project."))
     parts.append(File("results.csv", to_csv([_result(checked, ahead, names)])))
+    parts.append(File(SUMMARY, "".join(f"{sentence}\n" for sentence in sentences)))
     return parts
 
 

@@ -26,7 +26,6 @@ from gpussl.tasks.check import check_data
 from gpussl.tasks.monitor import Monitor
 
 R = TypeVar("R", Clustering, Neighbors)
-SLOW_ROWS = 256  # points that a slow step maps at once, between two signs of progress
 
 
 @dataclass(frozen=True)
@@ -288,7 +287,7 @@ def _represent_once(run_on: Context, data: Data, step: Representation, seed: int
 
     if not step.is_costly:
         fitted = fit()
-        if fitted.is_slow:
+        if run_on.twin.DEVICE in fitted.slow_on:
             return _mapped(run_on, data, fitted)
         return data.transformed(fitted, f"{data.fingerprint} {described(step)}"), False
     depends_on = {"data": data.fingerprint, "params": described(step), "seed": seed}
@@ -306,8 +305,10 @@ def _mapped(run_on: Context, data: Data, fitted: Transform) -> tuple[Data, bool]
         n = X.shape[0]
 
         def compute() -> Points:
+            if fitted.rows_at_once is None:
+                return Points(fitted.transform(X))
             parts = []
-            for rows in row_blocks(n, 1, SLOW_ROWS):
+            for rows in row_blocks(n, 1, fitted.rows_at_once):
                 parts.append(fitted.transform(X[rows, :]))
                 run_on.monitor.advance(rows.stop, n, f"{rows.stop:,} of {n:,}")
             return Points(array_namespace(parts[0]).concat(parts))

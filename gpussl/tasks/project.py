@@ -4,8 +4,10 @@ project.yaml               the data, and how they are read
 points.csv                 every point with its state
 answers.jsonl              every answer, one a line; the file only grows
 data.parquet               the data, if they were a DataFrame
+classes.csv                the classes with their keys on the page
 rounds/1/to_label.csv      what to label, in order; rounds/1/round.json says why
-learned/1/                 a model, its predictions and its report
+rounds/1/look_alikes.csv   groups of points that are alike
+learned/1/                 a model, its predictions, its doubts and its report
 """
 
 import contextlib
@@ -29,6 +31,9 @@ from gpussl.runtime import store
 
 SETTINGS, POINTS, ANSWERS, LOCK = "project.yaml", "points.csv", "answers.jsonl", ".lock"
 DATA = "data.parquet"  # of a DataFrame
+CLASSES = "classes.csv"  # of the page: the classes with their keys
+TO_LABEL, LOOK_ALIKES = "to_label.csv", "look_alikes.csv"  # of a round
+MODEL, PREDICTIONS, DOUBTS, SUMMARY = "model.safetensors", "predictions.csv", "doubts.csv", "summary.txt"  # of a model
 REMEMBERED = ("represent", "features", "cluster", "propagate", "classifier", "audit", "seed")
 
 
@@ -244,6 +249,19 @@ def opened(folder: Path) -> Project:
     return Project(folder, data, settings)
 
 
+def latest_model(folder: Path) -> Path:
+    """Return the file of the latest model of a project. ConfigError if it has none.
+
+    >>> latest_model(Path("nowhere"))
+    Traceback (most recent call last):
+    gpussl.errors.ConfigError: nowhere: expected a project, found none; make one with gpussl choose PATH
+    """
+    found = opened(folder).latest("learned")
+    if found is None:
+        raise ConfigError(f"{folder}: expected a model, found none; make one with gpussl learn {folder}")
+    return found / MODEL
+
+
 def discard(made: Project) -> None:
     """Remove a new project in which nothing was asked yet.
 
@@ -311,6 +329,38 @@ def whole(folder: Path) -> Iterator[Path]:
     finally:
         if work.exists():
             shutil.rmtree(work)
+
+
+def header(first: Sequence[str], fields: Sequence[str]) -> list[str]:
+    """Return the names of columns, with another name for a field that is called as one of the first.
+
+    >>> header(("id", "label"), ("weight", "label"))
+    ['id', 'label', 'weight', 'label_']
+    """
+    return [*first, *(f"{name}_" if name in first else name for name in fields)]
+
+
+def read_rows(path: Path, header: Sequence[str]) -> Iterator[tuple[dict[str, str], list[tuple[str, str]]]]:
+    """Yield the rows of a CSV file of ours: the columns of the header by name, and the names and values of the others.
+
+    There are none if the file is not there, or has another header: somebody may have changed it.
+
+    >>> list(read_rows(Path("nowhere.csv"), ["id"]))
+    []
+    """
+    try:
+        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            lines = csv.reader(file)
+            names = next(lines, [])
+            if tuple(names[: len(header)]) != tuple(header):
+                return
+            more = names[len(header) :]
+            for cells in lines:
+                if len(cells) == len(names):
+                    row = dict(zip(header, cells[: len(header)], strict=True))
+                    yield row, list(zip(more, cells[len(header) :], strict=True))
+    except (OSError, csv.Error):
+        return
 
 
 def write_csv(path: Path, rows: Sequence[Sequence[str]]) -> None:

@@ -11,7 +11,7 @@ from gpussl.errors import ConfigError
 from gpussl.runtime import config, store
 from gpussl.runtime.config import Job
 from gpussl.runtime.names import expanded
-from gpussl.tasks import learn, predict, project, words
+from gpussl.tasks import predict, project, words
 from gpussl.tasks.run import run_on_project
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Project:
         Raises as the command does.
         """
         self._run("learn", str(self.folder), *settings)
-        return _read(self._learnt() / learn.PREDICTIONS).astype({"probability": float})
+        return _read(self._learnt() / project.PREDICTIONS).astype({"probability": float})
 
     def predict(self, new: "str | Path | pd.DataFrame") -> "pd.DataFrame":
         """Predict new data: id, label and probability of each point that can be read, in order.
@@ -124,7 +124,7 @@ class Project:
         """
         import pandas as pd
 
-        model = store.load(learn.latest_model(self.folder))
+        model = store.load(project.latest_model(self.folder))
         source = expanded(str(new)) if isinstance(new, (str, Path)) else new
         found: dict[str, list[Any]] = {"id": [], "label": [], "probability": []}
         for _, (ids, classes, certainty) in predict.predictions(model, source, cpu):
@@ -154,7 +154,7 @@ class Project:
         return self._learnt() / "report.html"
 
     def _learnt(self) -> Path:
-        return learn.latest_model(self.folder).parent
+        return project.latest_model(self.folder).parent
 
     def _run(self, word: str, *arguments: str) -> None:
         run_on_project(self._job(word, *arguments))

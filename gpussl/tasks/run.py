@@ -1,5 +1,7 @@
 """Run a checked job in its own folder, from the choice of the device to the report."""
 
+import contextlib
+import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,7 +13,7 @@ from gpussl.report import manifest
 from gpussl.report.results import stage_table
 from gpussl.runtime import console, environment, store
 from gpussl.runtime.config import Job
-from gpussl.tasks import advise, choose, label, learn, predict, prepare, run_folder, study
+from gpussl.tasks import prepare, run_folder
 from gpussl.tasks.check import check_job
 from gpussl.tasks.monitor import Monitor
 from gpussl.tasks.outcome import Outcome
@@ -23,8 +25,9 @@ class Task(Protocol):
 
     Examples
     --------
-    >>> sorted(TASKS)
-    ['advise', 'study']
+    >>> task: Task = _module("study")
+    >>> callable(task.check)
+    True
     """
 
     def check(self, job: Job) -> None:
@@ -41,8 +44,9 @@ class ProjectTask(Protocol):
 
     Examples
     --------
-    >>> sorted(PROJECT_TASKS)
-    ['choose', 'label', 'learn', 'predict']
+    >>> task: ProjectTask = _module("label")
+    >>> callable(task.work)
+    True
     """
 
     def check(self, job: Job) -> None:
@@ -54,8 +58,13 @@ class ProjectTask(Protocol):
         ...
 
 
-TASKS: dict[str, Task] = {"study": study, "advise": advise}
-PROJECT_TASKS: dict[str, ProjectTask] = {"choose": choose, "label": label, "learn": learn, "predict": predict}
+PROJECT_TASKS = ("choose", "label", "learn", "predict")
+WITHOUT_STAGES = ("label",)
+
+
+def _module(name: str) -> Any:
+    """A task. Imported when it is needed: the labelling page does not wait for what learning needs."""
+    return importlib.import_module(f"gpussl.tasks.{name}")
 
 
 def run_on_project(job: Job) -> None:
@@ -73,14 +82,15 @@ def run_on_project(job: Job) -> None:
     Traceback (most recent call last):
     gpussl.errors.ConfigError: nowhere: expected a project, found none; make one with gpussl choose PATH
     """
-    task = PROJECT_TASKS[job.task]
+    task: ProjectTask = _module(job.task)
     task.check(job)
     for model in job.classifier.values():
         store.check_savable(type(model))
     twin, _ = backend.select(job.device)
     monitor = Monitor()
-    with monitor.live():
-        task.work(Context(job, twin, monitor, prepare.open_cache(job, twin), prepare.Loader()))
+    run_on = Context(job, twin, monitor, prepare.open_cache(job, twin), prepare.Loader())
+    with contextlib.nullcontext() if job.task in WITHOUT_STAGES else monitor.live():
+        task.work(run_on)
 
 
 def run(
@@ -129,7 +139,7 @@ def run(
     >>> sorted(files - {"config.yaml"})
     ['clustering.safetensors', 'figures', 'labels', 'manifest.json', 'models', 'report.html', 'results.csv']
     """
-    task = TASKS[job.task]
+    task: Task = _module(job.task)
     task.check(job)
     check_job(job)
     twin, reason = backend.select(job.device)

@@ -1,7 +1,6 @@
 """Labels that spread along the graph of nearest neighbours, beside the probabilities of a model."""
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,14 +87,13 @@ def check(job: Job) -> None:
         raise ConfigError(f"propagate: expected label_spreading, poisson or none with task={job.task}, found {found}")
 
 
-def fitted(run_on: Context, data: Data, known: Answers, held_out: Callable[[], np.ndarray]) -> Spreading | None:
+def fitted(run_on: Context, data: Data, known: Answers, of_model: np.ndarray) -> Spreading | None:
     """Decide by cross-validation how much spread labels count; None if they do not.
 
     Parameters
     ----------
-    held_out : callable
-        Returns the probabilities (m, c) that models without their labels give the labelled points; rows of NaN are left
-        out.
+    of_model : (m, c) array
+        The probabilities that models without their labels give the labelled points; rows of NaN are left out.
 
     Examples
     --------
@@ -106,7 +104,7 @@ def fitted(run_on: Context, data: Data, known: Answers, held_out: Callable[[], n
     ...     run_on = on_fruit(folder, "learn", "propagate=[label_spreading]")
     >>> X = np.concatenate([np.arange(20), 100 + np.arange(20)])[:, None].astype(float)
     >>> known = Answers(np.array([0, 9, 19, 20, 29, 39]), np.array([0, 0, 0, 1, 1, 1]))
-    >>> fitted(run_on, Data(Dataset("two", X), X, None, "two"), known, lambda: np.full((6, 2), 0.5)).weight
+    >>> fitted(run_on, Data(Dataset("two", X), X, None, "two"), known, np.full((6, 2), 0.5)).weight
     0.75
     """
     job, twin = run_on.job, run_on.twin
@@ -119,7 +117,6 @@ def fitted(run_on: Context, data: Data, known: Answers, held_out: Callable[[], n
         return None
     joined = neighbor_graph(prepare.neighbors(run_on, data, rule.n_neighbors))
     with run_on.monitor.stage("propagate", twin) as stage:
-        of_model = held_out()
         found = _best(Spreading(rule, joined, of_model.shape[1]), of_model, known, run_on.seed("propagate"))
         stage.note = "not used" if found is None else f"weight {found.weight:.0%}"
     return found

@@ -16,12 +16,18 @@ from gpussl.tasks import project
 EXPERIMENT = "own_data"
 USAGE = {
     "choose": ("PATH", "the data, or the project for the next round"),
-    "label": ("PROJECT [FILE] [--export FILE]", "the project, and a file with answers"),
+    "label": (
+        "PROJECT [FILE] [--export FILE]",
+        "the project: opens the page, or takes or gives a file with answers",
+    ),
     "learn": ("PROJECT", "the project"),
     "predict": ("PROJECT NEW", "the project, and the new data"),
 }
+EXPORTS = {"label_studio": "label_studio", "folders": "folders", "coco": "coco.json"}  # the form, and its output
 HELP = ("--help", "-h")
 SWEEP = ("-m", "--multirun")
+WITHOUT_STAGES = ("label", "predict")
+LIGHT = ("represent=[pixels]", "propagate=[none]", "classifier=[]")  # stages without use that are quick to import
 
 
 def translated(arguments: Sequence[str]) -> list[str]:
@@ -103,19 +109,31 @@ def _of_places(word: str, places: Sequence[str], settings: list[str]) -> list[st
     data = {name: value for name, value in made.data.items() if name != "choice"}
     overrides += [f"data={made.data['choice']}", *(f"data.{name}={quoted(value)}" for name, value in data.items())]
     given = {project.root_of(text) for text in settings}
-    overrides += [text for text in made.settings if project.root_of(text) not in given]
+    if word not in WITHOUT_STAGES:
+        overrides += [text for text in made.settings if project.root_of(text) not in given]
     overrides.append(f"project={quoted(places[0])}")
     if len(places) > 1:
         overrides.append(f"source={quoted(places[1])}")
     if word == "label" and "--export" in settings:
         place = settings.index("--export")
         if place + 1 == len(settings):
-            raise ConfigError("--export: expected a file, found none; write gpussl label PROJECT --export labels.csv")
-        overrides.append(f"output={quoted(settings.pop(place + 1))}")
+            raise ConfigError(
+                "--export: expected a file, or label_studio, folders or coco, found none; write gpussl label PROJECT "
+                "--export labels.csv"
+            )
         settings.pop(place)
+        overrides += _exported(settings.pop(place), settings)
     return overrides
+
+
+def _exported(where: str, settings: Sequence[str]) -> list[str]:
+    """The overrides for an export: a file, or the name of a form, which is then also that of the output."""
+    if where not in EXPORTS:
+        return [f"output={quoted(where)}"]
+    has_output = any(text.startswith("output=") for text in settings)
+    return [f"export={where}", *([] if has_output else [f"output={EXPORTS[where]}"])]
 
 
 def _basis(word: str, settings: Sequence[str]) -> list[str]:
     own = [] if any(text.startswith("+experiment=") for text in settings) else [f"+experiment={EXPERIMENT}"]
-    return [*own, f"task={word}", "hydra.run.dir=."]
+    return [*own, *(LIGHT if word in WITHOUT_STAGES else []), f"task={word}", "hydra.run.dir=."]

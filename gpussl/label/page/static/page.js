@@ -1,0 +1,608 @@
+"use strict";
+// What a person labels with. Answers go into an outbox that outlives the page, and leave it when the server has them.
+
+const $ = (id) => document.getElementById(id);
+const AHEAD = 8; // points that are there before they are needed
+const SMALL = 128; // pixels; smaller pictures are shown with their pixels
+const RETRY = 1500; // milliseconds
+const REFRESH = 4000;
+
+const screenName = sessionStorage.screen || (sessionStorage.screen = random());
+const shown = { one: { seen: [], at: -1, ahead: [] }, look: { seen: [], at: -1, ahead: [] } };
+const pictures = new Map(); // kept, so that the browser has decoded them when they are needed
+let view = "one";
+let group = [];
+let odd = new Set();
+let classes = [];
+let state = null;
+let outbox = [];
+let isSending = false;
+let nInFlight = 0; // events at the front of the outbox that may be with the server already
+let isAway = false;
+let zoomed = false;
+let edited = null;
+
+function random() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function element(tag, text, name) {
+  const made = document.createElement(tag);
+  if (text !== undefined) made.textContent = text;
+  if (name) made.className = name;
+  return made;
+}
+
+// --- the server
+
+async function ask(path, body) {
+  const options = body === undefined ? {} : { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+  let response;
+  try {
+    response = await fetch(path, { ...options, cache: "no-store" });
+  } catch {
+    setAway(true);
+    return null;
+  }
+  setAway(false);
+  if (response.status === 403) {
+    say("Open the address that gpussl label prints now: this one is of an earlier start.", true);
+    return null;
+  }
+  let found = null;
+  try {
+    found = await response.json();
+  } catch {
+    return null;
+  }
+  if (!response.ok) {
+    say(found.error || "The server has refused this.", true);
+    return null;
+  }
+  return found;
+}
+
+function setAway(away) {
+  if (isAway !== away) {
+    isAway = away;
+    showSaving();
+  }
+}
+
+function say(text, waits) {
+  $("saving").textContent = text;
+  $("saving").classList.toggle("waits", Boolean(waits));
+}
+
+function showSaving() {
+  const n = outbox.length;
+  if (isAway) say(`The server is away. ${n} not saved yet; they wait here.`, true);
+  else if (n) say(`${n} not saved yet`, n > 3);
+  else say("All saved");
+}
+
+// --- the outbox
+
+const outboxName = () => `gpussl-outbox:${state ? state.project : ""}:${screenName}`;
+
+function keepOutbox() {
+  try {
+    if (outbox.length) localStorage.setItem(outboxName(), JSON.stringify(outbox));
+    else localStorage.removeItem(outboxName());
+  } catch {
+    // no storage: what is not sent lives as long as the page
+  }
+  showSaving();
+}
+
+function adoptOutboxes() {
+  // what a closed tab has left: an answer that arrives twice is taken once
+  const prefix = `gpussl-outbox:${state.project}:`;
+  for (const name of Object.keys(localStorage).filter((key) => key.startsWith(prefix))) {
+    try {
+      const known = new Set(outbox.map((event) => event.key));
+      outbox.push(...JSON.parse(localStorage.getItem(name)).filter((event) => !known.has(event.key)));
+    } catch {
+      // damaged
+    }
+    if (name !== outboxName()) localStorage.removeItem(name);
+  }
+  keepOutbox();
+}
+
+function put(events) {
+  outbox.push(...events.map((event) => ({ by: byName(), ...event })));
+  keepOutbox();
+  send();
+}
+
+async function send() {
+  if (isSending || !outbox.length) return;
+  isSending = true;
+  const by = outbox[0].by;
+  let n = 0;
+  while (n < outbox.length && n < 200 && outbox[n].by === by) n += 1;
+  const events = outbox.slice(0, n).map(({ point, by: _, ...event }) => event);
+  nInFlight = n;
+  const found = await ask("api/answers", { by, events });
+  isSending = false;
+  if (found === null) {
+    setTimeout(send, RETRY); // they may have arrived all the same, and stay in flight
+    return;
+  }
+  nInFlight = 0;
+  const done = new Set([...found.saved, ...Object.keys(found.refused)]);
+  outbox = outbox.filter((event) => !done.has(event.key));
+  keepOutbox();
+  for (const reason of Object.values(found.refused)) say(reason, true);
+  found.undone.forEach(undone);
+  if (outbox.length) send();
+  else refreshSoon();
+}
+
+// --- points
+
+function current() {
+  const list = shown[view];
+  return list && list.at >= 0 ? list.seen[list.at] : null;
+}
+
+async function fill() {
+  const list = shown[view];
+  if (!list || list.isFilling || list.ahead.length >= AHEAD / 2) return;
+  list.isFilling = true;
+  const here = list.seen[list.at];
+  const have = [...list.ahead, ...(here ? [here] : []), ...outboxItems()].map((point) => point.item);
+  const path = view === "one" ? "api/next" : "api/second_look";
+  const found = await ask(`${path}?screen=${screenName}&n=${AHEAD}&have=${have.join(",")}`);
+  list.isFilling = false;
+  if (found === null) return;
+  for (const point of found) {
+    list.ahead.push(point);
+    prefetch(point);
+  }
+  if (list.at < 0 || list.isAtEnd) {
+    list.isAtEnd = false;
+    forward();
+  }
+}
+
+const outboxItems = () => outbox.filter((event) => event.item !== undefined);
+
+function prefetch(point) {
+  if (!point.picture || pictures.has(point.item)) return;
+  const image = new Image();
+  image.src = `picture/${point.item}`;
+  pictures.set(point.item, image);
+  if (pictures.size > 200) pictures.delete(pictures.keys().next().value);
+}
+
+function forward() {
+  const list = shown[view];
+  if (!list) return;
+  if (list.at < list.seen.length - 1) {
+    list.at += 1;
+  } else if (list.ahead.length) {
+    list.seen.push(list.ahead.shift());
+    list.at = list.seen.length - 1;
+    list.isAtEnd = false;
+  } else {
+    list.isAtEnd = true;
+  }
+  fill();
+  draw();
+}
+
+function back() {
+  const list = shown[view];
+  if (!list) return;
+  if (list.isAtEnd) list.isAtEnd = false;
+  else if (list.at > 0) list.at -= 1;
+  draw();
+}
+
+function answer(state_, label) {
+  if (view === "group") return answerGroup(state_, label);
+  const list = shown[view];
+  const point = current();
+  if (!point || list.isAtEnd) return;
+  const before = { ...point };
+  count(point, -1);
+  Object.assign(point, { state: state_, label: label || "" });
+  count(point, 1);
+  put([{ key: random(), item: point.item, state: state_, label, settles: view === "look" || undefined, point: before }]);
+  forward();
+}
+
+function answerGroup(state_, label) {
+  const points = group.filter((point) => !odd.has(point.item));
+  if (!points.length) return;
+  const gesture = random();
+  put(points.map((point, place) => ({ key: `${gesture}/${place}`, item: point.item, state: state_, label, point: { ...point } })));
+  for (const point of points) {
+    Object.assign(point, { state: state_, label: label || "" });
+    count(point, 1);
+  }
+  // the odd ones come again, without those that they stood beside
+  group = [];
+  odd = new Set();
+  waitAndFill();
+}
+
+async function waitAndFill() {
+  for (let n = 0; n < 40 && outbox.length && !isAway; n += 1) await new Promise((go) => setTimeout(go, 25));
+  fillGroup();
+}
+
+async function fillGroup() {
+  const found = await ask(`api/group?screen=${screenName}`);
+  if (found === null || view !== "group") return;
+  group = found;
+  odd = new Set();
+  draw();
+}
+
+function undo() {
+  if (view === "group" && odd.size) {
+    odd = new Set();
+    draw();
+    return;
+  }
+  const unsent = outbox.slice(nInFlight);
+  const last = unsent[unsent.length - 1];
+  if (last && last.point) {
+    // it never left this page
+    const gesture = last.key.split("/")[0];
+    const taken = unsent.filter((event) => event.key.split("/")[0] === gesture);
+    outbox = outbox.filter((event) => !taken.includes(event));
+    keepOutbox();
+    taken.reverse().forEach((event) => undone(event.point));
+    return;
+  }
+  put([{ key: random(), state: "undo" }]);
+}
+
+function undone(point) {
+  // the server says what has been taken back: it is shown again
+  prefetch(point);
+  if (view === "group") {
+    fillGroup();
+    return;
+  }
+  const list = shown[view] || shown.one;
+  const place = list.seen.findLastIndex((one) => one.item === point.item);
+  if (place >= 0) {
+    list.seen[place] = point;
+    list.at = place;
+  } else {
+    list.at = Math.max(list.at, 0);
+    list.seen.splice(list.at, 0, point);
+  }
+  list.isAtEnd = false;
+  draw();
+}
+
+function count(point, change) {
+  if (point.state !== "labelled") return;
+  const found = classes.find((one) => one.name === point.label);
+  if (found) found.count += change;
+}
+
+// --- what is shown
+
+function draw() {
+  for (const button of document.querySelectorAll("nav button")) {
+    button.setAttribute("aria-pressed", String(button.dataset.view === view));
+  }
+  $("state").hidden = view !== "state";
+  $("stage").hidden = view === "state";
+  $("item").hidden = view === "group";
+  $("group").hidden = view !== "group";
+  if (view === "state") drawState();
+  else if (view === "group") drawGroup();
+  else drawItem();
+  drawClasses();
+}
+
+function drawItem() {
+  const list = shown[view];
+  const point = list.isAtEnd ? null : current();
+  $("item").replaceChildren(...(point ? [content(point)] : []));
+  $("nothing").hidden = Boolean(point);
+  $("about").replaceChildren();
+  if (!point) {
+    $("nothing").textContent = isAway
+      ? "The server is away, and no more points are here. Your answers wait in this browser."
+      : view === "one"
+        ? "Nothing is left to label in this round. Learn and choose the next under “Where we are”."
+        : "Nothing to look at again. What people disagree on is shown here, and after learning what the model doubts.";
+    return;
+  }
+  const about = [point.id];
+  if (view === "look") {
+    if (point.label) about.push(` is ${point.label} by ${point.by || "somebody"}. `);
+    if (point.predicted) about.push(element("strong", `The model says ${point.predicted} (${Math.round(100 * point.probability)} %).`));
+    if (point.label) about.push(" Enter keeps it.");
+  } else if (point.state === "labelled") about.push(" is ", element("strong", point.label));
+  else if (point.state) about.push(` was ${point.state === "skipped" ? "skipped" : "unusable"}`);
+  $("about").replaceChildren(...about);
+}
+
+function content(point) {
+  if (point.picture) {
+    prefetch(point);
+    const image = pictures.get(point.item);
+    image.alt = point.id;
+    const fit = () => image.classList.toggle("small", Math.max(image.naturalWidth, image.naturalHeight) <= SMALL);
+    image.onload = fit;
+    image.onerror = () => $("about").append(" (the picture cannot be read)");
+    fit();
+    image.classList.toggle("zoomed", zoomed);
+    return image;
+  }
+  if (point.fields.length === 1) return element("p", point.fields[0][1] || "(empty)", "text");
+  if (!point.fields.length) return element("p", point.id, "text");
+  const made = element("dl");
+  for (const [name, value] of point.fields) made.append(element("dt", name), element("dd", value));
+  return made;
+}
+
+function drawGroup() {
+  $("nothing").hidden = group.length > 0;
+  $("nothing").textContent = "No look-alikes are left without an answer.";
+  const focused = Number(document.activeElement && document.activeElement.dataset ? document.activeElement.dataset.item : NaN);
+  $("group").replaceChildren(
+    ...group.map((point) => {
+      const button = element("button");
+      button.type = "button";
+      button.dataset.item = point.item;
+      button.setAttribute("aria-pressed", String(odd.has(point.item)));
+      button.setAttribute("aria-label", `${point.id}: ${odd.has(point.item) ? "left out" : "taken"}`);
+      if (point.picture) {
+        const image = element("img");
+        image.src = `picture/${point.item}`;
+        image.alt = "";
+        image.onload = () => image.classList.toggle("small", Math.max(image.naturalWidth, image.naturalHeight) <= SMALL);
+        button.append(image);
+      } else {
+        const text = point.fields.map(([name, value]) => (point.fields.length > 1 ? `${name}: ${value}` : value)).join("\n");
+        button.append(element("span", (text || point.id).slice(0, 300)));
+      }
+      button.onclick = () => {
+        if (!odd.delete(point.item)) odd.add(point.item);
+        draw();
+      };
+      return button;
+    }),
+  );
+  if (!Number.isNaN(focused)) $("group").querySelector(`[data-item="${focused}"]`)?.focus();
+  const n = group.filter((point) => !odd.has(point.item)).length;
+  $("about").textContent = group.length
+    ? `A class goes to the ${n} that are not crossed out. Click on the odd ones, or move with the arrows and press space.`
+    : "";
+}
+
+function drawClasses() {
+  const point = view === "group" || view === "state" ? null : current();
+  $("classes").replaceChildren(
+    ...classes.map((one) => {
+      const line = element("li");
+      const give = element("button", undefined, "give");
+      give.type = "button";
+      give.append(element("kbd", one.key.toUpperCase()), element("span", one.name, "name"), element("span", String(one.count), "count"));
+      give.title = one.name;
+      give.disabled = view === "state";
+      if (point && point.state === "labelled" && point.label === one.name) give.classList.add("given");
+      give.onclick = () => {
+        answer("labelled", one.name);
+        $("stage").focus();
+      };
+      const change = element("button", "…");
+      change.type = "button";
+      change.setAttribute("aria-label", `Change the class ${one.name}`);
+      change.onclick = () => edit(one);
+      line.append(give, change);
+      return line;
+    }),
+  );
+  if (state) {
+    $("done").max = Math.max(1, state.asked);
+    $("done").value = state.answered;
+    $("n-look").textContent = state.second_look ? `(${state.second_look})` : "";
+    $("project").textContent = `${state.project}: ${state.answered} of ${state.asked}`;
+    document.title = `${state.answered} of ${state.asked}: ${state.project}`;
+  }
+}
+
+function drawState() {
+  if (!state) return;
+  $("counts").textContent =
+    `Round ${state.round}. ${state.answered} of the ${state.asked} points that were asked for are answered, ` +
+    `${state.asked - state.answered - state.skipped} are left and ${state.skipped} skipped. ` +
+    `${state.labelled} of ${state.points} points have a label.`;
+  $("said").replaceChildren(
+    ...(state.said.length ? state.said : ["Nothing was learnt yet."]).map((text) => element("li", text)),
+  );
+  const rounds = state.rounds;
+  $("progress").hidden = !rounds.lines.length;
+  const lines = rounds.lines.join("\n") + (rounds.is_running ? `\n… ${rounds.seconds} s` : "");
+  if ($("progress").textContent !== lines) $("progress").textContent = lines;
+  $("next-round").querySelector("button").disabled = rounds.is_running;
+}
+
+// --- classes
+
+function edit(one) {
+  edited = one;
+  $("edit-title").textContent = one.name;
+  $("edit-name").value = one.name;
+  $("edit-key").value = one.key;
+  $("edit").returnValue = "";
+  $("edit").showModal();
+}
+
+$("edit").addEventListener("close", async () => {
+  if ($("edit").returnValue !== "save") return;
+  const name = $("edit-name").value.trim();
+  const key = $("edit-key").value.trim().toLowerCase();
+  const merges = name !== edited.name && classes.some((one) => one.name === name);
+  if (merges && !confirm(`Merge “${edited.name}” into “${name}”? Its ${edited.count} labels change.`)) return;
+  if (key !== edited.key) await ask("api/classes", { by: byName(), change: "key", name: edited.name, to: key });
+  if (name !== edited.name) {
+    if ((await ask("api/classes", { by: byName(), change: "rename", name: edited.name, to: name })) !== null) {
+      for (const list of Object.values(shown)) {
+        for (const point of list.seen) if (point.label === edited.name) point.label = name;
+      }
+    }
+  }
+  refresh();
+});
+
+$("new-class").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const name = $("class-name").value.trim();
+  if (!name || (await ask("api/classes", { by: byName(), change: "add", name })) === null) return;
+  $("class-name").value = "";
+  $("stage").focus();
+  refresh();
+});
+
+// --- where we are
+
+function byName() {
+  return $("by").value.trim();
+}
+
+let timer = 0;
+function refreshSoon() {
+  clearTimeout(timer);
+  timer = setTimeout(refresh, 250);
+}
+
+async function refresh() {
+  clearTimeout(timer);
+  timer = setTimeout(refresh, state && state.rounds.is_running ? 1000 : REFRESH);
+  const found = await ask(`api/state?by=${encodeURIComponent(byName())}`);
+  if (found === null) return;
+  const isNew = state === null;
+  const newRound = state !== null && (found.round !== state.round || found.asked !== state.asked || found.groups > state.groups);
+  state = found;
+  classes = found.classes;
+  if (isNew) {
+    if (!byName()) $("by").value = localStorage.getItem("gpussl-by") || found.by;
+    adoptOutboxes();
+    send();
+    if (!classes.length) $("class-name").focus();
+  }
+  showSaving();
+  if (newRound) {
+    for (const list of Object.values(shown)) list.ahead = [];
+    if (view === "group") fillGroup();
+  }
+  if (shown[view]) fill();
+  else if (isNew && view === "group") fillGroup();
+  if (view === "state") draw();
+  else drawClasses();
+}
+
+$("next-round").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const rounds = await ask("api/round", { n_labels: Number($("n-labels").value) });
+  if (rounds !== null && state) {
+    state.rounds = rounds;
+    draw();
+    refreshSoon();
+  }
+});
+
+$("by").addEventListener("change", () => {
+  localStorage.setItem("gpussl-by", byName());
+  refreshSoon();
+});
+
+function show(name) {
+  view = name;
+  zoomed = false;
+  draw();
+  if (view === "group" && !group.length) fillGroup();
+  if (shown[view]) fill();
+  if (view === "state") refresh();
+  if (view !== "state") $("stage").focus();
+}
+
+// --- keys and buttons
+
+function zoom(on) {
+  zoomed = on;
+  if (view !== "group") draw();
+}
+
+const keys = {
+  s: () => answer("skipped"),
+  x: () => answer("unusable"),
+  z: undo,
+  ArrowLeft: () => (view === "group" ? move(-1) : back()),
+  ArrowRight: () => (view === "group" ? move(1) : forward()),
+  ArrowUp: () => view === "group" && move(-columns()),
+  ArrowDown: () => view === "group" && move(columns()),
+  Enter: keep,
+  "+": () => zoom(true),
+  "-": () => zoom(false),
+  "/": () => $("class-name").focus(),
+};
+
+function keep() {
+  const point = current();
+  if (view === "look" && point && point.state === "labelled") answer("labelled", point.label);
+  else if (shown[view]) forward();
+}
+
+function columns() {
+  const [first, ...rest] = $("group").children;
+  const place = first ? rest.findIndex((one) => one.offsetTop > first.offsetTop) : 0;
+  return Math.max(1, place + 1);
+}
+
+function move(steps) {
+  const tiles = [...$("group").children];
+  const at = tiles.indexOf(document.activeElement);
+  tiles[at < 0 ? 0 : Math.min(tiles.length - 1, Math.max(0, at + steps))]?.focus();
+}
+
+document.addEventListener("keydown", (event) => {
+  const typing = event.target instanceof HTMLInputElement || $("edit").open;
+  if (event.key === "Escape" && event.target instanceof HTMLInputElement) {
+    event.target.blur();
+    $("stage").focus();
+    return;
+  }
+  if (typing || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  const onButton = event.target instanceof HTMLButtonElement;
+  if (onButton && (event.key === " " || event.key === "Enter")) return; // the button's own
+  const pad = /^Numpad(\d)$/.exec(event.code);
+  const key = pad ? pad[1] : event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if (event.repeat && !key.startsWith("Arrow")) return; // a key that is held down is one answer
+  const found = view === "state" ? null : classes.find((one) => one.key && one.key === key);
+  if (found) answer("labelled", found.name);
+  else if (keys[key] && view !== "state") keys[key]();
+  else return;
+  event.preventDefault();
+});
+
+$("skip").onclick = keys.s;
+$("unusable").onclick = keys.x;
+$("undo").onclick = undo;
+$("back").onclick = back;
+$("forward").onclick = forward;
+$("zoom").onclick = () => zoom(!zoomed);
+$("item").addEventListener("click", (event) => {
+  if (event.target instanceof HTMLImageElement) zoom(!zoomed);
+});
+for (const button of document.querySelectorAll("nav button")) {
+  button.onclick = () => show(button.dataset.view);
+}
+window.addEventListener("online", send);
+
+if (location.search) history.replaceState(null, "", location.pathname); // the token is a cookie now
+draw();
+refresh();

@@ -1,0 +1,89 @@
+"""Export: the answers of a project in the forms of other tools."""
+
+from pathlib import Path
+
+from gpussl.errors import DataError
+from gpussl.label import folders, label_studio
+from gpussl.runtime import console, store
+from gpussl.runtime.config import Job
+from gpussl.runtime.names import expanded
+from gpussl.tasks import project
+from gpussl.tasks.label_page import ProjectMaterial
+from gpussl.tasks.project import Project
+
+
+def write(job: Job, made: Project, output: Path) -> None:
+    """Write the answers as `job.export` says: csv, label_studio, folders or coco.
+
+    Raises
+    ------
+    DataError
+        The data are not files, or the output cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from gpussl.tasks.example import answered, on_fruit
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     job = on_fruit(folder, "label", "export=label_studio").job
+    ...     write(job, answered(folder), Path(folder, "tasks"))  # doctest: +ELLIPSIS
+    10 tasks with predictions of 0 are in .../tasks/tasks.json, and the labelling configuration in .../tasks/config.xml
+    """
+    if job.export == "label_studio":
+        _label_studio(made, output)
+        return
+    labels = made.labels()
+    if job.export == "folders":
+        folders.write(output, labels, source_of(made), copies=job.copies)
+    elif job.export == "coco":
+        store.write_text(output, folders.coco(labels, sorted(set(labels.values()))))
+    else:
+        project.write_csv(output, [("id", "label"), *labels.items()])
+    console.stdout.print(f"{len(labels):,} labels are in {output}", soft_wrap=True)
+
+
+def source_of(made: Project) -> Path:
+    """Return the path of the data of a project.
+
+    >>> source_of(Project(Path("mine.gpussl"), {"path": "/data/photos"}))
+    PosixPath('/data/photos')
+    """
+    return expanded(str(made.data.get("path", "")))
+
+
+def _label_studio(made: Project, output: Path) -> None:
+    if output.exists() and not output.is_dir():
+        raise DataError(f"{output}: expected a folder, found a file; write to another with output=...")
+    material = ProjectMaterial(made)
+    labels = made.labels()
+    asked = list(dict.fromkeys([*material.asked(), *labels]))
+    points = {item: dict(material.fields(item)) for item in asked}
+    learned = made.latest("learned")
+    predictions = {} if learned is None else _predictions(learned / project.PREDICTIONS, set(asked))
+    classes = sorted({*labels.values(), *(label for label, _ in predictions.values()), *material.classes()})
+    kind = "image" if material.has_pictures else "text" if all(len(row) < 2 for row in points.values()) else "row"
+    folder = source_of(made).name if material.has_pictures else None
+    version = f"{material.name} {learned.name if learned else 0}"
+    text = label_studio.tasks(points, predictions, labels, version, folder)
+    store.write_text(output / "tasks.json", text)
+    store.write_text(output / "config.xml", label_studio.labelling_config(classes, kind))
+    console.stdout.print(
+        f"{len(points):,} tasks with predictions of {len(predictions):,} are in {output / 'tasks.json'}, and the "
+        f"labelling configuration in {output / 'config.xml'}",
+        soft_wrap=True,
+    )
+    if folder is not None:
+        console.say(
+            f"Label Studio finds the pictures if LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT is {source_of(made).parent}, "
+            f"LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED is true, and {source_of(made)} is a local storage of its project"
+        )
+
+
+def _predictions(path: Path, asked: set[str]) -> dict[str, tuple[str, float]]:
+    """The class and the probability of the points that a model has predicted."""
+    rows = project.read_rows(path, ("id", "label", "probability", "source"))
+    return {
+        row["id"]: (row["label"], float(row["probability"]))
+        for row, _ in rows
+        if row["id"] in asked and row["source"] != "bought"
+    }

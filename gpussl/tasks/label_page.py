@@ -1,0 +1,299 @@
+"""The labelling page of a project: what it shows, and the rounds that it starts."""
+
+import contextlib
+import getpass
+import hashlib
+import json
+import os
+import secrets
+import subprocess
+import sys
+import threading
+import time
+import webbrowser
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gpussl.data import decode
+from gpussl.errors import ConfigError, DataError
+from gpussl.label.page.classes import Classes
+from gpussl.label.page.desk import Desk, Doubt, Material
+from gpussl.runtime import config, console, signals
+from gpussl.runtime.config import Job
+from gpussl.runtime.names import expanded
+from gpussl.tasks import project
+from gpussl.tasks.project import Project
+
+LARGEST = 1600  # pixels of the longer side of a picture on the page
+PASSED_ON = ("device", "cache", "memory_limit")  # settings of the command that hold for the rounds that it starts
+MOST_LINES = 100  # of what a round says
+
+
+class ProjectMaterial(Material):
+    """The points of a project, as its files have them: nothing is loaded, so that the page is there at once.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from gpussl.tasks.example import answered
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     material = ProjectMaterial(answered(folder))
+    >>> len(material.asked()), material.round(), material.has_pictures
+    (10, 1, False)
+    """
+
+    def __init__(self, made: Project) -> None:
+        self.name = made.folder.resolve().name.removesuffix(".gpussl")
+        self._made = made
+        self._source = expanded(str(made.data.get("path", "")))
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Read the files again, if a round has changed them."""
+        self._rounds = self._made.rounds()
+        self._learned = self._made.latest("learned")
+        self._fields: dict[str, list[tuple[str, str]]] = {}
+        self._groups: dict[str, list[str]] = {}
+        for asked in self._rounds:
+            folder = self._made.folder / "rounds" / str(asked.number)
+            for row, more in project.read_rows(folder / project.TO_LABEL, ("id", "label", "why")):
+                self._fields[row["id"]] = more
+            for row, more in project.read_rows(folder / project.LOOK_ALIKES, ("group", "id")):
+                self._groups.setdefault(f"{asked.number}/{row['group']}", []).append(row["id"])
+                self._fields[row["id"]] = more
+        self._doubts = []
+        if self._learned is not None:
+            for row, more in project.read_rows(
+                self._learned / project.DOUBTS, ("id", "label", "predicted", "probability")
+            ):
+                self._doubts.append(Doubt(row["id"], row["predicted"], float(row["probability"])))
+                self._fields[row["id"]] = more
+        has_fields = any(self._fields.values())
+        self.has_pictures = not has_fields and self._made.data.get("choice") in ("images", "auto") and self._is_folder()
+
+    def _is_folder(self) -> bool:
+        return self._source.is_dir() or self._source.suffix.lower() not in (".npy", ".npz", ".parquet", ".pq")
+
+    def ids(self) -> Sequence[str]:
+        """See `Material.ids`; reads the project again."""
+        self._refresh()
+        return self._made.ids()
+
+    def asked(self) -> Mapping[str, str]:
+        """See `Material.asked`; the latest round comes first."""
+        return {item: why for asked in reversed(self._rounds) for item, why in asked.asked.items()}
+
+    def classes(self) -> Sequence[str]:
+        """The classes that were added on the page, with or without an answer."""
+        return list(Classes(self._made.folder / project.CLASSES).keys())
+
+    def groups(self) -> Sequence[Sequence[str]]:
+        """See `Material.groups`."""
+        return list(self._groups.values())
+
+    def doubts(self) -> Sequence[Doubt]:
+        """See `Material.doubts`."""
+        return self._doubts
+
+    def fields(self, item: str) -> Sequence[tuple[str, str]]:
+        """See `Material.fields`."""
+        return self._fields.get(item, ())
+
+    def picture(self, item: str) -> tuple[bytes, str]:
+        """See `Material.picture`."""
+        path = self._source / item if self._source.is_dir() else self._source
+        try:
+            return decode.picture(str(path), LARGEST)
+        except OSError as error:
+            raise DataError(f"{item}: expected a picture, found: {error.strerror or error}") from error
+
+    def said(self) -> Sequence[str]:
+        """See `Material.said`."""
+        if self._learned is None:
+            return []
+        with contextlib.suppress(OSError):
+            return (self._learned / project.SUMMARY).read_text(encoding="utf-8").splitlines()
+        return []
+
+    def round(self) -> int:
+        """See `Material.round`."""
+        return len(self._rounds)
+
+
+class RoundWorker:
+    """Learns and chooses in processes of their own, while the page goes on.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the project.
+    settings : sequence of str
+        Overrides for these commands.
+    desk : Desk
+        Looks at the project again after each command.
+
+    Examples
+    --------
+    >>> RoundWorker(Path("mine.gpussl"), [], desk=None).state()
+    {'is_running': False, 'lines': [], 'seconds': 0}
+    """
+
+    def __init__(self, folder: Path, settings: Sequence[str], desk: Desk) -> None:
+        self._folder, self._settings, self._desk = folder, list(settings), desk
+        self._lock = threading.Lock()
+        self._lines: list[str] = []
+        self._thread: threading.Thread | None = None
+        self._process: subprocess.Popen[str] | None = None
+        self._started, self._ended = 0.0, 0.0
+
+    def start(self, n_labels: int) -> None:
+        """Begin: learn, and then choose so many labels. ConfigError if it is at work already."""
+        with self._lock:
+            if self._is_running():
+                raise ConfigError("round: expected none under way, found one; wait until it is done")
+            self._lines, self._started, self._ended = [], time.monotonic(), 0.0
+            self._thread = threading.Thread(target=self._work, args=(n_labels,), daemon=True)
+            self._thread.start()
+
+    def state(self) -> dict[str, Any]:
+        """Return whether it is at work, what it has said, and for how many seconds it has been at work."""
+        with self._lock:
+            until = self._ended or time.monotonic()
+            seconds = round(until - self._started) if self._started else 0
+            return {"is_running": self._is_running(), "lines": self._lines[-MOST_LINES:], "seconds": seconds}
+
+    def stop(self) -> None:
+        """End the process that is at work, if there is one; the project is then as it was."""
+        with self._lock:
+            if self._process is not None and self._process.poll() is None:
+                self._process.terminate()
+
+    def _is_running(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def _work(self, n_labels: int) -> None:
+        for word, settings in (("learn", []), ("choose", [f"n_labels={n_labels}"])):
+            command = [sys.executable, "-m", "gpussl", word, str(self._folder), *settings, *self._settings]
+            self._say(f"gpussl {' '.join([word, self._folder.name, *settings])}")
+            try:
+                self._process = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                    errors="replace",
+                )  # fmt: skip
+            except OSError as error:
+                self._say(f"expected to start it, found: {error.strerror}")
+                break
+            for line in self._process.stdout or ():
+                if line.strip():
+                    self._say(line.rstrip())
+            if self._process.wait() != 0:
+                break
+            with contextlib.suppress(DataError):
+                self._desk.reload()
+        self._ended = time.monotonic()
+
+    def _say(self, line: str) -> None:
+        with self._lock:
+            self._lines.append(line)
+
+
+def show(job: Job, made: Project) -> None:
+    """Serve the page until the person presses Ctrl-C.
+
+    Raises
+    ------
+    ConfigError
+        The packages for it are not installed, or its port is taken.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from gpussl.tasks.example import answered
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     show(config.job("task=label", "classifier=[]", "host=nowhere.invalid"), answered(folder))
+    Traceback (most recent call last):
+    gpussl.errors.ConfigError: host: expected a name or an address of this machine, found nowhere.invalid
+    """
+    try:
+        from gpussl.label.page import server
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"the page: expected the package {error.name}, found none; install it with pip install 'gpussl[label]', or "
+            "take answers from a file with gpussl label PROJECT labels.csv"
+        ) from error
+    secret, preferred = _remembered(made.folder)
+    with server.listen(job.host, job.port, preferred) as listening:
+        port = listening.getsockname()[1]
+        _remember(made.folder, secret, port)
+        desk = Desk(ProjectMaterial(made), made.log, Classes(made.folder / project.CLASSES, job.classes))
+        n_before = len(desk.answered())
+        passed_on = [text for text in job.overrides if project.root_of(text) in PASSED_ON]
+        worker = RoundWorker(made.folder.resolve(), passed_on, desk)
+        by = job.by if job.by is not None else _user()
+        name = f"[{job.host}]" if ":" in job.host else job.host
+        _announce(f"http://{name}:{port}/?token={secret}", desk, job)
+        try:
+            server.ready(server.app(desk, worker, secret, job.host, port, by)).run(sockets=[listening])
+        except KeyboardInterrupt:
+            signals.received.clear()  # this is how the page ends
+        finally:
+            worker.stop()
+    n_new = len(desk.answered()) - n_before
+    console.stdout.print(
+        f"{n_new:,} points were answered; {len(made.labels()):,} are labelled. Go on with\n"
+        f"  gpussl learn {made.folder}",
+        soft_wrap=True,
+    )
+
+
+def _announce(url: str, desk: Desk, job: Job) -> None:
+    """Say where the page is, and open it."""
+    from gpussl.label.page import server
+
+    console.stdout.print(f"Label at\n  {url}\nEnd with Ctrl-C: every answer is saved at once.", soft_wrap=True)
+    sys.stdout.flush()
+    if job.host not in server.LOOPBACK:
+        console.say(f"host: {job.host} can be reached from other machines, and what they send is not encrypted")
+    if not job.no_browser:
+        threading.Thread(target=_open, args=(url,), daemon=True).start()
+
+
+def _open(url: str) -> None:
+    with contextlib.suppress(webbrowser.Error, OSError):
+        webbrowser.open(url)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        return ""
+
+
+def _page_file(folder: Path) -> Path:
+    """Where the address of a project's page is kept: the user's own, for the token lets people in."""
+    name = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:32]
+    return expanded(config.cache_home()) / "gpussl" / "pages" / f"{name}.json"
+
+
+def _remembered(folder: Path) -> tuple[str, int]:
+    """The token and the port of the last time, so that a page that is still open goes on; or a new token."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        path = _page_file(folder)
+        if path.stat().st_mode & 0o077 == 0:
+            found = json.loads(path.read_text())
+            token, port = str(found["token"]), int(found["port"])
+            if len(token) >= 32 and 0 < port < 2**16:
+                return token, port
+    return secrets.token_urlsafe(32), 0
+
+
+def _remember(folder: Path, token: str, port: int) -> None:
+    path = _page_file(folder)
+    with contextlib.suppress(OSError):  # the next start has then another token
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.unlink(missing_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as file:
+            json.dump({"token": token, "port": port}, file)
