@@ -194,5 +194,5 @@ def test_figures_cost_no_finished_run(job, tmp_path, monkeypatch):
     monkeypatch.setattr(figures, "bought", lambda *_: 1 / 0)
     run(job("classifier=[knn]", "baselines=none"), tmp_path)
     assert (tmp_path / "manifest.json").exists()
-    assert "bought.png" not in (tmp_path / "report.html").read_text()
-    assert "clusters.png" in (tmp_path / "report.html").read_text()
+    assert 'id="bought"' not in (tmp_path / "report.html").read_text()
+    assert 'id="clusters"' in (tmp_path / "report.html").read_text()

@@ -245,7 +245,7 @@ class TestGraph:
         assert 0 < labels.weights.min() < labels.weights.max() == 1
         (described,) = json.loads((tmp_path / "calibration.json").read_text()).values()
         assert sum(part["labels"] for part in described["bins"]) == 1197
-        assert 'src="figures/calibration.png"' in (tmp_path / "report.html").read_text()
+        assert 'id="calibration"' in (tmp_path / "report.html").read_text()
         run(job(*overrides, "propagate=[none]", "classifier=[logistic]"), tmp_path / "other")
         assert not (tmp_path / "other" / "calibration.json").exists()
 

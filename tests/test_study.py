@@ -146,7 +146,7 @@ def test_the_page_shows_every_row_and_figure(whole_run):
     page = (folder / "report.html").read_text()
     assert page.count("<tr>") == len(returned) + 2  # the head, and the most frequent class
     for name in ("accuracy", "bought", "clusters", "label_accuracy"):
-        assert f'src="figures/{name}.png"' in page
+        assert f'id="{name}" src="data:image/png;base64,' in page
         assert (folder / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -40,7 +40,8 @@ def write_page(folder: Path, title: str, parts: Sequence[Part], footer: str) -> 
     True
     """
     shown = [part for part in parts if not isinstance(part, Picture) or _draw(folder, part)]
-    store.write_text(folder / PAGE, page.render(title, shown, footer))
+    figures = {part.name: _figure(folder, part).read_bytes() for part in shown if isinstance(part, Picture)}
+    store.write_text(folder / PAGE, page.render(title, shown, footer, figures))
 
 
 def show(parts: Sequence[Part]) -> None:
@@ -59,8 +60,12 @@ def show(parts: Sequence[Part]) -> None:
             console.stdout.print(part.text, soft_wrap=True)
 
 
+def _figure(folder: Path, picture: Picture) -> Path:
+    return folder / "figures" / f"{picture.name}.png"
+
+
 def _draw(folder: Path, picture: Picture) -> bool:
-    path = folder / "figures" / f"{picture.name}.png"
+    path = _figure(folder, picture)
     try:
         from gpussl.report import figures  # late: matplotlib takes a second, and may be set up wrongly
 

@@ -150,30 +150,6 @@ def bought(dataset: Dataset, diagnostics: Diagnostics) -> Figure:
     return _gallery(rows, COLUMNS, f"Labels bought, by class{of}", dataset)
 
 
-def grid(images: np.ndarray, names: Sequence[str]) -> Figure:
-    """Images (n, height, width) or (n, height, width, 3) from 0 to 1 in a grid, with their names below.
-
-    Examples
-    --------
-    >>> figure = grid(np.zeros((3, 4, 4)), ["a.png", "b.png", "c.png"])
-    >>> [text.get_text() for text in figure.axes[0].texts]
-    ['a.png', 'b.png', 'c.png']
-    """
-    n, (height, width) = len(images), images.shape[1:3]
-    n_rows = -(-n // COLUMNS)
-    down, across = height * 1.3, width * 1.1  # from one image to the next
-    figure = Figure(figsize=(COLUMNS, COLUMNS * n_rows * down / (COLUMNS * across)), layout="constrained")
-    axes = figure.subplots()
-    for place, (image, name) in enumerate(zip(images, names, strict=True)):
-        top, left = place // COLUMNS * down, place % COLUMNS * across
-        axes.imshow(image, cmap="gray", vmin=0, vmax=1, extent=(left, left + width, top + height, top))
-        shown = name if len(name) <= NAME_LENGTH else f"...{name[3 - NAME_LENGTH :]}"
-        axes.text(left + width / 2, top + height * 1.03, _plain(shown), fontsize=6, ha="center", va="top")
-    axes.set(xlim=(0, COLUMNS * across), ylim=(n_rows * down, 0))
-    axes.set_axis_off()
-    return figure
-
-
 def clusters(dataset: Dataset, diagnostics: Diagnostics) -> Figure:
     """The largest clusters, one row each: the mean of all members, and a few members.
 
@@ -290,7 +266,11 @@ def calibration(calibrations: Sequence[Calibration]) -> Figure:
 
 
 def learning_curves(
-    title: str, curves: Sequence[LearningCurve], budget: int, target: float, needed: tuple[float, float, float]
+    title: str,
+    curves: Sequence[LearningCurve],
+    budget: int,
+    target: float | None = None,
+    needed: tuple[float, float, float] = (np.inf, np.inf, np.inf),
 ) -> Figure:
     """Hold-out accuracy by number of labels, with the fitted curve, dashed where it is a forecast.
 
@@ -298,7 +278,7 @@ def learning_curves(
     ----------
     budget : int
         Number of bought labels.
-    target : float
+    target : float, optional
         Desired accuracy, as a share.
     needed : tuple of float
         Number of labels with which the first curve reaches it, and the 90 % interval of that number.
@@ -315,16 +295,9 @@ def learning_curves(
     figure, axes = _figure(8, 4.6)
     for index, item in enumerate(curves):
         _draw_curve(axes, item, COLORS[index % len(COLORS)])
-    wanted, right = 100 * target, 1.12 * curves[0].forecasts[-1]
-    axes.axhline(wanted, color="#555", linewidth=1)
-    axes.annotate(f"target {wanted:g} %", (0, wanted), (4, 4), xycoords=("axes fraction", "data"),
-                  textcoords="offset points", color="#555")  # fmt: skip
-    best, low, high = needed
-    if low < right:
-        axes.plot([low, min(high, right)], [wanted, wanted], color="#222", linewidth=4, alpha=0.35,
-                  solid_capstyle="butt", label="labels needed, 90 % interval")  # fmt: skip
-        if best < right:
-            axes.plot(best, wanted, "D", color="#222", markersize=6)
+    right = 1.12 * curves[0].forecasts[-1]
+    if target is not None:
+        _draw_target(axes, 100 * target, needed, right)
     axes.plot([], [], "--", color="#555", linewidth=2, label="forecast, with its 90 % band")
     axes.axvline(budget, color="#555", linewidth=1, linestyle=":")
     axes.annotate(f"budget: {budget:,}", (budget, 0), (4, 4), xycoords=("data", "axes fraction"),
@@ -341,6 +314,18 @@ def learning_curves(
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
     axes.grid(alpha=0.3)
     return figure
+
+
+def _draw_target(axes: Axes, wanted: float, needed: tuple[float, float, float], right: float) -> None:
+    axes.axhline(wanted, color="#555", linewidth=1)
+    axes.annotate(f"target {wanted:g} %", (0, wanted), (4, 4), xycoords=("axes fraction", "data"),
+                  textcoords="offset points", color="#555")  # fmt: skip
+    best, low, high = needed
+    if low < right:
+        axes.plot([low, min(high, right)], [wanted, wanted], color="#222", linewidth=4, alpha=0.35,
+                  solid_capstyle="butt", label="labels needed, 90 % interval")  # fmt: skip
+        if best < right:
+            axes.plot(best, wanted, "D", color="#222", markersize=6)
 
 
 def _draw_curve(axes: Axes, item: LearningCurve, color: str) -> None:

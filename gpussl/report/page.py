@@ -1,21 +1,42 @@
-"""The report page: one HTML file for a run or a sweep, with its figures in a folder beside it."""
+"""The report page: one HTML file that opens without a network, for a run, a sweep or a model of a project."""
 
-import html
-from collections.abc import Sequence
+import base64
+import functools
+import hashlib
+import io
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-from gpussl.report.parts import Part, Picture, Table, Words
+import numpy as np
 
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
-table { border-collapse: collapse; margin: 1rem 0 }
-th, td { padding: .25rem .8rem; text-align: right; white-space: nowrap }
-th { border-bottom: 2px solid #1f6f8b } td { border-bottom: 1px solid #ddd }
-.left { text-align: left } img { max-width: 100% } footer { color: #666 }
-"""
+from gpussl.report.parts import Confusion, Gallery, Links, Map, Part, Picture, Table, Words
+
+TEMPLATES = Path(__file__).parent / "templates"
+KINDS: dict[str, type] = {
+    "words": Words,
+    "table": Table,
+    "links": Links,
+    "picture": Picture,
+    "gallery": Gallery,
+    "confusion": Confusion,
+    "map": Map,
+}
+SMALL = 4096  # pixels; larger pictures are JPEG, which is a fraction of PNG
 
 
-def render(title: str, parts: Sequence[Part], footer: str) -> str:
-    """Return the page of a run as HTML.
+def render(title: str, parts: Sequence[Part], footer: str, figures: Mapping[str, bytes] | None = None) -> str:
+    """Return a page as HTML.
+
+    Parameters
+    ----------
+    title : str
+    parts : sequence of Part
+        Files are not shown.
+    footer : str
+    figures : dict of str to bytes, optional
+        The PNG file of each picture, by name.
 
     Examples
     --------
@@ -23,76 +44,73 @@ def render(title: str, parts: Sequence[Part], footer: str) -> str:
     >>> "<p>1 &lt; 2</p>" in page
     True
     """
-    body = [shown for part in parts if (shown := _part(part, title))]
-    body.append(f"<footer><p>{html.escape(footer)}</p></footer>")
-    return _page(title, "\n".join(body))
+    text: str = _template().render(title=title, parts=parts, footer=footer, figures=figures or {})
+    return text
 
 
-def _part(part: Part, title: str) -> str:
-    """A part as HTML; empty for files. A table that is called as the page needs no heading of its own."""
-    if isinstance(part, Words):
-        text = html.escape(part.text)
-        return f"<p><strong>{text}</strong></p>" if part.is_answer else f"<p>{text}</p>"
-    if isinstance(part, Table) and part.on_page:
-        heading = f"<h2>{html.escape(part.title)}</h2>\n" if part.title != title else ""
-        shown = heading + _table(part.header, part.rows, part.n_left)
-        return shown + (f"\n<p>{html.escape(part.caption)}</p>" if part.caption else "")
-    if isinstance(part, Picture):
-        text = html.escape(part.title)
-        return f'<h2>{text}</h2>\n<img src="figures/{html.escape(part.name)}.png" alt="{text}">'
-    return ""
+@functools.cache
+def _template() -> Any:
+    import jinja2
+
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    made.tests.update({name: functools.partial(_is, kind) for name, kind in KINDS.items()})  # type: ignore[misc]
+    made.filters |= {
+        "data_uri": data_uri, "png_uri": _png_uri, "shade": _shade, "digest": _digest, "map_json": _map_json,
+    }  # fmt: skip
+    made.globals |= {
+        name: (TEMPLATES / f"page.{end}").read_text() for name, end in (("style", "css"), ("script", "js"))
+    }
+    return made.get_template("page.html")
 
 
-def render_sweep(
-    name: str,
-    words: str,
-    header: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    status: Sequence[tuple[str, str]],
-    *,
-    has_curve: bool,
-) -> str:
-    """Return the page of a sweep: words, table, curve, and a link to each job with its status.
+def _is(kind: type, part: Part) -> bool:
+    return isinstance(part, kind)
 
-    Examples
-    --------
-    >>> page = render_sweep("mine", "Means of 5 seeds.", ["x", "y"], [["1", "2"]], [("0", "finished")], has_curve=False)
-    >>> '<a href="0/report.html">0</a>: finished' in page
-    True
+
+def data_uri(pixels: np.ndarray) -> str:
+    """Return pixels (height, width) or (height, width, 3), uint8, as the address of a picture that has them in it.
+
+    >>> data_uri(np.zeros((2, 2), dtype=np.uint8))[:22]
+    'data:image/png;base64,'
     """
-    curve = '<img src="figures/curve.png" alt="Test accuracy over the sweep">' if has_curve else ""
-    links = [
-        f'<li><a href="{html.escape(job)}/report.html">{html.escape(job)}</a>: {html.escape(state)}</li>'
-        for job, state in status
-    ]
-    body = f"""<p>{html.escape(words)}</p>
-{_table(header, rows)}
-{curve}
-<h2>Jobs</h2>
-<ul>
-{chr(10).join(links)}
-</ul>"""
-    return _page(f"{name}: sweep", body)
+    from PIL import Image
+
+    made, kind = io.BytesIO(), "png" if pixels.shape[0] * pixels.shape[1] < SMALL else "jpeg"
+    Image.fromarray(pixels).save(made, kind, quality=85)
+    return f"data:image/{kind};base64,{base64.b64encode(made.getvalue()).decode()}"
 
 
-def _page(title: str, body: str) -> str:
-    return f"""<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><title>{html.escape(title)}</title><style>{STYLE}</style></head>
-<body>
-<h1>{html.escape(title)}</h1>
-{body}
-</body>
-</html>
-"""
+def _png_uri(content: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(content).decode()}"
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], n_left: int = 2) -> str:
-    """A table whose first `n_left` columns are aligned to the left."""
+def _digest(text: str) -> str:
+    """What a policy for content names a script or a style by."""
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
-    def cells(tag: str, texts: Sequence[str]) -> str:
-        sides = [' class="left"' if column < n_left else "" for column in range(len(texts))]
-        return "".join(f"<{tag}{side}>{html.escape(text)}</{tag}>" for side, text in zip(sides, texts, strict=True))
 
-    lines = [cells("th", header), *(cells("td", row) for row in rows)]
-    return "<table>\n" + "\n".join(f"<tr>{line}</tr>" for line in lines) + "\n</table>"
+def _shade(count: int, row: Sequence[int]) -> int:
+    """The shade of a cell, from 0 to 4, by its share of the row."""
+    return int(np.ceil(4 * count / max(1, sum(row))))
+
+
+def _map_json(part: Map) -> dict[str, Any]:
+    """A map as its script reads it: coordinates of 16 bits, colours of 8, all compressed."""
+    low, high = part.xy.min(axis=0), part.xy.max(axis=0)
+    scaled = (part.xy - low) / np.where(high > low, high - low, 1)
+    x, y = (np.round(65535 * scaled[:, axis]).astype("<u2") for axis in (0, 1))
+    names = (item.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for item in part.ids)
+    ids = "\n".join(name.replace("\n", " ") for name in names)
+    colours = []
+    for name, (values, classes) in part.colours.items():
+        levels = np.clip(values, 0, 255) if classes else np.round(255 * np.clip(values, 0, 1))
+        colours.append({"name": name, "names": list(classes), "values": _packed(levels.astype(np.uint8).tobytes())})
+    pictures = {str(number): data_uri(pixels) for number, pixels in part.pictures.items()}
+    coordinates = {"x": _packed(x.tobytes()), "y": _packed(y.tobytes())}
+    return {**coordinates, "ids": _packed(ids.encode()), "colours": colours, "pictures": pictures}
+
+
+def _packed(content: bytes) -> str:
+    return base64.b64encode(zlib.compress(content, 6)).decode()

@@ -1,8 +1,10 @@
 """The parts of a report. A task returns a list of them, so the report need not know the task."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -99,4 +101,125 @@ class File:
     text: str
 
 
-Part = Words | Table | Picture | File
+@dataclass(frozen=True)
+class Links:
+    """A list of other pages.
+
+    Attributes
+    ----------
+    title : str
+    rows : sequence of (str, str, str)
+        The address, what it is called, and what there is to say of it.
+
+    Examples
+    --------
+    >>> Links("Jobs", [("0/report.html", "0", "finished")]).title
+    'Jobs'
+    """
+
+    title: str
+    rows: Sequence[tuple[str, str, str]]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A point as a person sees it.
+
+    Attributes
+    ----------
+    name : str
+    note : str
+    picture : (height, width) or (height, width, 3) uint8 array, or None
+    text : str
+
+    Examples
+    --------
+    >>> Tile("a.png", note="cat").text
+    ''
+    """
+
+    name: str
+    note: str = ""
+    picture: np.ndarray | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Points side by side.
+
+    Attributes
+    ----------
+    title : str
+    tiles : sequence of Tile
+    caption : str
+
+    Examples
+    --------
+    >>> Gallery("What to label", [Tile("a.png")]).caption
+    ''
+    """
+
+    title: str
+    tiles: Sequence[Tile]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """A confusion matrix, whose cells show their points.
+
+    Attributes
+    ----------
+    title : str
+    names : sequence of str
+        The k classes.
+    counts : (k, k) sequence of sequences of int
+        Points by class and predicted class.
+    tiles : dict of (int, int) to sequence of Tile
+        Points of a cell, if it shows some.
+    caption : str
+
+    Examples
+    --------
+    >>> Confusion("Confusions", ["cat", "dog"], [[3, 1], [0, 2]], {(0, 1): [Tile("a.png")]}).counts[0]
+    [3, 1]
+    """
+
+    title: str
+    names: Sequence[str]
+    counts: Sequence[Sequence[int]]
+    tiles: Mapping[tuple[int, int], Sequence[Tile]]
+    caption: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Map:
+    """All points in a plane.
+
+    Attributes
+    ----------
+    title : str
+    xy : (n, 2) array
+    ids : sequence of str
+    colours : dict of str to ((n,) array, sequence of str)
+        What the colours may show: numbers of classes with their names, or levels from 0 to 1 without names.
+    pictures : dict of int to array
+        Of some points: pixels as in `Tile`.
+    caption : str
+
+    Examples
+    --------
+    >>> Map("Map", np.zeros((2, 2)), ["a", "b"], {"class": (np.array([0, 1]), ["cat", "dog"])}, {}).ids
+    ['a', 'b']
+    """
+
+    title: str
+    xy: np.ndarray
+    ids: Sequence[str]
+    colours: Mapping[str, tuple[np.ndarray, Sequence[str]]]
+    pictures: Mapping[int, np.ndarray]
+    caption: str = ""
+
+
+Part = Words | Table | Picture | File | Links | Gallery | Confusion | Map

@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich import box
-from rich.table import Table
+from rich.table import Table as RichTable
 from scipy import stats
 
 from gpussl.errors import GpusslError, StoreError
@@ -18,6 +18,7 @@ from gpussl.records import MOST_FREQUENT
 from gpussl.report import figures, page
 from gpussl.report.jobs import SweepJob, check_folders, clear, registered, write
 from gpussl.report.manifest import CONFIG
+from gpussl.report.parts import Links, Part, Picture, Table, Words
 from gpussl.report.results import to_csv
 from gpussl.report.titles import title
 from gpussl.runtime import console
@@ -203,7 +204,7 @@ def half_width(values: Sequence[float]) -> float | None:
     return float(stats.t.ppf(0.975, n - 1)) * statistics.stdev(values) / n**0.5
 
 
-def summary_table(summary: Sequence[Row]) -> Table:
+def summary_table(summary: Sequence[Row]) -> RichTable:
     """Return the summary as a table for the terminal. The caption has the columns with equal cells.
 
     Examples
@@ -220,7 +221,7 @@ def summary_table(summary: Sequence[Row]) -> Table:
     'all rows: classifier knn, bought 50, correct % 100.0, balanced % 90.00, seeds 1, fit s 0.1'
     """
     columns, constant = _shown(summary)
-    table = Table(
+    table = RichTable(
         title=f"Sweep: test accuracy{_of_seeds(summary)}", caption=constant, box=box.SIMPLE, padding=0, pad_edge=False
     )
     for name, cells in columns.items():
@@ -276,17 +277,26 @@ def _setting(override: str) -> str:
 
 def _write_page(folder: Path, name: str, summary: Sequence[Row], problems: Mapping[str, str]) -> None:
     found = curve_lines(summary)
+    drawn = {}
     if found is not None:
         with tempfile.TemporaryDirectory() as place:
             picture = Path(place, "curve.png")
             figures.save(figures.curve(found[1], found[0]), picture)
-            write(folder, CURVE, picture.read_bytes())
-    status = [(job, problem or "finished") for job, problem in problems.items()]
+            drawn["curve"] = picture.read_bytes()
+            write(folder, CURVE, drawn["curve"])
     columns, constant = _shown(summary)
-    words = f"Test accuracy{_of_seeds(summary)}{constant and '; '}{constant}."
-    rows = list(zip(*columns.values(), strict=True))
-    shown = page.render_sweep(name, words, list(columns), rows, status, has_curve=found is not None)
-    write(folder, PAGE, shown)
+    of_page = f"{name}: sweep"
+    parts: list[Part] = [
+        Words(f"Test accuracy{_of_seeds(summary)}{constant and '; '}{constant}."),
+        Table(of_page, list(columns), list(zip(*columns.values(), strict=True))),
+    ]
+    if found is not None:
+        parts.append(
+            Picture("curve", "Test accuracy over the sweep", lambda figures: figures.curve(found[1], found[0]))
+        )
+    links = [(f"{job}/{PAGE}", job, problem or "finished") for job, problem in problems.items()]
+    parts.append(Links("Jobs", links))
+    write(folder, PAGE, page.render(of_page, parts, "", drawn))
 
 
 def _shown(summary: Sequence[Row]) -> tuple[dict[str, list[str]], str]:

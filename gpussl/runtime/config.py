@@ -119,6 +119,7 @@ class Config:
     copies: bool = False
     id_column: str | None = None
     label_column: str | None = None
+    map: str = param("pca", choices=("pca", "umap", "none"))
     host: str = "127.0.0.1"
     port: int = param(0, ge=0, le=65535)
     no_browser: bool = False
@@ -170,6 +171,7 @@ class Job:
     copies: bool
     id_column: str | None
     label_column: str | None
+    map: str
     host: str
     port: int
     no_browser: bool
@@ -384,6 +386,7 @@ def build(cfg: DictConfig, overrides: Sequence[str] = ()) -> Job:
         copies=cfg.copies,
         id_column=cfg.id_column,
         label_column=cfg.label_column,
+        map=cfg.map,
         host=cfg.host,
         port=cfg.port,
         no_browser=cfg.no_browser,
@@ -512,7 +515,7 @@ def _check_top(cfg: DictConfig) -> None:
             raise ConfigError(f"{name}: expected at least one choice, found none; choose with {name}=[...]")
     for name in RESERVED.intersection(str(key) for key in cfg.propagate):
         raise ConfigError(f"propagate.{name}: expected a name that no baseline has, found {name}; choose another")
-    ranges = ("seed", "views", "n_labels", "audit", "port", "export")
+    ranges = ("seed", "views", "n_labels", "audit", "port", "export", "map")
     check(dataclasses.replace(Config(), **{name: cfg[name] for name in ranges}))
 
 

@@ -245,24 +245,31 @@ def parts(name: str, findings: Findings) -> list[Part]:
     ]  # fmt: skip
 
 
+def curve_of(item: Advice, figures: Any) -> Any:
+    """Return a learning curve as `gpussl.report.figures`, which is given, draws it.
+
+    >>> from gpussl.report import figures
+    >>> from gpussl.tasks.example import advice
+    >>> curve_of(advice(), figures).name
+    'random'
+    """
+    measured, last = item.measured, item.forecasts[-1].n_labels
+    x = np.geomspace(measured.sizes[0], last, 200)
+    low, high = np.array([curves.interval(item.draws.at(size)) for size in x]).T
+    return figures.LearningCurve(
+        name=SELECTED.get(measured.select, measured.select),
+        sizes=measured.sizes,
+        accuracies=measured.accuracies,
+        half_widths=item.half_widths,
+        x=x,
+        fitted=item.curve.at(x),
+        low=low,
+        high=high,
+        forecasts=[forecast.n_labels for forecast in item.forecasts],
+    )
+
+
 def _picture(findings: Findings, figures: Any) -> Any:
-    lines = []
-    for item in findings.advices:
-        measured, last = item.measured, item.forecasts[-1].n_labels
-        x = np.geomspace(measured.sizes[0], last, 200)
-        low, high = np.array([curves.interval(item.draws.at(size)) for size in x]).T
-        lines.append(
-            figures.LearningCurve(
-                name=SELECTED.get(measured.select, measured.select),
-                sizes=measured.sizes,
-                accuracies=measured.accuracies,
-                half_widths=item.half_widths,
-                x=x,
-                fitted=item.curve.at(x),
-                low=low,
-                high=high,
-                forecasts=[forecast.n_labels for forecast in item.forecasts],
-            )
-        )
+    lines = [curve_of(item, figures) for item in findings.advices]
     title, budget = f"Estimated from {findings.n_bought:,} bought labels", findings.budget
     return figures.learning_curves(title, lines, budget.n_labels, budget.target, findings.advices[0].needed)

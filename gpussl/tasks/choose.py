@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
+from pathlib import Path
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from gpussl.errors import ConfigError
 from gpussl.protocols import Classifier
 from gpussl.records import Answers, Array, Clustering
 from gpussl.report import write_page
-from gpussl.report.parts import Part, Picture, Table, Words
+from gpussl.report.parts import Gallery, Part, Table, Words
 from gpussl.runtime import console
 from gpussl.runtime.config import Job
 from gpussl.select.doubtful import Doubtful
@@ -22,6 +23,7 @@ from gpussl.tasks import own, project, spread
 from gpussl.tasks.own import OwnPoints
 from gpussl.tasks.prepare import Context, Data
 from gpussl.tasks.project import Project, Round
+from gpussl.tasks.tiles import Tiles
 
 MIN_DEFAULT, MAX_DEFAULT, DEFAULT_SHARE = 50, 500, 0.01  # of labels in a round
 MIN_TO_DOUBT = 20  # labels; a model of fewer knows too little to doubt
@@ -303,7 +305,8 @@ def _write(
 ) -> None:
     """Write the round, which appears as a whole, and the states of all points."""
     shown = {*asked.asked, *(item for group in look_alikes for item in group)}
-    fields, records = points.dataset.reader.records(own.path_of(run_on.job), shown)
+    path = own.path_of(run_on.job)
+    fields, records = points.dataset.reader.records(path, shown)
     records = {item: [_one_break(cell) for cell in cells] for item, cells in records.items()}
     known = made.labels()
     with project.whole(made.folder / "rounds" / str(asked.number)) as work:
@@ -319,7 +322,7 @@ def _write(
         project.write_round(work, asked)
         with console.warning("the page"):
             title = f"{made.folder.name}: round {asked.number}"
-            write_page(work, title, _page(points, asked, fields, records), f"gpussl, seed {run_on.job.seed}")
+            write_page(work, title, _page(points, asked, path, fields, records), f"gpussl, seed {run_on.job.seed}")
     made.write_points(points.ids, points.copy_of)
     if points.skipped:
         project.write_csv(made.folder / "skipped.csv", [("id", "reason"), *points.skipped])
@@ -330,18 +333,17 @@ def _one_break(cell: str) -> str:
     return cell.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _page(points: OwnPoints, asked: Round, fields: Sequence[str], records: Mapping[str, Sequence[str]]) -> list[Part]:
+def _page(
+    points: OwnPoints, asked: Round, path: Path, fields: Sequence[str], records: Mapping[str, Sequence[str]]
+) -> list[Part]:
     """The page that shows what was chosen."""
     parts: list[Part] = [Words(f"{len(asked.asked):,} of {len(points.ids):,} points to label, in this order.")]
     shown = list(asked.asked)[:SHOWN]
     if len(shown) < len(asked.asked):
         parts.append(Words(f"The first {len(shown)} are shown; to_label.csv has all."))
-    dataset = points.dataset
-    if dataset.image_shape is not None:
-        places = points.places()
-        raw = np.asarray(dataset.X_train[[places[item] for item in shown]])
-        images = raw.reshape((-1, *dataset.image_shape)) / (dataset.max_value or 1)
-        parts.append(Picture("chosen", "What to label", lambda figures: figures.grid(images, shown)))
+    if points.dataset.image_shape is not None:
+        tiles = Tiles(points, path, shown)
+        parts.append(Gallery("What to label", [tiles.of(item, asked.asked[item]) for item in shown]))
     else:
         cells = [[item, asked.asked[item], *(cell[:CELL] for cell in records.get(item, []))] for item in shown]
         parts.append(Table("What to label", ["id", "why", *fields], cells, n_left=2 + len(fields)))

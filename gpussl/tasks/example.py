@@ -3,7 +3,11 @@
 import csv
 from pathlib import Path
 
+import numpy as np
+
 from gpussl.backend import cpu
+from gpussl.evaluate.advice import Advice, advise
+from gpussl.evaluate.learning_curve import LabelBudget, Measured
 from gpussl.label.answers import Answer
 from gpussl.runtime import config
 from gpussl.tasks import prepare, project
@@ -48,3 +52,15 @@ def answered(folder: str) -> Project:
     made.write_points([f"fruit {n}" for n in range(30)], {})
     made.log.append([Answer(name, "melon" if n % 2 else "apple") for n, name in enumerate(names)])
     return made
+
+
+def advice() -> Advice:
+    """Return advice from a learning curve of three sizes.
+
+    >>> advice().forecasts[0].n_labels
+    500
+    """
+    sizes = np.array([56, 112, 225])
+    correct = np.random.default_rng(0).random((3, 3, 250)) < (1 - 2 * sizes**-0.5)[:, None]
+    measured = Measured("random", sizes, correct, is_reused=True)
+    return advise(measured, LabelBudget(n_labels=250), n_points=60_000, seed=0)

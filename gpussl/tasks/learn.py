@@ -15,7 +15,7 @@ from gpussl.records import Answers
 from gpussl.report import show, write_files, write_page
 from gpussl.runtime import console, environment, store
 from gpussl.runtime.config import Job
-from gpussl.tasks import choose, estimate, label, own, project, spread, student
+from gpussl.tasks import choose, estimate, label, learn_page, own, project, spread, student
 from gpussl.tasks.learn_parts import parts_of
 from gpussl.tasks.own import OwnPoints
 from gpussl.tasks.prepare import Context, Data
@@ -113,20 +113,24 @@ def work(run_on: Context) -> None:
         number = made.next_folder("learned").name
         parts = parts_of(points, names, checked, ahead, trained.classifier, trained.spreading, trained.student)
         source = PREDICTED if trained.spreading is None else PROPAGATED
+        bought = run_on.twin.to_numpy(answers.indices)
+        learnt = learn_page.Learnt(points, data, names, bought, numbers, certainty, source)
+        doubted = _doubted(run_on, made, points, answers, names, trained)
         with project.whole(made.folder / "learned" / number) as work_folder:
             store.save(work_folder / project.MODEL, model_of(data, trained.for_new_data, names))
             project.write_csv(
                 work_folder / project.PREDICTIONS,
                 _rows(run_on, made, points, answers, names, numbers, certainty, source),
             )
-            project.write_csv(work_folder / project.DOUBTS, _doubted(run_on, made, points, answers, names, trained))
+            project.write_csv(work_folder / project.DOUBTS, doubted)
             write_files(work_folder, parts)
             with console.warning("the page"):
                 footer = (
                     f"gpussl {environment.versions()['gpussl']}, {', '.join(run_on.job.classifier)}, seed "
                     f"{run_on.job.seed}, {run_on.twin.device_name()}, {run_on.monitor.seconds():.0f} s"
                 )
-                write_page(work_folder, f"{made.folder.name}: model {number}", parts, footer)
+                more = learn_page.parts(run_on, made, learnt, checked, ahead, doubted[1:])
+                write_page(work_folder, f"{made.folder.name}: model {number}", [*parts, *more], footer)
         made.write_points(points.ids, points.copy_of)
     show(parts)
     where = made.folder / "learned" / number
