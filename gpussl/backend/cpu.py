@@ -4,10 +4,9 @@ import platform
 import resource
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import sparse
 
 from gpussl.backend import seeding
 from gpussl.backend.lloyd import lloyd
@@ -15,6 +14,9 @@ from gpussl.backend.logistic import LogisticRegression
 from gpussl.backend.neighbors import search
 from gpussl.errors import ConfigError
 from gpussl.records import Array, OnProgress
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 __all__ = [
     "DEVICE", "HDBSCAN", "HDBSCAN_COUNTS_ITSELF", "LogisticRegression",
@@ -25,6 +27,15 @@ __all__ = [
 DEVICE = "cpu"  # the name that PyTorch and XGBoost use
 HDBSCAN_COUNTS_ITSELF = True  # whether min_samples counts the point itself
 TREE_FEATURES = 10  # up to this dimension a tree beats exhaustive search, most of all on the tight groups of UMAP
+
+
+def __getattr__(name: str) -> Any:
+    """Import `scipy.sparse` when it is needed: the labelling page does not wait for it."""
+    if name != "sparse":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from scipy import sparse
+
+    return sparse
 
 
 def HDBSCAN(**settings: Any) -> Any:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from gpussl.backend.blocks import Centred, OnThreads, map_on_threads, row_slices
 from gpussl.backend.projection import Projection
@@ -234,6 +233,8 @@ def _relocate(X: Centred, fit: Fit, labels: np.ndarray, tolerance: float) -> Non
 
 def _add(X: Centred, fit: Fit, changed: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Move the points at `changed` (m,) to their new clusters in the sums; return the clusters affected."""
+    from scipy.sparse import csr_array  # late: whoever does not cluster does not wait for it
+
     gained, lost = labels[changed], fit.labels[changed]
     had = lost >= 0
     for first in range(0, len(changed), SUMMED_ROWS):

@@ -7,9 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import scipy.sparse
 from array_api_compat import array_namespace
-from scipy.sparse.csgraph import connected_components
 
 from gpussl import backend
 from gpussl.numeric.arrays import arange_like, row_blocks
@@ -54,10 +52,13 @@ class Graph:
     @classmethod
     def of(cls, weights: Any) -> "Graph":
         """The graph with these weights, an (n, n) sparse matrix in CSR format."""
+        from scipy import sparse  # late: few need it, and all would wait for it
+        from scipy.sparse.csgraph import connected_components
+
         twin, n = backend.of(weights.data), weights.shape[0]
         # on the host: connected_components of CuPy needs cuGraph
         structure = [twin.to_numpy(array) for array in (weights.data, weights.indices, weights.indptr)]
-        k, component = connected_components(scipy.sparse.csr_matrix(tuple(structure), shape=(n, n)), directed=False)
+        k, component = connected_components(sparse.csr_matrix(tuple(structure), shape=(n, n)), directed=False)
         component = twin.asarray(component)
         ones = array_namespace(weights.data).ones(n)
         members = twin.sparse.csr_matrix((ones, (component, arange_like(n, component))), shape=(k, n))

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
+from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
@@ -49,8 +51,11 @@ def start(task: Callable[[DictConfig], None], translate: Callable[[list[str]], l
         if "--version" in sys.argv[1:]:
             console.stdout.print(f"gpussl {__version__}")
             return
+        given = sys.argv[1:]
         with refusing():
-            sys.argv[1:] = translate(sys.argv[1:])
+            sys.argv[1:] = translate(given)
+        if sys.argv[1:] != given:
+            _never_sweep()
         arguments = _arguments()
         is_sweep = arguments.multirun or "hydra.mode=MULTIRUN" in arguments.overrides
         # Hydra prints its errors itself and exits with 1, unless this documented variable asks it to raise them
@@ -63,6 +68,11 @@ def start(task: Callable[[DictConfig], None], translate: Callable[[list[str]], l
                 console.stdout.print(_help(arguments), soft_wrap=True)
                 return
             hydra.main(version_base="1.3", config_path=str(config.folder()), config_name="config")(task)()
+
+
+def _never_sweep() -> None:
+    """Spare Hydra to compose the configuration once more, to find out whether it asks for a sweep."""
+    Hydra.get_mode = lambda self, config_name, overrides: RunMode.RUN  # type: ignore[method-assign]
 
 
 @contextlib.contextmanager

@@ -251,7 +251,7 @@ def curve_of(item: Advice, figures: Any) -> Any:
     >>> from gpussl.report import figures
     >>> from gpussl.tasks.example import advice
     >>> curve_of(advice(), figures).name
-    'random'
+    'random labels'
     """
     measured, last = item.measured, item.forecasts[-1].n_labels
     x = np.geomspace(measured.sizes[0], last, 200)

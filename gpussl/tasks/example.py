@@ -58,7 +58,7 @@ def advice() -> Advice:
     """Return advice from a learning curve of three sizes.
 
     >>> advice().forecasts[0].n_labels
-    500
+    250
     """
     sizes = np.array([56, 112, 225])
     correct = np.random.default_rng(0).random((3, 3, 250)) < (1 - 2 * sizes**-0.5)[:, None]

@@ -226,13 +226,13 @@ def show(job: Job, made: Project) -> None:
     with server.listen(job.host, job.port, preferred) as listening:
         port = listening.getsockname()[1]
         _remember(made.folder, secret, port)
+        name = f"[{job.host}]" if ":" in job.host else job.host
+        _announce(f"http://{name}:{port}/?token={secret}", job)  # whoever comes at once waits for the desk
         desk = Desk(ProjectMaterial(made), made.log, Classes(made.folder / project.CLASSES, job.classes))
         n_before = len(desk.answered())
         passed_on = [text for text in job.overrides if project.root_of(text) in PASSED_ON]
         worker = RoundWorker(made.folder.resolve(), passed_on, desk)
         by = job.by if job.by is not None else _user()
-        name = f"[{job.host}]" if ":" in job.host else job.host
-        _announce(f"http://{name}:{port}/?token={secret}", desk, job)
         try:
             server.ready(server.app(desk, worker, secret, job.host, port, by)).run(sockets=[listening])
         except KeyboardInterrupt:
@@ -247,7 +247,7 @@ def show(job: Job, made: Project) -> None:
     )
 
 
-def _announce(url: str, desk: Desk, job: Job) -> None:
+def _announce(url: str, job: Job) -> None:
     """Say where the page is, and open it."""
     from gpussl.label.page import server
 

@@ -134,8 +134,10 @@ class Project:
         """Return the ids of all points, as they were read last."""
         try:
             with (self.folder / POINTS).open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
-                return [row["id"] for row in csv.DictReader(lines)]
-        except (OSError, KeyError) as error:
+                rows = csv.reader(lines)
+                place = next(rows, []).index("id")
+                return [row[place] for row in rows if row]
+        except (OSError, ValueError, IndexError) as error:
             raise DataError(
                 f"{self.folder / POINTS}: expected the list of points, found none; make it again with "
                 f"gpussl choose {self.folder}"

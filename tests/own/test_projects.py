@@ -322,7 +322,7 @@ def test_pictures_go_round(tmp_path):
     loop = Loop(tmp_path)
     loop.data = ("data=auto", f"data.path={words.quoted(folder)}", "data.cache=null")
     loop("choose", "n_labels=16")
-    assert (loop.place / "rounds" / "1" / "figures" / "chosen.png").exists()
+    assert (loop.place / "rounds" / "1" / "report.html").read_text().count('<img src="data:image/png;base64,') == 16
     loop.answer(truth)
     loop("learn")
     found = rows(loop.place / "learned" / "1" / "predictions.csv")

@@ -188,7 +188,8 @@ def listen(host: str, port: int, preferred: int = 0) -> socket.socket:
         family, *_, address = socket.getaddrinfo(host, port or preferred, type=socket.SOCK_STREAM)[0]
     except OSError as error:
         raise ConfigError(f"host: expected a name or an address of this machine, found {host}") from error
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio turns the delay of small packets off, 40 ms each, only where the protocol is named
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind(address)
@@ -215,6 +216,8 @@ def ready(application: Starlette) -> uvicorn.Server:
         access_log=False,
         server_header=False,
         lifespan="off",
+        ws="none",
+        http="h11",
         timeout_graceful_shutdown=CLOSING,
     )
     return uvicorn.Server(config)

@@ -382,29 +382,40 @@ function drawGroup() {
     : "";
 }
 
+const lines = new Map(); // of the classes, by name: they stay, so that no click and no focus is lost
+
+function lineOf(one) {
+  const line = element("li");
+  const give = element("button", undefined, "give");
+  give.type = "button";
+  give.append(element("kbd"), element("span", one.name, "name"), element("span", "", "count"));
+  give.title = one.name;
+  give.onclick = () => {
+    answer("labelled", one.name);
+    $("stage").focus();
+  };
+  const change = element("button", "…");
+  change.type = "button";
+  change.setAttribute("aria-label", `Change the class ${one.name}`);
+  change.onclick = () => edit(classes.find((other) => other.name === one.name));
+  line.append(give, change);
+  return line;
+}
+
 function drawClasses() {
   const point = view === "group" || view === "state" ? null : current();
-  $("classes").replaceChildren(
-    ...classes.map((one) => {
-      const line = element("li");
-      const give = element("button", undefined, "give");
-      give.type = "button";
-      give.append(element("kbd", one.key.toUpperCase()), element("span", one.name, "name"), element("span", String(one.count), "count"));
-      give.title = one.name;
-      give.disabled = view === "state";
-      if (point && point.state === "labelled" && point.label === one.name) give.classList.add("given");
-      give.onclick = () => {
-        answer("labelled", one.name);
-        $("stage").focus();
-      };
-      const change = element("button", "…");
-      change.type = "button";
-      change.setAttribute("aria-label", `Change the class ${one.name}`);
-      change.onclick = () => edit(one);
-      line.append(give, change);
-      return line;
-    }),
-  );
+  for (const one of classes) if (!lines.has(one.name)) lines.set(one.name, lineOf(one));
+  const wanted = classes.map((one) => lines.get(one.name));
+  const there = [...$("classes").children];
+  if (wanted.length !== there.length || wanted.some((line, place) => line !== there[place])) $("classes").replaceChildren(...wanted);
+  for (const one of classes) {
+    const [key, , count] = lines.get(one.name).querySelectorAll("kbd, span");
+    const give = lines.get(one.name).querySelector(".give");
+    if (key.textContent !== one.key.toUpperCase()) key.textContent = one.key.toUpperCase();
+    if (count.textContent !== String(one.count)) count.textContent = one.count;
+    give.disabled = view === "state";
+    give.classList.toggle("given", Boolean(point && point.state === "labelled" && point.label === one.name));
+  }
   if (state) {
     $("done").max = Math.max(1, state.asked);
     $("done").value = state.answered;
