@@ -30,7 +30,9 @@ async function showMap(box) {
   let chosen = colours[0];
   let place = -1;
 
-  const hue = (number, n) => `hsl(${Math.round((360 * ((number * 0.618034) % 1)) + 200) % 360} ${n > 8 && number % 2 ? 45 : 75}% ${number % 3 === 2 ? 38 : 52}%)`;
+  // ten colours that most people tell apart, for light and dark paper; hues for more
+  const few = ["#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee8866", "#44bb99", "#99705a", "#888888"];
+  const hue = (value, n) => (n <= few.length ? few[value] : `hsl(${Math.round((360 * value) / n)} 70% ${value % 2 ? 42 : 60}%)`);
   const colour = (value) => (chosen.names.length ? hue(value, chosen.names.length) : `hsl(${200 - (200 * value) / 255} 80% 50%)`);
   const at = (i, size) => [margin + (x[i] / 65535) * (size.width - 2 * margin), size.height - margin - (y[i] / 65535) * (size.height - 2 * margin)];
 

@@ -26,6 +26,8 @@ function random() {
   return Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+const number = (value) => value.toLocaleString("en");
+
 function element(tag, text, name) {
   const made = document.createElement(tag);
   if (text !== undefined) made.textContent = text;
@@ -420,17 +422,18 @@ function drawClasses() {
     $("done").max = Math.max(1, state.asked);
     $("done").value = state.answered;
     $("n-look").textContent = state.second_look ? `(${state.second_look})` : "";
-    $("project").textContent = `${state.project}: ${state.answered} of ${state.asked}`;
-    document.title = `${state.answered} of ${state.asked}: ${state.project}`;
+    const done = `${number(state.answered)} of ${number(state.asked)}`;
+    $("project").textContent = `${state.project}: ${done}`;
+    document.title = `${done}: ${state.project}`;
   }
 }
 
 function drawState() {
   if (!state) return;
   $("counts").textContent =
-    `Round ${state.round}. ${state.answered} of the ${state.asked} points that were asked for are answered, ` +
-    `${state.asked - state.answered - state.skipped} are left and ${state.skipped} skipped. ` +
-    `${state.labelled} of ${state.points} points have a label.`;
+    `Round ${state.round}. ${number(state.answered)} of the ${number(state.asked)} points that were asked for are ` +
+    `answered, ${number(state.asked - state.answered - state.skipped)} are left and ${number(state.skipped)} skipped. ` +
+    `${number(state.labelled)} of ${number(state.points)} points have a label.`;
   $("said").replaceChildren(
     ...(state.said.length ? state.said : ["Nothing was learnt yet."]).map((text) => element("li", text)),
   );
