@@ -184,10 +184,11 @@ class RoundWorker:
             except OSError as error:
                 self._say(f"expected to start it, found: {error.strerror}")
                 break
-            for line in self._process.stdout or ():
-                if line.strip():
-                    self._say(line.rstrip())
-            if self._process.wait() != 0:
+            with self._process as process:
+                for line in process.stdout or ():
+                    if line.strip():
+                        self._say(line.rstrip())
+            if process.returncode != 0:
                 break
             with contextlib.suppress(DataError):
                 self._desk.reload()
