@@ -62,8 +62,11 @@ FAULTS = ("lost", "doubled", "asked_twice", "not_whole", "not_reopened", "left_b
 ACKNOWLEDGED = {"choose": "points to label are in", "label": "new labels", "learn": "points have a class in"}
 FILES = {
     "rounds": {"to_label.csv", "round.json", "report.html"},
-    "learned": {project.MODEL, project.PREDICTIONS, "results.csv", "report.html"},
-}
+    "learned": {
+        project.MODEL, project.PREDICTIONS, project.DOUBTS, project.SUMMARY, "results.csv", "report.html",
+    },
+}  # fmt: skip
+MAY_HAVE = {"rounds": {project.LOOK_ALIKES, project.FIELDS}, "learned": {"figures"}}
 
 
 def main():
@@ -245,7 +248,8 @@ class Case:
 
     def is_whole(self, folder, rounds, labels):
         """Whether a round or a model that a command has just made is whole."""
-        if {path.name for path in folder.iterdir()} != FILES[folder.parent.name]:
+        names, kind = {path.name for path in folder.iterdir()}, folder.parent.name
+        if not FILES[kind] <= names <= FILES[kind] | MAY_HAVE[kind]:
             return False
         if not (folder / "report.html").read_text().rstrip().endswith("</html>"):
             return False

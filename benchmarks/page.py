@@ -33,6 +33,7 @@ from rich.table import Table
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
+from gpussl.label.page.desk import handle_of
 from gpussl.report.results import to_csv
 from gpussl.runtime import config, store
 from gpussl.tasks import project
@@ -111,7 +112,7 @@ def acknowledged(server):
     headers = {"Cookie": f"gpussl_{server.port}={server.token}", "Content-Type": "application/json"}
     seconds = []
     for number in range(N_ANSWERS):
-        event = {"key": f"k{number}", "item": number, "state": "labelled", "label": "cat"}
+        event = {"key": f"k{number}", "item": handle_of(f"{number:05}.png"), "state": "labelled", "label": "cat"}
         began = time.perf_counter()
         connection.request("POST", "/api/answers", json.dumps({"by": "bench", "events": [event]}), headers)
         answer = json.loads(connection.getresponse().read())

@@ -67,10 +67,10 @@ def run(cfg: Any) -> None:
         if in_sweep:
             command.register_job(is_finished=True)
     except KeyboardInterrupt:
-        command.end_interrupted(folder)
+        command.end_interrupted(folder, cfg.project)
     except Exception as error:
         if signals.received:  # a library has turned the interrupt into another exception
-            command.end_interrupted(folder)
+            command.end_interrupted(folder, cfg.project)
         told = command.told(error)
         if not isinstance(told, GpusslError):
             traceback.print_exception(error)

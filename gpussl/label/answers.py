@@ -63,6 +63,8 @@ class History:
     ----------
     keys : set of str
         Of all answers so far.
+    renamed : dict of str to str
+        The names that classes were given, by the ones before.
 
     Examples
     --------
@@ -75,8 +77,9 @@ class History:
 
     def __init__(self) -> None:
         self.keys: set[str] = set()
+        self.renamed: dict[str, str] = {}
         self._said: dict[str, list[Answer]] = {}  # all that counts or counted about each point, the last one last
-        self._by: dict[str, list[Answer]] = {}  # what each person may take back
+        self._given: dict[str, list[Answer]] = {}  # what each person may take back
 
     def add(self, entry: dict[str, Any]) -> None:
         """Add an entry: an answer, or another name for a class."""
@@ -91,34 +94,44 @@ class History:
             return
         said = self._said.pop(answer.id, [])  # the last answer comes last
         self._said[answer.id] = [*said, answer]
-        self._by.setdefault(answer.by, []).append(answer)
+        self._given.setdefault(answer.by, []).append(answer)
 
     def current(self) -> dict[str, Answer]:
         """Return the answers that count, by id, in the order in which they were given."""
         return {item: said[-1] for item, said in self._said.items()}
 
-    def disputed(self) -> list[str]:
-        """Return the ids of points that two people have labelled differently, and nobody on a second look."""
-        return [item for item, said in self._said.items() if _differ(said)]
+    def disputed(self) -> dict[str, list[str]]:
+        """Return what people say, such as "cat (anna)", of points that they label differently, by id.
 
-    def last(self, by: str) -> list[Answer]:
-        """Return the answers that a person gave in the last gesture that is not taken back; empty if there is none."""
-        given = self._by.get(by, [])
-        gesture = _gesture(given[-1]) if given else ""
-        n = 1
-        while gesture and n < len(given) and _gesture(given[-1 - n]) == gesture:
-            n += 1
-        return given[-n:]
+        A point on which somebody has decided on a second look is none of these.
+        """
+        found = {item: _by_person(said) for item, said in self._said.items() if len(said) > 1 and not said[-1].settles}
+        return {
+            item: [f"{label} ({by})" for by, label in labels.items()]
+            for item, labels in found.items()
+            if len(set(labels.values())) > 1
+        }
+
+    def gesture(self, by: str, name: str = "") -> list[Answer]:
+        """Return the answers that a person gave in a gesture, as far as they are not taken back.
+
+        Without a name, those of the last one; empty if there is none.
+        """
+        given = self._given.get(by, [])
+        name = name or (_gesture(given[-1]) if given else "")
+        return [answer for answer in given if _gesture(answer) == name] if name else given[-1:]
 
     def _take_back(self, undone: Answer) -> None:
-        said, given = self._said.get(undone.id, []), self._by.get(undone.by, [])
+        said, given = self._said.get(undone.id, []), self._given.get(undone.by, [])
         _remove_last(given, lambda answer: answer.id == undone.id)
         _remove_last(said, lambda answer: answer.by == undone.by)
         if not said:
             self._said.pop(undone.id, None)
 
     def _rename(self, old: str, new: str) -> None:
-        for answers in (*self._said.values(), *self._by.values()):
+        self.renamed[old] = new
+        self.renamed.pop(new, None)
+        for answers in (*self._said.values(), *self._given.values()):
             answers[:] = [
                 dataclasses.replace(answer, label=new) if answer.label == old else answer for answer in answers
             ]
@@ -146,7 +159,7 @@ class AnswerLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._history, self._n_read, self._n_lines = History(), 0, 0
+        self._history, self._n_read, self._n_lines, self._last_line, self._inode = History(), 0, 0, b"", 0
 
     def append(self, answers: Sequence[Answer]) -> None:
         """Add answers, on the disk when this returns.
@@ -160,7 +173,8 @@ class AnswerLog:
         lines = []
         for answer in answers:
             entry = dataclasses.asdict(answer) | {"at": answer.at or now}
-            lines.append({name: value for name, value in entry.items() if value != "" and value is not False})
+            kept = {name: value for name, value in entry.items() if value != "" and value is not False}
+            lines.append({"id": answer.id, **kept})
         self._write(lines)
 
     def rename(self, old: str, new: str, by: str = "") -> None:
@@ -174,8 +188,6 @@ class AnswerLog:
 
     def history(self) -> History:
         """Return all that was said. Entries that were read before are not read again."""
-        if not self._is_longer():
-            self._history, self._n_read, self._n_lines = History(), 0, 0
         for entry in self._entries():
             self._history.add(entry)
         return self._history
@@ -206,7 +218,10 @@ class AnswerLog:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[int]:
+        is_new = not self.path.exists()
         handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+        if is_new:
+            _sync_folder(self.path.parent)
         try:
             with contextlib.suppress(OSError):  # some network file systems have no locks
                 fcntl.flock(handle, fcntl.LOCK_EX)
@@ -214,44 +229,49 @@ class AnswerLog:
         finally:
             os.close(handle)
 
-    def _is_longer(self) -> bool:
-        """Whether what was read is still there."""
-        try:
-            return self.path.stat().st_size >= self._n_read
-        except OSError:
-            return False
-
-    def _entries(self) -> Iterator[dict[str, Any]]:
-        """The entries that were not read yet."""
+    def _entries(self) -> list[dict[str, Any]]:
+        """The entries that were not read yet; all, if the file is another."""
         try:
             with self.path.open("rb") as file:
-                file.seek(self._n_read)
+                with contextlib.suppress(OSError):  # some network file systems have no locks
+                    fcntl.flock(file, fcntl.LOCK_SH)
+                inode = os.fstat(file.fileno()).st_ino
+                file.seek(max(0, self._n_read - len(self._last_line)))
+                if inode != self._inode or file.read(len(self._last_line)) != self._last_line:
+                    file.seek(0)
+                    self._forget(inode)
                 content = file.read()
         except FileNotFoundError:
-            return
+            self._forget()
+            return []
         except OSError as error:
             raise DataError(f"{self.path}: expected a readable file of answers, found: {error.strerror}") from error
+        found = []
         for line in content.splitlines(keepends=True):
             entry = _parsed(line)
             if entry is None and not line.endswith(b"\n"):
-                return  # another process is writing it
+                break  # a killed process has left it: the next one goes on in a new line
             self._n_read += len(line)
             self._n_lines += 1
+            self._last_line = line
             if entry is not None:
-                yield entry
+                found.append(entry)
             elif line.strip():
                 console.say(f"{self.path}: line {self._n_lines} is no whole answer; it is passed over")
+        return found
+
+    def _forget(self, inode: int = 0) -> None:
+        self._history, self._n_read, self._n_lines, self._last_line, self._inode = History(), 0, 0, b"", inode
 
 
-_FIELDS = {field.name for field in dataclasses.fields(Answer)}
+_ID, *_REST = dataclasses.fields(Answer)
+_FIELDS = {field.name for field in (_ID, *_REST)}
 
 
-def _differ(said: Sequence[Answer]) -> bool:
-    """Whether the labels that people gave last differ."""
-    if len(said) < 2 or said[-1].settles:
-        return False
-    last = {answer.by: answer.label for answer in said if answer.state == LABELLED}
-    return len(set(last.values())) > 1
+def _by_person(said: Sequence[Answer]) -> dict[str, str]:
+    """The label that each person gave last. What has no key is from a file."""
+    last = {answer.by: answer for answer in said if answer.key}
+    return {by: answer.label for by, answer in last.items() if answer.state == LABELLED}
 
 
 def _remove_last(answers: list[Answer], is_meant: Callable[[Answer], bool]) -> None:
@@ -268,12 +288,24 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
     """An entry, or None if the line is not one."""
     try:
         entry = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(entry, dict):
         return None
     if "rename" in entry:
         return entry if isinstance(entry["rename"], str) and isinstance(entry.get("to"), str) else None
-    is_answer = isinstance(entry.get("id"), str) and isinstance(entry.get("label", ""), str)
+    has_types = all(type(entry.get(field.name, field.default)) is type(field.default) for field in _REST)
+    if not has_types or not isinstance(entry.get("id"), str):
+        return None
     state = entry.get("state", LABELLED)
-    return entry if is_answer and state in STATES and (state != LABELLED or entry.get("label")) else None
+    return entry if state in STATES and (state != LABELLED or entry.get("label")) else None
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have a folder list a new file even after a power failure."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -8,8 +8,9 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from gpussl.errors import DataError
+from gpussl.errors import DataError, InputError
 from gpussl.label.matching import Points
+from gpussl.label.names import checked_class
 
 SHOWN = 10  # wrong files that a message names
 UNSAFE = '/\\:*?"<>|%'  # signs in the name of a class that some system refuses in the name of a folder
@@ -45,9 +46,10 @@ def read(folder: Path, source: Path, ids: Collection[str], classes: Sequence[str
     found: dict[str, str] = {}
     wrong = []
     for of_class in sorted(path for path in folder.iterdir() if path.is_dir()):
-        label = unquote(of_class.name)
-        if classes and label not in classes:
-            wrong.append(f"{of_class.name!r} is none of the classes {', '.join(classes)}")
+        try:
+            label = checked_class(unquote(of_class.name, errors="surrogateescape"), classes)
+        except InputError as error:
+            wrong.append(f"{of_class.name!a}: {error}")
             continue
         for path in sorted(of_class.rglob("*")):
             if path.is_dir() or path.name.startswith("."):
@@ -91,6 +93,10 @@ def write(folder: Path, labels: Mapping[str, str], source: Path, *, copies: bool
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder}: expected no folder or an empty one, found files; write to another with output=...")
+    outside = next((item for item in labels if Path(item).is_absolute() or ".." in Path(item).parts), None)
+    if outside is not None:
+        raise DataError(f"{outside}: expected a point in the folder of the data, found one outside")
+    folder = folder.absolute()
     missing = next((item for item in labels if not (source / item).is_file()), None)
     if missing is not None:
         raise DataError(f"{missing}: expected a file in {source}, found none; folders are for data that are files")
@@ -103,7 +109,7 @@ def write(folder: Path, labels: Mapping[str, str], source: Path, *, copies: bool
             if copies:
                 shutil.copyfile(source / item, path)
             else:
-                path.symlink_to((source / item).resolve())
+                path.symlink_to(source.resolve() / item)
         with contextlib.suppress(FileNotFoundError):
             folder.rmdir()
         work.mkdir(exist_ok=True)
@@ -120,7 +126,10 @@ def folder_name(label: str) -> str:
     >>> folder_name("50% black/white"), folder_name("..")
     ('50%25 black%2Fwhite', '%2E%2E')
     """
-    name = "".join(quote(sign, safe="") if sign in UNSAFE or not sign.isprintable() else sign for sign in label)
+    name = "".join(
+        quote(sign, safe="", errors="surrogateescape") if sign in UNSAFE or not sign.isprintable() else sign
+        for sign in label
+    )
     return name.replace(".", "%2E") if set(name) == {"."} or name.endswith((".", " ")) or name[0] == "." else name
 
 
@@ -151,6 +160,7 @@ def _linked(path: Path, source: Path, ids: Collection[str]) -> list[str]:
     """The point to which a link leads."""
     if path.is_symlink():
         with contextlib.suppress(OSError, ValueError):
-            item = path.resolve().relative_to(source.resolve()).as_posix()
+            target = path.parent.resolve() / path.readlink()
+            item = target.relative_to(source.resolve()).as_posix()
             return [item] if item in ids else []
     return []

@@ -16,8 +16,9 @@ from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree
 
-from gpussl.errors import DataError
+from gpussl.errors import DataError, InputError
 from gpussl.label.matching import Points
+from gpussl.label.names import checked_class
 from gpussl.runtime.delimited import find_delimiter
 
 ID = "gpussl_id"  # of the point, in the data of a task
@@ -57,7 +58,7 @@ class _Said:
 
     number: str
     names: list[str]
-    answers: list[tuple[str, bool]] = field(default_factory=list)  # the class, and whether it is the ground truth
+    answers: list[tuple[Any, bool]] = field(default_factory=list)  # the class, and whether it is the ground truth
     is_cancelled: bool = False
 
 
@@ -103,6 +104,7 @@ def parse(path: Path, text: str, ids: Collection[str], classes: Sequence[str] = 
     tasks, wrong = _read(path, text, label_column, points)
     of_point: dict[str, _Said] = {}
     for task in tasks:
+        wrong += _checked(task, classes)
         item, complaint = _point(points, task)
         if complaint:
             wrong.append(f"task {task.number}: {complaint}")
@@ -112,11 +114,6 @@ def parse(path: Path, text: str, ids: Collection[str], classes: Sequence[str] = 
             known.is_cancelled = known.is_cancelled or task.is_cancelled
         else:
             of_point[item] = task
-        wrong += [
-            f"task {task.number}: {label!r} is none of the classes {', '.join(classes)}"
-            for label, _ in task.answers
-            if classes and label not in classes
-        ]
     if wrong:
         more = f"; and {len(wrong) - SHOWN:,} more" if len(wrong) > SHOWN else ""
         raise DataError(
@@ -213,6 +210,18 @@ def labelling_config(classes: Sequence[str], kind: str) -> str:
     return ElementTree.tostring(view, encoding="unicode")
 
 
+def _checked(task: _Said, classes: Sequence[str]) -> list[str]:
+    """Check the classes of a task, and return what is wrong with them."""
+    wrong, answers = [], []
+    for label, is_truth in task.answers:
+        try:
+            answers.append((checked_class(label, classes), is_truth))
+        except InputError as error:
+            wrong.append(f"task {task.number}: {error}")
+    task.answers = answers
+    return wrong
+
+
 def _choice(label: str) -> dict[str, Any]:
     return {"from_name": LABEL, "to_name": ITEM, "type": "choices", "value": {"choices": [label]}}
 
@@ -225,7 +234,7 @@ def _read(path: Path, text: str, wanted: str, points: Points) -> tuple[list[_Sai
         return list(_short(path, rows, wanted, points, wrong)), wrong
     try:
         entries = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: expected an export of Label Studio, found no JSON ({error})") from error
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise DataError(f"{path}: expected an export of Label Studio, a list of tasks, found other JSON")
@@ -240,34 +249,45 @@ def _long(entries: Sequence[Mapping[str, Any]], wanted: str, wrong: list[str]) -
         data: Any = entry.get("data")
         data = data if isinstance(data, dict) else {}
         names = [data[name] for name in (ID, "id") if isinstance(data.get(name), str)]
-        names += [str(entry["file_upload"])] if entry.get("file_upload") else []
+        names += [entry["file_upload"]] if isinstance(entry.get("file_upload"), str) else []
         names += [value for name, value in data.items() if name not in (ID, "id") and isinstance(value, str)]
-        said = _Said(str(entry.get("id", "without a number")), names)
-        for annotation in entry.get("annotations") or entry.get("completions") or ():
-            if annotation.get("was_cancelled"):
+        said = _Said(str(entry.get("id", "without a number")), [name for name in names if name])
+        for annotation in _dicts(entry.get("annotations") or entry.get("completions")):
+            if annotation is None:
+                wrong.append(f"task {said.number} has an answer of another form")
+            elif annotation.get("was_cancelled"):
                 said.is_cancelled = True
-                continue
-            of_choices = [
-                result
-                for result in annotation.get("result") or ()
-                if isinstance(result, dict)
-                and result.get("type") == "choices"
-                and (not wanted or result.get("from_name") == wanted)
-            ]
-            several = {str(result.get("from_name")) for result in of_choices}
-            if len(several) > 1:
-                wrong.append(
-                    f"task {said.number} has the choices {', '.join(sorted(several))}; name one with label_column="
-                )
-                continue
-            labels = [label for result in of_choices for label in (result.get("value") or {}).get("choices") or ()]
-            if len(labels) > 1:
-                wrong.append(f"task {said.number} has several choices, {' and '.join(map(repr, labels))}")
-            elif labels:
-                said.answers.append((str(labels[0]).strip(), bool(annotation.get("ground_truth"))))
-            elif annotation.get("result"):
-                wrong.append(f"task {said.number} has an answer without choices")
+            else:
+                _take(said, annotation, wanted, wrong)
         yield said
+
+
+def _take(said: _Said, annotation: Mapping[str, Any], wanted: str, wrong: list[str]) -> None:
+    """Add what an annotation says to its task, or to what is wrong."""
+    results = list(_dicts(annotation.get("result")))
+    choices = [result for result in results if result is not None and result.get("type") == "choices"]
+    choices = [result for result in choices if not wanted or result.get("from_name") == wanted]
+    questions = sorted({str(result.get("from_name")) for result in choices})
+    if len(questions) > 1:
+        wrong.append(f"task {said.number} has the choices {', '.join(questions)}; name one with label_column=...")
+        return
+    labels: list[object] = []
+    for result in choices:
+        value = result.get("value")
+        of_value = value.get("choices") if isinstance(value, dict) else None
+        labels += of_value if isinstance(of_value, list) else [of_value]
+    if len(labels) > 1:
+        wrong.append(f"task {said.number} has several choices, {' and '.join(map(repr, labels))}")
+    elif labels:
+        said.answers.append((labels[0], annotation.get("ground_truth") is True))
+    elif results:
+        wrong.append(f"task {said.number} has an answer without choices")
+
+
+def _dicts(value: object) -> Iterator[dict[str, Any] | None]:
+    """The entries of a list of objects; None for one of another form."""
+    for entry in value if isinstance(value, list) else [] if value is None else [value]:
+        yield entry if isinstance(entry, dict) else None
 
 
 def _short(
@@ -282,7 +302,7 @@ def _short(
         said = _Said(str(row.get("id", "without a number")), [])
         known = [row.get(ID), *(row.get(name) for name in names if name not in (ID, column, *OWN))]
         said.names = [name for name in known if isinstance(name, str) and name]
-        labels = _labels(row.get(column))
+        labels = [label for label in _labels(row.get(column)) if label != ""]
         if len(labels) > 1:
             wrong.append(f"task {said.number} has several choices, {' and '.join(map(repr, labels))}")
         elif labels:
@@ -312,18 +332,16 @@ def _choices_column(path: Path, rows: Sequence[Mapping[str, Any]], names: Sequen
     )
 
 
-def _labels(cell: Any) -> list[str]:
+def _labels(cell: object) -> list[object]:
     """The choices in a cell: text, or several as a JSON object or list."""
     if isinstance(cell, str) and cell.lstrip()[:1] in ("{", "["):
         try:
             cell = json.loads(cell)
-        except ValueError:
-            return [cell.strip()]
+        except (ValueError, RecursionError):
+            return [cell]
     if isinstance(cell, dict):
-        cell = cell.get("choices") or []
-    if isinstance(cell, list):
-        return [str(label).strip() for label in cell]
-    return [str(cell).strip()] if cell not in (None, "") else []
+        cell = cell.get("choices")
+    return cell if isinstance(cell, list) else [] if cell is None else [cell]
 
 
 def _point(points: Points, task: _Said) -> tuple[str, str]:

@@ -1,10 +1,12 @@
 """Which point another program means: its files have names with prefixes, escapes and other slashes."""
 
+import contextlib
 import re
 import unicodedata
 from collections.abc import Collection
 from urllib.parse import parse_qs, unquote, urlsplit
 
+UPLOADS = "/data/upload/"
 UPLOADED = re.compile(r"^[0-9a-f]{8}-(?=.)")  # Label Studio puts this before the name of an uploaded file
 
 
@@ -31,32 +33,30 @@ class Points:
     def find(self, name: str) -> list[str]:
         """Return the points that may be meant: one if it is clear, several, or none.
 
-        The name itself comes first, then its end as a path, then the last part without the prefix of an upload.
+        The name itself comes first, then its longest end as a path; then, of an upload or of a name without a folder,
+        the last part, without the prefix of an upload.
         """
         if name in self._ids:
             return [name]
         for path in _paths(name):
-            if path in self._ids:
-                return [path]
             parts = path.split("/")
-            ends = ["/".join(parts[place:]) for place in range(1, len(parts))]
-            known = next((end for end in ends if end in self._ids), None)
-            if known is not None and "/" in known:
+            known = next((end for place in range(len(parts)) if (end := "/".join(parts[place:])) in self._ids), None)
+            if known is not None:
                 return [known]
-            for last in (parts[-1], UPLOADED.sub("", parts[-1])):
-                found = self._by_end.get(_plain(last), [])
-                longest = [item for item in found if _ends_alike(item, path)]
-                if found:
-                    return longest if len(longest) == 1 else list(found)
+            if len(parts) == 1 or path.startswith(UPLOADS):  # in a folder, it would be another file of this name
+                for last in (parts[-1], UPLOADED.sub("", parts[-1])):
+                    if _plain(last) in self._by_end:
+                        return list(self._by_end[_plain(last)])
         return []
 
 
 def _paths(name: str) -> list[str]:
     """What a name may stand for as a path: as it is, and without escapes; of an address, its path or its `d`."""
-    parts = urlsplit(name) if "://" in name or name.startswith("/data/") else None
     found = [name]
-    if parts is not None:
-        found = [*parse_qs(parts.query).get("d", []), parts.path]
+    if "://" in name or name.startswith("/data/"):
+        with contextlib.suppress(ValueError):  # it is no address
+            parts = urlsplit(name)
+            found = [*parse_qs(parts.query).get("d", []), parts.path]
     both = [text for one in found for text in (one, unquote(one))]
     return list(dict.fromkeys(text.replace("\\", "/") for text in both))
 
@@ -64,9 +64,3 @@ def _paths(name: str) -> list[str]:
 def _plain(name: str) -> str:
     """A name as uploads keep it: in canonical form, with underscores for blanks."""
     return unicodedata.normalize("NFC", name).replace(" ", "_")
-
-
-def _ends_alike(item: str, path: str) -> bool:
-    """Whether the folder of a point is that of a path."""
-    folder = item.rpartition("/")[0]
-    return bool(folder) and f"/{path}".rpartition("/")[0].endswith(f"/{folder}")

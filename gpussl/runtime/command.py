@@ -177,8 +177,8 @@ def explain(error: Exception, overrides: Sequence[str] = (), *, is_sweep: bool =
     return f"{type(error).__name__}: {_first_line(error)}; {FULL_ERROR}=1 shows where"
 
 
-def end_interrupted(folder: Path) -> NoReturn:
-    """Say what became of an interrupted run, and exit with the code of its signal.
+def end_interrupted(folder: Path, project: str | None = None) -> NoReturn:
+    """Say what became of an interrupted run or of a project, and exit with the code of its signal.
 
     >>> with contextlib.redirect_stderr(sys.stdout), contextlib.suppress(SystemExit):
     ...     end_interrupted(Path("nowhere"))
@@ -188,7 +188,7 @@ def end_interrupted(folder: Path) -> NoReturn:
 
     config.discard_fresh(folder)
     state = "holds a finished run" if manifest.of_whole_run(folder) else "has no results"
-    console.say(f"gpussl: interrupted; {folder} {state}")
+    console.say(f"gpussl: interrupted; {f'{folder} {state}' if project is None else f'{project} is as it was'}")
     sys.exit(signals.exit_code())
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 
@@ -105,8 +106,8 @@ def work(run_on: Context) -> None:
     is_new = not project.is_project(folder)
     if not is_new and job.project is None:
         raise ConfigError(
-            f"{folder}: expected no project of this name, found one; go on with gpussl choose {folder}, or name "
-            "another with project=..."
+            f"{folder}: expected no project of this name, found one; go on with gpussl choose {quote(str(folder))}, or "
+            "name another with project=..."
         )
     points = own.read(run_on) if is_new else None  # a folder is made only for data that can be read
     with project.locked(folder):
@@ -117,6 +118,7 @@ def work(run_on: Context) -> None:
         try:
             points = points or own.read(run_on)
             own.take_known_labels(made, points)
+            made = made.snapshot()
             asked, look_alikes = _choose(run_on, made, points)
             _write(run_on, made, points, asked, look_alikes)
         except BaseException:
@@ -128,8 +130,8 @@ def work(run_on: Context) -> None:
     console.stdout.print(
         f"{len(asked.asked):,} points to label are in {path}: {n_random:,} random ones, which will tell the accuracy, "
         f"and {len(asked.asked) - n_random:,} {_kind(asked)}. Look at them in {path.with_name('report.html')}. Label "
-        f"them on a page with\n  gpussl label {made.folder}\nor write the class of each into the column label, and go "
-        f"on with\n  gpussl label {made.folder} {path}",
+        f"them on a page with\n  gpussl label {quote(str(made.folder))}\nor write the class of each into the column "
+        f"label, and go on with\n  gpussl label {quote(str(made.folder))} {quote(str(path))}",
         soft_wrap=True,
     )
 
@@ -164,7 +166,7 @@ def _choose(run_on: Context, made: Project, points: OwnPoints) -> tuple[Round, l
     """The points of the next round, and look-alikes. The random ones are the first in a random order of all points."""
     job, rounds, places = run_on.job, made.rounds(), points.places()
     done = {places[item] for asked in rounds for item in asked.asked if item in places}
-    done |= {places[item] for item in made.log.current() if item in places}
+    done |= {places[item] for item in made.answers() if item in places}
     n_points = len(points.dataset.X_train)
     n_left = n_points - len(done)
     n = min(job.n_labels or n_default(n_points), n_left)
@@ -313,12 +315,11 @@ def _write(
         rows = [[item, known.get(item, ""), why, *records.get(item, [])] for item, why in asked.asked.items()]
         project.write_csv(work / project.TO_LABEL, [project.header(("id", "label", "why"), fields), *rows])
         if look_alikes:
-            groups = [
-                [str(number), item, *records.get(item, [])]
-                for number, group in enumerate(look_alikes)
-                for item in group
-            ]
-            project.write_csv(work / project.LOOK_ALIKES, [project.header(("group", "id"), fields), *groups])
+            groups = [(str(number), item) for number, group in enumerate(look_alikes) for item in group]
+            project.write_csv(work / project.LOOK_ALIKES, [("group", "id"), *groups])
+        if fields:
+            of_items = [[item, *cells] for item, cells in records.items()]
+            project.write_csv(work / project.FIELDS, [project.header(("id",), fields), *of_items])
         project.write_round(work, asked)
         with console.warning("the page"):
             title = f"{made.folder.name}: round {asked.number}"

@@ -40,7 +40,7 @@ def random_sample(made: Project, points: OwnPoints) -> Counter[int]:
     >>> sorted(sample)
     [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
     """
-    places, answered = points.places(), made.log.current()
+    places, answered = points.places(), made.answers()
     done = {places[item] for item in answered if item in places}
     found: list[str] = []
     for asked in reversed(made.rounds()):

@@ -1,5 +1,6 @@
 """Export: the answers of a project in the forms of other tools."""
 
+import contextlib
 from pathlib import Path
 
 from gpussl.errors import DataError
@@ -36,6 +37,8 @@ def write(job: Job, made: Project, output: Path) -> None:
     if job.export == "folders":
         folders.write(output, labels, source_of(made), copies=job.copies)
     elif job.export == "coco":
+        if not ProjectMaterial(made).has_pictures:
+            raise DataError(f"export: expected pictures for coco, found other data in {source_of(made)}; choose csv")
         store.write_text(output, folders.coco(labels, sorted(set(labels.values()))))
     else:
         project.write_csv(output, [("id", "label"), *labels.items()])
@@ -58,6 +61,8 @@ def _label_studio(made: Project, output: Path) -> None:
     labels = made.labels()
     asked = list(dict.fromkeys([*material.asked(), *labels]))
     points = {item: dict(material.fields(item)) for item in asked}
+    if any(points.values()):  # a row that nobody was asked about has nothing to show
+        points = {item: fields for item, fields in points.items() if fields}
     learned = made.latest("learned")
     predictions = {} if learned is None else _predictions(learned / project.PREDICTIONS, set(asked))
     classes = sorted({*labels.values(), *(label for label, _ in predictions.values()), *material.classes()})
@@ -82,8 +87,9 @@ def _label_studio(made: Project, output: Path) -> None:
 def _predictions(path: Path, asked: set[str]) -> dict[str, tuple[str, float]]:
     """The class and the probability of the points that a model has predicted."""
     rows = project.read_rows(path, ("id", "label", "probability", "source"))
-    return {
-        row["id"]: (row["label"], float(row["probability"]))
-        for row, _ in rows
-        if row["id"] in asked and row["source"] != "bought"
-    }
+    found = {}
+    for row, _ in rows:
+        if row["id"] in asked and row["source"] != "bought":
+            with contextlib.suppress(ValueError):  # somebody has changed the file
+                found[row["id"]] = row["label"], float(row["probability"])
+    return found

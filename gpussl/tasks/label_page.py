@@ -1,6 +1,7 @@
 """The labelling page of a project: what it shows, and the rounds that it starts."""
 
 import contextlib
+import fcntl
 import getpass
 import hashlib
 import json
@@ -11,14 +12,17 @@ import sys
 import threading
 import time
 import webbrowser
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from gpussl.data import decode
-from gpussl.errors import ConfigError, DataError
+from gpussl.data.files import suffix_of
+from gpussl.data.images import OTHERS
+from gpussl.errors import ConfigError, DataError, GpusslError
 from gpussl.label.page.classes import Classes
-from gpussl.label.page.desk import Desk, Doubt, Material
+from gpussl.label.page.desk import LONGEST_NAME, Desk, Doubt, Material
 from gpussl.runtime import config, console, signals
 from gpussl.runtime.config import Job
 from gpussl.runtime.names import expanded
@@ -27,6 +31,7 @@ from gpussl.tasks.project import Project
 
 LARGEST = 1600  # pixels of the longer side of a picture on the page
 PASSED_ON = ("device", "cache", "memory_limit")  # settings of the command that hold for the rounds that it starts
+PAGE_LOCK = ".page.lock"
 MOST_LINES = 100  # of what a round says
 
 
@@ -45,6 +50,7 @@ class ProjectMaterial(Material):
 
     def __init__(self, made: Project) -> None:
         self.name = made.folder.resolve().name.removesuffix(".gpussl")
+        self.key = _digest(made.folder)
         self._made = made
         self._source = expanded(str(made.data.get("path", "")))
         self._refresh()
@@ -57,23 +63,20 @@ class ProjectMaterial(Material):
         self._groups: dict[str, list[str]] = {}
         for asked in self._rounds:
             folder = self._made.folder / "rounds" / str(asked.number)
-            for row, more in project.read_rows(folder / project.TO_LABEL, ("id", "label", "why")):
-                self._fields[row["id"]] = more
-            for row, more in project.read_rows(folder / project.LOOK_ALIKES, ("group", "id")):
+            self._fields |= {row["id"]: more for row, more in project.read_rows(folder / project.FIELDS, ("id",))}
+            for row, _ in project.read_rows(folder / project.LOOK_ALIKES, ("group", "id")):
                 self._groups.setdefault(f"{asked.number}/{row['group']}", []).append(row["id"])
-                self._fields[row["id"]] = more
         self._doubts = []
         if self._learned is not None:
-            for row, more in project.read_rows(
-                self._learned / project.DOUBTS, ("id", "label", "predicted", "probability")
-            ):
-                self._doubts.append(Doubt(row["id"], row["predicted"], float(row["probability"])))
-                self._fields[row["id"]] = more
-        has_fields = any(self._fields.values())
-        self.has_pictures = not has_fields and self._made.data.get("choice") in ("images", "auto") and self._is_folder()
-
-    def _is_folder(self) -> bool:
-        return self._source.is_dir() or self._source.suffix.lower() not in (".npy", ".npz", ".parquet", ".pq")
+            header = ("id", "label", "predicted", "probability")
+            for row, more in project.read_rows(self._learned / project.DOUBTS, header):
+                with contextlib.suppress(ValueError):  # somebody has changed the file
+                    self._doubts.append(Doubt(row["id"], row["predicted"], float(row["probability"])))
+                    self._fields.setdefault(row["id"], more)
+        first = next((item for asked in self._rounds for item in asked.asked), "")
+        name = first if self._source.is_dir() else self._source.name
+        is_picture = self._made.data.get("choice") == "auto" and suffix_of(name) not in OTHERS
+        self.has_pictures = self._made.data.get("choice") == "images" or is_picture
 
     def ids(self) -> Sequence[str]:
         """See `Material.ids`; reads the project again."""
@@ -146,6 +149,7 @@ class RoundWorker:
         self._thread: threading.Thread | None = None
         self._process: subprocess.Popen[str] | None = None
         self._started, self._ended = 0.0, 0.0
+        self._is_stopped = False
 
     def start(self, n_labels: int) -> None:
         """Begin: learn, and then choose so many labels. ConfigError if it is at work already."""
@@ -166,6 +170,7 @@ class RoundWorker:
     def stop(self) -> None:
         """End the process that is at work, if there is one; the project is then as it was."""
         with self._lock:
+            self._is_stopped = True
             if self._process is not None and self._process.poll() is None:
                 self._process.terminate()
 
@@ -173,26 +178,33 @@ class RoundWorker:
         return self._thread is not None and self._thread.is_alive()
 
     def _work(self, n_labels: int) -> None:
-        for word, settings in (("learn", []), ("choose", [f"n_labels={n_labels}"])):
-            command = [sys.executable, "-m", "gpussl", word, str(self._folder), *settings, *self._settings]
-            self._say(f"gpussl {' '.join([word, self._folder.name, *settings])}")
-            try:
-                self._process = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                    errors="replace",
-                )  # fmt: skip
-            except OSError as error:
-                self._say(f"expected to start it, found: {error.strerror}")
-                break
-            with self._process as process:
-                for line in process.stdout or ():
-                    if line.strip():
-                        self._say(line.rstrip())
-            if process.returncode != 0:
-                break
-            with contextlib.suppress(DataError):
-                self._desk.reload()
-        self._ended = time.monotonic()
+        try:
+            if self._run("learn") and self._run("choose", f"n_labels={n_labels}"):
+                self._say("The next round is ready, under “One by one”.")
+        except (OSError, GpusslError) as error:
+            self._say(f"gpussl: error: {error}")
+        finally:
+            self._ended = time.monotonic()
+
+    def _run(self, word: str, *settings: str) -> bool:
+        """Run a command on the project, and return whether it has succeeded."""
+        command = [sys.executable, "-m", "gpussl", word, str(self._folder), *settings, *self._settings]
+        self._say(f"gpussl {' '.join([word, self._folder.name, *settings])}")
+        with self._lock:
+            if self._is_stopped:
+                return False
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                errors="replace",
+            )  # fmt: skip
+        with self._process as process:
+            for line in process.stdout or ():
+                if line.strip():
+                    self._say(line.rstrip())
+        if process.returncode:
+            return False
+        self._desk.reload()
+        return True
 
     def _say(self, line: str) -> None:
         with self._lock:
@@ -224,7 +236,7 @@ def show(job: Job, made: Project) -> None:
             "take answers from a file with gpussl label PROJECT labels.csv"
         ) from error
     secret, preferred = _remembered(made.folder)
-    with server.listen(job.host, job.port, preferred) as listening:
+    with _only_page(made.folder), server.listen(job.host, job.port, preferred) as listening:
         port = listening.getsockname()[1]
         _remember(made.folder, secret, port)
         name = f"[{job.host}]" if ":" in job.host else job.host
@@ -233,19 +245,36 @@ def show(job: Job, made: Project) -> None:
         n_before = len(desk.answered())
         passed_on = [text for text in job.overrides if project.root_of(text) in PASSED_ON]
         worker = RoundWorker(made.folder.resolve(), passed_on, desk)
-        by = job.by if job.by is not None else _user()
+        by = (job.by if job.by is not None else _user())[:LONGEST_NAME]
         try:
             server.ready(server.app(desk, worker, secret, job.host, port, by)).run(sockets=[listening])
         except KeyboardInterrupt:
             signals.received.clear()  # this is how the page ends
         finally:
             worker.stop()
+    if not project.is_project(made.folder):
+        raise ConfigError(f"{made.folder}: expected the project as it was opened, found it gone; restore it")
     n_new = len(desk.answered()) - n_before
     console.stdout.print(
         f"{n_new:,} points were answered; {len(made.labels()):,} are labelled. Go on with\n"
-        f"  gpussl learn {made.folder}",
+        f"  gpussl learn {quote(str(made.folder))}",
         soft_wrap=True,
     )
+
+
+@contextlib.contextmanager
+def _only_page(folder: Path) -> Iterator[None]:
+    """Keep other pages of the project away during the block: what is on whose screen is known to one alone."""
+    with (folder / PAGE_LOCK).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                f"{folder}: expected no other page of the project, found one; several people can use its address"
+            ) from None
+        except OSError:  # some network file systems have no locks
+            pass
+        yield
 
 
 def _announce(url: str, job: Job) -> None:
@@ -274,8 +303,12 @@ def _user() -> str:
 
 def _page_file(folder: Path) -> Path:
     """Where the address of a project's page is kept: the user's own, for the token lets people in."""
-    name = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:32]
-    return expanded(config.cache_home()) / "gpussl" / "pages" / f"{name}.json"
+    return expanded(config.cache_home()) / "gpussl" / "pages" / f"{_digest(folder)}.json"
+
+
+def _digest(folder: Path) -> str:
+    """A name that no other project on this machine has."""
+    return hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:32]
 
 
 def _remembered(folder: Path) -> tuple[str, int]:

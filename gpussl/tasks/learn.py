@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from shlex import quote
 
 import numpy as np
 
@@ -97,12 +98,13 @@ def work(run_on: Context) -> None:
     with project.locked(folder):
         points = own.read(run_on)
         own.take_known_labels(made, points)
+        made = made.snapshot()
         answers, names = own.known(made, points, run_on.twin)
         if len(names) < 2:
             found = f"{len(answers):,} labels of {names[0]!r} alone" if names else "none"
             raise ConfigError(
                 f"{folder}: expected labels of at least two classes, found {found}; label more, with "
-                f"gpussl choose {folder} and gpussl label {folder} FILE"
+                f"gpussl choose {quote(str(folder))} and gpussl label {quote(str(folder))}"
             )
         data = own.represent(run_on, points)
         trained = train(run_on, data, answers)
@@ -136,8 +138,8 @@ def work(run_on: Context) -> None:
     where = made.folder / "learned" / number
     console.stdout.print(
         f"All {len(points.ids):,} points have a class in {where / project.PREDICTIONS}; the report is "
-        f"{where / 'report.html'}. Label more with\n  gpussl choose {made.folder}\nor predict new data with\n"
-        f"  gpussl predict {made.folder} NEW",
+        f"{where / 'report.html'}. Label more with\n  gpussl choose {quote(str(made.folder))}\nor predict new data "
+        f"with\n  gpussl predict {quote(str(made.folder))} NEW",
         soft_wrap=True,
     )
 

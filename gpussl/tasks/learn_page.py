@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -116,7 +117,7 @@ def parts(
         ]
         caption = (
             f"Models that did not see these labels say another class of {len(doubted):,} points; the surest first. "
-            f"Look at them again with gpussl label {made.folder}, under “Second look”."
+            f"Look at them again with gpussl label {quote(str(made.folder))}, under “Second look”."
         )
         found.append(Gallery("Labels in doubt", shown, caption))
     if groups:
@@ -185,8 +186,8 @@ def _map(run_on: Context, learnt: Learnt) -> Map:
     rng = seeds.generator(run_on.seed("map"), "points")
     names, bought, X, dataset = learnt.names, learnt.bought, learnt.data.X_train, learnt.points.dataset
     n = len(learnt.numbers)
-    others = np.setdiff1d(rng.permutation(n)[: MOST_ON_MAP - len(bought)], bought)
-    places = np.sort(np.concatenate([bought, others])).astype(np.int64)
+    others = np.setdiff1d(rng.permutation(n)[:MOST_ON_MAP], bought)
+    places = np.sort(np.concatenate([rng.permutation(bought), rng.permutation(others)])[:MOST_ON_MAP]).astype(np.int64)
     xy = _plane(run_on, X.take(run_on.twin.asarray(places), axis=0) if len(places) < n else X)
     is_bought = np.isin(places, bought)
     sources = np.where(is_bought, 0, SOURCES.index(learnt.source))

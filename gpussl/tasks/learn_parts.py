@@ -117,7 +117,8 @@ def parts_of(
     sentences = [first, *_sentences(checked, names), *_gain(ahead, n_points)]
     parts: list[Part] = [Words(sentence, is_answer=True) for sentence in sentences]
     parts.append(_of_classes(checked, names))
-    parts.append(_confusion(checked, names))
+    confused = _confusion(checked, names)
+    parts += [confused] if confused.rows else []
     if classifier.compared_:
         parts.append(_compared(classifier.compared_))
     rare = [names[number] for number, count in enumerate(np.bincount(checked.y, minlength=len(names))) if count < FEW]

@@ -6,7 +6,7 @@ answers.jsonl              every answer, one a line; the file only grows
 data.parquet               the data, if they were a DataFrame
 classes.csv                the classes with their keys on the page
 rounds/1/to_label.csv      what to label, in order; rounds/1/round.json says why
-rounds/1/look_alikes.csv   groups of points that are alike
+rounds/1/look_alikes.csv   groups of points that are alike; fields.csv has what the page shows of a row or text
 learned/1/                 a model, its predictions, its doubts and its report
 """
 
@@ -21,6 +21,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -32,7 +33,7 @@ from gpussl.runtime import store
 SETTINGS, POINTS, ANSWERS, LOCK = "project.yaml", "points.csv", "answers.jsonl", ".lock"
 DATA = "data.parquet"  # of a DataFrame
 CLASSES = "classes.csv"  # of the page: the classes with their keys
-TO_LABEL, LOOK_ALIKES = "to_label.csv", "look_alikes.csv"  # of a round
+TO_LABEL, LOOK_ALIKES, FIELDS = "to_label.csv", "look_alikes.csv", "fields.csv"  # of a round
 MODEL, PREDICTIONS, DOUBTS, SUMMARY = "model.safetensors", "predictions.csv", "doubts.csv", "summary.txt"  # of a model
 REMEMBERED = ("represent", "features", "cluster", "propagate", "classifier", "audit", "seed")
 
@@ -72,6 +73,8 @@ class Project:
         The settings of the data by name; `choice` names the file of `conf/data`.
     settings : tuple of str
         Overrides of the stages that hold for each task on the project, as they were given with the data.
+    taken : dict of str to Answer, optional
+        The answers of a snapshot; None for those in the file, which other processes add to.
 
     Examples
     --------
@@ -85,6 +88,7 @@ class Project:
     folder: Path
     data: dict[str, Any]
     settings: tuple[str, ...] = ()
+    taken: Mapping[str, Answer] | None = None
 
     @property
     def log(self) -> AnswerLog:
@@ -93,7 +97,15 @@ class Project:
 
     def labels(self) -> dict[str, str]:
         """Return the class of each labelled point by id, in the order of the answers."""
-        return {item: answer.label for item, answer in self.log.current().items() if answer.state == LABELLED}
+        return {item: answer.label for item, answer in self.answers().items() if answer.state == LABELLED}
+
+    def answers(self) -> Mapping[str, Answer]:
+        """Return the answer of each point that has one, by id."""
+        return self.log.current() if self.taken is None else self.taken
+
+    def snapshot(self) -> "Project":
+        """Return the project with the answers so far: a task sees no others, while people go on labelling."""
+        return dataclasses.replace(self, taken=self.log.current())
 
     def rounds(self) -> list[Round]:
         """Return all rounds, in order. A round that was not written whole is not there."""
@@ -140,7 +152,7 @@ class Project:
         except (OSError, ValueError, IndexError) as error:
             raise DataError(
                 f"{self.folder / POINTS}: expected the list of points, found none; make it again with "
-                f"gpussl choose {self.folder}"
+                f"gpussl choose {quote(str(self.folder))}"
             ) from error
 
     def answer(self, labels: Mapping[str, str], by: str) -> int:
@@ -260,7 +272,7 @@ def latest_model(folder: Path) -> Path:
     """
     found = opened(folder).latest("learned")
     if found is None:
-        raise ConfigError(f"{folder}: expected a model, found none; make one with gpussl learn {folder}")
+        raise ConfigError(f"{folder}: expected a model, found none; make one with gpussl learn {quote(str(folder))}")
     return found / MODEL
 
 

@@ -3,6 +3,7 @@
 Paths and names go through Hydra's grammar quoted, so they may have any characters.
 """
 
+import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from gpussl.data.files import PROJECT
 from gpussl.errors import ConfigError
-from gpussl.runtime import console
+from gpussl.runtime import config, console
 from gpussl.tasks import project
 
 EXPERIMENT = "own_data"
@@ -90,6 +91,7 @@ def _split(word: str, rest: Sequence[str]) -> tuple[list[str], list[str]]:
         word == "label"
         and settings
         and not settings[0].startswith("-")
+        and not _is_setting(settings[0])
         and ("=" not in settings[0] or Path(settings[0]).exists())
     ):
         places.append(settings.pop(0))
@@ -116,7 +118,7 @@ def _of_places(word: str, places: Sequence[str], settings: list[str]) -> list[st
         overrides.append(f"source={quoted(places[1])}")
     if word == "label" and "--export" in settings:
         place = settings.index("--export")
-        if place + 1 == len(settings):
+        if place + 1 == len(settings) or _is_setting(settings[place + 1]):
             raise ConfigError(
                 "--export: expected a file, or label_studio, folders or coco, found none; write gpussl label PROJECT "
                 "--export labels.csv"
@@ -124,6 +126,11 @@ def _of_places(word: str, places: Sequence[str], settings: list[str]) -> list[st
         settings.pop(place)
         overrides += _exported(settings.pop(place), settings)
     return overrides
+
+
+def _is_setting(text: str) -> bool:
+    """Whether a word sets what the configuration has."""
+    return "=" in text and project.root_of(text) in {item.name for item in dataclasses.fields(config.Config)}
 
 
 def _exported(where: str, settings: Sequence[str]) -> list[str]:

@@ -58,6 +58,52 @@ class TestLog:
         assert labels(log)["a"] == "cat"
         assert "b" not in labels(log) or cut == 1
 
+    def test_what_another_process_writes_is_seen(self, log):
+        log.append([Answer("a", "cat")])
+        assert labels(log) == {"a": "cat"}
+        AnswerLog(log.path).append([Answer("b", "dog")])
+        assert labels(log) == {"a": "cat", "b": "dog"}
+
+    def test_a_file_that_was_put_in_its_place_is_read_anew(self, log, tmp_path):
+        log.append([Answer("a", "cat"), Answer("b", "cat")])
+        assert len(labels(log)) == 2
+        other = AnswerLog(tmp_path / "other.jsonl")
+        other.append([Answer(f"{n}", "dog") for n in range(9)])
+        other.path.replace(log.path)
+        assert labels(log) == {f"{n}": "dog" for n in range(9)}
+        log.path.write_text("")
+        assert labels(log) == {}
+        log.path.unlink()
+        assert labels(log) == {}
+
+    def test_an_answer_that_was_rolled_back_leaves_nothing(self, log):
+        log.append([Answer("a", "cat")])
+        size = log.path.stat().st_size
+        log.append([Answer("b", "cat")])
+        assert "b" in labels(log)
+        with log.path.open("r+") as file:
+            file.truncate(size)
+        AnswerLog(log.path).append([Answer("c" * 50, "cat"), Answer("d", "cat")])
+        assert list(labels(log)) == ["a", "c" * 50, "d"]
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            '{"id": "b", "label": "x", "by": []}',
+            '{"id": "b", "label": "x", "key": 7}',
+            "[" * 100_000,
+            "{}",
+            '{"id": 1}',
+        ],
+    )
+    def test_lines_of_another_form_are_passed_over(self, log, line, capsys):
+        log.append([Answer("a", "cat")])
+        with log.path.open("a") as file:
+            file.write(f"{line}\n")
+        log.append([Answer("c", "cat")])
+        assert labels(log) == {"a": "cat", "c": "cat"}
+        assert "line 2 is no whole answer" in capsys.readouterr().err
+
     @given(st.lists(st.tuples(st.text(min_size=1), st.text(min_size=1)), max_size=5))
     def test_ids_and_classes_may_be_any_text(self, tmp_path_factory, pairs):
         log = AnswerLog(tmp_path_factory.mktemp("log") / "answers.jsonl")

@@ -275,7 +275,7 @@ def test_look_alikes_are_answered_together(page, made):
     odd = tiles[1].get_attribute("aria-label").removesuffix(": taken")
     tiles[1].click()
     page.press(Keys.ARROW_RIGHT + Keys.SPACE)  # the third, without a mouse
-    page.wait(lambda: "A class goes to the 7" in page.text("about"))
+    page.wait(lambda: "goes to the 7 that" in page.text("about"))
     page.press("1")
     page.saved(N_GROUP - 2, made)
     assert odd not in answers(made)
@@ -295,6 +295,23 @@ def test_a_second_look(page, made):
     page.wait(lambda: "Nothing to look at again" in page.text("nothing"))
     page.saved(1, made)
     assert made.log.current()["00.png"].settles
+
+
+def test_what_was_said_in_one_view_holds_in_the_other(page, made):
+    page.add("cat", "dog")
+    page.press("1")
+    page.saved(1, made)
+    page.wait(lambda: page.text("n-look") == "(1)")
+    page.view("look")
+    page.wait(lambda: page.shown() == "00.png")
+    page.press("2")
+    page.wait(lambda: answers(made) == {"00.png": "dog"})
+    page.press("z")
+    page.wait(lambda: answers(made) == {"00.png": "cat"} and page.shown() == "00.png")
+    page.view("one")
+    page.wait(lambda: page.shown() == "01.png")
+    page.press(Keys.ARROW_LEFT)
+    page.wait(lambda: page.shown() == "00.png" and "is cat" in page.text("about"))
 
 
 def test_answers_wait_while_the_server_is_away_and_arrive_once(page, made, server):

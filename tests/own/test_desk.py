@@ -13,7 +13,7 @@ from gpussl.errors import DataError, InputError
 from gpussl.label.answers import Answer, AnswerLog
 from gpussl.label.page import server
 from gpussl.label.page.classes import Classes
-from gpussl.label.page.desk import ON_SCREEN, Desk
+from gpussl.label.page.desk import ON_SCREEN, Desk, handle_of
 from gpussl.label.page.example import Fruit, fruit
 
 TOKEN = "known-to-this-test"  # noqa: S105
@@ -37,8 +37,12 @@ def desk(tmp_path, clock):
     return Desk(Fruit(), AnswerLog(tmp_path / "answers.jsonl"), Classes(tmp_path / "classes.csv"), clock)
 
 
-def said(key, item, label="apple", **more):
-    return {"key": key, "item": item, "state": "labelled", "label": label, **more}
+def handle(number):
+    return handle_of(f"fruit {number}")
+
+
+def said(key, number, label="apple", **more):
+    return {"key": key, "item": handle(number), "state": "labelled", "label": label, **more}
 
 
 def labels(desk):
@@ -46,7 +50,8 @@ def labels(desk):
 
 
 def numbers(points):
-    return [point["item"] for point in points]
+    assert [point["item"] for point in points] == [handle_of(point["id"]) for point in points]
+    return [int(point["id"].removeprefix("fruit ")) for point in points]
 
 
 class TestDesk:
@@ -58,12 +63,12 @@ class TestDesk:
         assert numbers(desk.next("b", n=2)) == [2]
         assert numbers(desk.next("a", n=2)) == [0, 1]
         clock.now = ON_SCREEN + 1
-        assert numbers(desk.next("b", n=3, have=[2])) == [0, 1]
+        assert numbers(desk.next("b", n=3, have=[handle(2)])) == [0, 1]
 
     def test_what_a_screen_still_has_stays_its_own(self, desk, clock):
         desk.next("a", n=2)
         clock.now = ON_SCREEN - 1
-        desk.next("a", n=1, have=[0])
+        desk.next("a", n=1, have=[handle(0)])
         clock.now = ON_SCREEN + 1
         assert numbers(desk.next("b", n=3)) == [2]
 
@@ -108,6 +113,41 @@ class TestDesk:
             desk.take("anna", [{"key": "u", "state": "undo"}])
         assert labels(desk) == {"fruit 0": "apple"}
 
+    def test_an_undo_of_nothing_that_is_sent_again_takes_nothing_back(self, desk):
+        events = [{"key": "u", "state": "undo"}, said("a", 0)]
+        for _ in range(2):
+            assert desk.take("anna", events)["saved"] == ["u", "a"]
+        assert labels(desk) == {"fruit 0": "apple"}
+
+    def test_an_undo_that_names_its_gesture_takes_back_no_later_one(self, desk):
+        desk.take("anna", [said("a", 0), said("b", 1)])
+        desk.take("anna", [{"key": "u", "state": "undo", "of": "a"}])
+        assert labels(desk) == {"fruit 1": "apple"}
+        desk.take("anna", [{"key": "v", "state": "undo", "of": "a"}])
+        assert labels(desk) == {"fruit 1": "apple"}
+
+    def test_an_answer_that_waited_is_about_the_point_that_was_shown(self, desk, tmp_path):
+        class Grown(Fruit):
+            def ids(self):
+                return ["another", *super().ids()]
+
+        (point,) = desk.next("a")
+        grown = Desk(Grown(), AnswerLog(tmp_path / "answers.jsonl"), Classes(tmp_path / "classes.csv"))
+        grown.take("anna", [{"key": "k", "item": point["item"], "state": "labelled", "label": "apple"}])
+        assert labels(grown) == {point["id"]: "apple"}
+
+    def test_an_answer_that_waited_gets_the_new_name_of_its_class(self, desk):
+        desk.take("anna", [said("a", 0, "kat")])
+        desk.state("anna")
+        desk.change_class("anna", {"change": "rename", "name": "kat", "to": "cat"})
+        desk.take("bob", [said("b", 1, "kat")])
+        assert [(one["name"], one["count"]) for one in desk.state("anna")["classes"]] == [("cat", 2)]
+
+    def test_names_that_are_no_utf_8_are_shown(self, desk):
+        desk._log.append([Answer("fruit 0", "caf\udce9", by="sorted/")])
+        assert [one["name"] for one in desk.state("anna")["classes"]] == ["caf\udce9"]
+        assert b"caf\\udce9" in server._json(desk.state("anna")).body
+
     def test_look_alikes_are_taken_back_together(self, desk):
         assert numbers(desk.group("a")) == [0, 3]
         desk.take("anna", [said("x", 1), said("g/0", 0), said("g/1", 3)])
@@ -116,7 +156,10 @@ class TestDesk:
         assert labels(desk) == {"fruit 1": "apple"}
 
     def test_skipped_points_come_back_last_and_unusable_ones_do_not(self, desk):
-        desk.take("anna", [{"key": "s", "item": 0, "state": "skipped"}, {"key": "x", "item": 1, "state": "unusable"}])
+        desk.take(
+            "anna",
+            [{"key": "s", "item": handle(0), "state": "skipped"}, {"key": "x", "item": handle(1), "state": "unusable"}],
+        )
         assert numbers(desk.next("a", n=3)) == [2, 0]
         counts = desk.state("anna")
         assert (counts["answered"], counts["skipped"], counts["labelled"]) == (1, 1, 0)
@@ -129,10 +172,16 @@ class TestDesk:
         desk.take("anna", [said("b", 0, "apple", settles=True)])
         assert desk.second_look("a", 5) == []
 
+    def test_the_correction_of_a_file_is_no_disagreement(self, desk):
+        desk._log.append([Answer("fruit 1", "apple", by="labels.csv")])
+        desk.take("anna", [said("a", 1, "melon")])
+        assert desk.second_look("a", 5) == []
+
     def test_disagreement_is_shown_until_somebody_settles_it(self, desk):
         desk.take("anna", [said("a", 1, "apple")])
         desk.take("bob", [said("b", 1, "melon")])
-        assert numbers(desk.second_look("a", 5)) == [1]
+        (point,) = desk.second_look("a", 5)
+        assert (point["id"], point["said"]) == ("fruit 1", ["apple (anna)", "melon (bob)"])
         desk.take("anna", [said("c", 1, "melon", settles=True)])
         assert desk.second_look("a", 5) == []
         assert labels(desk)["fruit 1"] == "melon"
@@ -145,16 +194,16 @@ class TestDesk:
     @pytest.mark.parametrize(
         "event",
         [
-            {"item": 0, "state": "labelled", "label": ""},
-            {"item": 0, "state": "labelled", "label": "a\nb"},
-            {"item": 0, "state": "labelled", "label": "x" * 201},
-            {"item": 0, "state": "labelled"},
-            {"item": 4, "state": "labelled", "label": "apple"},
-            {"item": -1, "state": "labelled", "label": "apple"},
+            {"item": handle(0), "state": "labelled", "label": ""},
+            {"item": handle(0), "state": "labelled", "label": "a\nb"},
+            {"item": handle(0), "state": "labelled", "label": "x" * 201},
+            {"item": handle(0), "state": "labelled"},
+            {"item": handle(4), "state": "labelled", "label": "apple"},
+            {"item": "../../etc/passwd", "state": "labelled", "label": "apple"},
             {"item": "0", "state": "labelled", "label": "apple"},
-            {"item": True, "state": "labelled", "label": "apple"},
-            {"item": 0, "state": "undone"},
-            {"item": 0},
+            {"item": 0, "state": "labelled", "label": "apple"},
+            {"item": handle(0), "state": "undone"},
+            {"item": handle(0)},
         ],
     )
     def test_a_wrong_answer_is_refused_and_the_others_are_taken(self, desk, event):
@@ -195,6 +244,18 @@ class TestClasses:
         classes.set_key("cat", "d")
         classes.rename("cat", "Katze")
         assert Classes(tmp_path / "classes.csv").keys() == {"Katze": "d", 'a "quoted", name': "2", "dog": ""}
+
+    def test_its_own_name_changes_nothing(self, tmp_path):
+        classes = Classes(tmp_path / "classes.csv")
+        classes.add("cat")
+        classes.rename("cat", "cat")
+        assert classes.keys() == {"cat": "1"}
+
+    def test_keys_stay_when_classes_come_from_a_file(self, desk, tmp_path):
+        desk._log.append([Answer("fruit 0", "cat", by="labels.csv")])
+        desk.state("anna")
+        desk._log.append([Answer("fruit 1", "bird", by="labels.csv")])
+        assert fruit(str(tmp_path)).classes.keys() == {"cat": "1", "bird": "2"}
 
     def test_a_name_that_is_there_merges(self, tmp_path):
         desk = fruit(str(tmp_path))
@@ -275,6 +336,9 @@ class Page:
         return self.ask(*args, **kwargs)[0].status
 
 
+PATHS = "/", "/page.js", "/api/state", "/api/next?screen=a", f"/picture/{handle(0)}", "/nowhere"
+
+
 class TestServer:
     def test_the_first_address_sets_the_cookie(self, page):
         answer, content = page.ask(f"/?token={TOKEN}", token=None)
@@ -285,7 +349,9 @@ class TestServer:
         assert "SameSite=Strict" in cookie
         assert TOKEN in cookie
 
-    @pytest.mark.parametrize("path", ["/", "/page.js", "/api/state", "/api/next?screen=a", "/picture/0", "/nowhere"])
+    @pytest.mark.parametrize(
+        "path", ["/", "/page.js", "/api/state", "/api/next?screen=a", f"/picture/{handle(0)}", "/nowhere"]
+    )
     @pytest.mark.parametrize("token", [None, "wrong", ""])
     def test_nothing_without_the_token(self, page, path, token):
         assert page.status(path, token=token) == 403
@@ -298,11 +364,17 @@ class TestServer:
     def test_another_host_is_refused(self, page, host):
         assert page.status("/api/state", Host=host) == 421
 
+    def test_cookies_of_others_do_not_matter(self, page):
+        odd = f'foo={{"a":1}}; gpussl_{page.port}={TOKEN}; bar'
+        assert page.status("/api/state", token=None, Cookie=odd) == 200
+
     @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:9", "[::1]:80"])
     def test_a_tunnel_may_have_another_port(self, page, host):
         assert page.status("/api/state", Host=host) == 200
 
-    @pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://localhost:1", "http://127.0.0.1:1"])
+    @pytest.mark.parametrize(
+        "origin", ["http://evil.example", "null", "http://[", "https://localhost:1", "http://127.0.0.1:1"]
+    )
     def test_another_origin_is_refused(self, page, origin):
         assert page.status("/api/answers", "POST", {"by": "", "events": []}, Origin=origin) == 403
 
@@ -311,21 +383,21 @@ class TestServer:
         assert page.status("/api/answers", "POST", {"events": []}, Origin=f"http://{here}", Host=here) == 200
 
     @pytest.mark.parametrize(
-        "path", ["/picture/..%2f..%2fetc%2fpasswd", "/picture/../../etc/passwd", "/..%2fpage.js", "/picture/-1", "/%00"]
+        "path", ["/picture/..%2f..%2fetc%2fpasswd", "/picture/../../etc/passwd", "/..%2fpage.js", "/picture/", "/%00"]
     )
     def test_paths_lead_nowhere(self, page, path):
         assert page.status(path) == 404
 
-    @pytest.mark.parametrize("number", ["4", "99999999999999999999"])
+    @pytest.mark.parametrize("number", [handle_of("fruit 4"), "0", "9" * 5000])
     def test_a_number_that_is_none_is_not_there(self, page, number):
         assert page.status(f"/picture/{number}") == 404
 
     def test_pictures_are_sent_by_number(self, page):
-        answer, content = page.ask("/picture/3")
+        answer, content = page.ask(f"/picture/{handle(3)}")
         assert (answer.status, answer.headers["Content-Type"], content[:4]) == (200, "image/png", b"\x89PNG")
 
     def test_what_browsers_are_told(self, page):
-        for path in ("/", "/api/state", "/picture/0", "/nowhere"):
+        for path in ("/", "/api/state", f"/picture/{handle(0)}", "/nowhere"):
             answer, _ = page.ask(path)
             assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
             assert "unsafe" not in answer.headers["Content-Security-Policy"]
@@ -386,9 +458,9 @@ class TestServer:
     def test_other_bodies_are_refused(self, page, body, kind, status):
         assert page.status("/api/answers", "POST", body, Content_Type=kind) == status
 
-    @pytest.mark.parametrize("path", ["/api/next", "/api/next?screen=a&n=0", "/api/next?screen=a&n=x&have=,,-1"])
-    def test_wrong_questions_are_refused(self, page, path):
-        assert page.status(path) == 400
+    @pytest.mark.parametrize("query", ["", "?screen=a&n=0", "?screen=a&n=x", "?screen=a&n=9999999999"])
+    def test_wrong_questions_are_refused(self, page, query):
+        assert page.status(f"/api/next{query}") == 400
 
     @pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS"])
     def test_other_methods_are_refused(self, page, method):

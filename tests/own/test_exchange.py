@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from gpussl.errors import ConfigError, DataError
+from gpussl.label.answers import UNDONE, UNUSABLE, Answer
 from gpussl.label.page.desk import Desk
 from gpussl.runtime import config
 from gpussl.tasks import label_page, learn, project, words
@@ -182,6 +183,34 @@ class TestMaterial:
         path = photos.project.folder / "rounds" / "1" / project.TO_LABEL
         path.write_text("id;label;why\nx;y;z\n")
         assert len(ProjectMaterial(photos.project).asked()) == 20
+
+
+def test_people_may_go_on_labelling_while_it_learns(photos, monkeypatch):
+    """Answers that are undone, renamed or added meanwhile are not seen."""
+    made, before = photos.project, dict(photos.project.labels())
+    train = learn.train
+
+    def meanwhile(*arguments):
+        first, second, *_ = before
+        made.log.append([Answer(first, state=UNDONE, by="test"), Answer(second, state=UNUSABLE, by="anna")])
+        made.log.rename("right", "wrong")
+        return train(*arguments)
+
+    monkeypatch.setattr(learn, "train", meanwhile)
+    photos("learn")
+    with (made.folder / "learned" / "1" / "predictions.csv").open(newline="") as file:
+        found = {row["id"]: row for row in csv.DictReader(file)}
+    assert {item for item, row in found.items() if row["source"] == "bought"} == set(before)
+    assert {item: found[item]["label"] for item in before} == before
+    assert {row["label"] for row in found.values()} == set(before.values())
+
+
+def test_one_page_at_a_time(photos):
+    with (
+        label_page._only_page(photos.project.folder),
+        pytest.raises(ConfigError, match="expected no other page of the project, found one"),
+    ):
+        photos("label")
 
 
 def test_doubts_leave_out_what_is_not_known():

@@ -52,6 +52,8 @@ class TestNames:
             ("/data/upload/1/12345678-Mu\u0308ller.png", ["Müller.png"]),
             ("c.png", ["cats/c.png", "dogs/c.png"]),
             ("d.png", []),
+            ("photos/2022/c.png", []),
+            ("http://[foo", []),
             ("", []),
         ],
     )
@@ -118,7 +120,7 @@ class TestImport:
         [
             (task(3, "nowhere.png", annotation("cat")), "task 3: no point is called '1a"),
             (task(3, "c.png", annotation("cat")), "task 3: 'c.png' may be 2 points"),
-            (task(3, "a.png", annotation("bird")), "task 3: 'bird' is none of the classes cat, dog"),
+            (task(3, "a.png", annotation("bird")), "task 3: class: expected one of cat, dog, found 'bird'"),
         ],
     )
     def test_wrong_tasks_are_named(self, entry, complaint):
@@ -126,6 +128,27 @@ class TestImport:
         with pytest.raises(DataError) as found:
             parsed([entry], classes=["cat", "dog"])
         assert complaint.replace("'c.png' may", "'1a2b3c4d-c.png' may") in str(found.value)
+
+    @pytest.mark.parametrize(
+        "answers",
+        [
+            [1],
+            5,
+            [annotation(None)],
+            [annotation("")],
+            [annotation(["a", "b"])],
+            [annotation("x", result=5)],
+            [annotation("x", result=[{"type": "choices", "value": "x"}])],
+            [annotation("x", result=[{"type": "choices", "value": {"choices": 5}}])],
+        ],
+    )
+    def test_answers_of_another_form_are_named(self, answers):
+        with pytest.raises(DataError, match="task 4"):
+            parsed([{**task(4, "a.png"), "annotations": answers}])
+
+    def test_a_single_choice_may_be_text(self):
+        plain = annotation("x", result=[{"type": "choices", "value": {"choices": "cat"}}])
+        assert parsed([task(4, "a.png", plain)]).labels == {"a.png": "cat"}
 
     def test_boxes_are_no_classes(self):
         box = annotation("cat")
@@ -235,6 +258,17 @@ class TestFolders:
         with pytest.raises(DataError, match="expected no folder or an empty one"):
             folders.write(tmp_path / "out", LABELS, photos)
         assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
+
+    def test_points_outside_are_refused(self, photos, tmp_path):
+        for item in ("../a.png", "/etc/passwd"):
+            with pytest.raises(DataError, match="expected a point in the folder of the data, found one outside"):
+                folders.write(tmp_path / "out", {item: "cat"}, photos)
+        assert not (tmp_path / "out").exists()
+
+    def test_a_picture_that_is_a_link_comes_back_as_itself(self, photos, tmp_path):
+        (photos / "link.png").symlink_to(photos / "a.png")
+        folders.write(tmp_path / "out", {"link.png": "cat"}, photos)
+        assert folders.read(tmp_path / "out", photos, [*IDS, "link.png"]) == {"link.png": "cat"}
 
     def test_rows_have_no_files(self, tmp_path):
         with pytest.raises(DataError, match=r"7: expected a file in .*rows\.csv, found none"):

@@ -504,4 +504,5 @@ def test_the_page_says_what_each_table_is(loop, blobs):
     loop("learn")
     page = (loop.place / "learned" / "1" / "report.html").read_text()
     assert "<h2>Classes</h2>" in page
-    assert "<h2>Most frequent confusions of random points</h2>" in page
+    assert "<h2>Confusion matrix</h2>" in page
+    assert "<h2>Seconds by stage</h2>" in page

@@ -1,18 +1,18 @@
 """The classes of a project with their keys, in the order in which they are shown."""
 
+import contextlib
 import csv
 import io
 import string
-import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from gpussl.errors import DataError, InputError
+from gpussl.errors import DataError, GpusslError, InputError
+from gpussl.label.names import checked_class
 from gpussl.runtime import store
 
 SKIP, UNUSABLE, UNDO = "s", "x", "z"  # keys that do something else
 FREE = [*"123456789", *(letter for letter in string.ascii_lowercase if letter not in (SKIP, UNUSABLE, UNDO))]
-LONGEST = 200  # characters of a name
 
 
 class Classes:
@@ -42,7 +42,7 @@ class Classes:
         self._only = tuple(only)
         self._key_of: dict[str, str] = {}
         try:
-            with path.open(encoding="utf-8", newline="") as file:
+            with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
                 self._key_of = {row["class"]: row["key"] or "" for row in csv.DictReader(file)}
         except FileNotFoundError:
             pass
@@ -57,20 +57,29 @@ class Classes:
         return dict(self._key_of)
 
     def know(self, names: Iterable[str]) -> None:
-        """Add the classes that are not known yet, each with the next free key, without writing the file."""
-        for name in names:
-            if name not in self._key_of:
-                taken = set(self._key_of.values())
-                self._key_of[name] = next((key for key in FREE if key not in taken), "")
+        """Add the classes that are not known yet, each with the next free key, which it keeps."""
+        if self._know(names):
+            with contextlib.suppress(GpusslError, OSError):  # the keys are the same until the page ends
+                self._write()
+
+    def _know(self, names: Iterable[str]) -> bool:
+        """Add classes, and return whether there are new ones."""
+        new = [name for name in dict.fromkeys(names) if name not in self._key_of]
+        for name in new:
+            taken = set(self._key_of.values())
+            self._key_of[name] = next((key for key in FREE if key not in taken), "")
+        return bool(new)
 
     def add(self, name: str) -> None:
         """Add a class. InputError if its name is no name, or not allowed."""
-        self.know([self.checked(name)])
+        self._know([self.checked(name)])
         self._write()
 
     def rename(self, old: str, new: str) -> None:
         """Give a class another name; that of another class merges the two. Raises as `add` does."""
         new = self.checked(new)
+        if old == new:
+            return
         if old not in self._key_of:
             raise InputError(f"class: expected one of the project, found {old!r}")
         named = [(new if name == old else name, key) for name, key in self._key_of.items() if name != new]
@@ -90,21 +99,11 @@ class Classes:
         self._write()
 
     def checked(self, name: object) -> str:
-        """Return the name of a class as it is kept. InputError if it is none, or not allowed.
-
-        >>> Classes(Path("nowhere.csv")).checked("  black   bird ")
-        'black   bird'
-        """
-        if not isinstance(name, str) or not name.strip():
-            raise InputError("class: expected a name, found none")
-        name = name.strip()
-        if len(name) > LONGEST or any(unicodedata.category(sign) in ("Cc", "Cs") for sign in name):
-            raise InputError(f"class: expected a line of at most {LONGEST} characters, found {name[:40]!r}")
-        if self._only and name not in self._only:
-            raise InputError(f"class: expected one of {', '.join(self._only)}, found {name!r}")
-        return name
+        """Return the name of a class as it is kept. InputError if it is none, or not allowed."""
+        return checked_class(name, self._only)
 
     def _write(self) -> None:
         lines = io.StringIO()
         csv.writer(lines, lineterminator="\n").writerows([("class", "key"), *self._key_of.items()])
-        store.write_text(self._path, lines.getvalue())
+        with store.atomic_path(self._path) as part:
+            part.write_bytes(lines.getvalue().encode("utf-8", errors="surrogateescape"))

@@ -1,8 +1,10 @@
 """The desk: what is asked, what is on whose screen, and what was answered.
 
-Points go by numbers here, so that no path ever comes from a browser.
+Points go by handles here, digests of their ids: no path ever comes from a browser, and an answer that arrives after a
+restart is about the point that was shown.
 """
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -35,13 +37,22 @@ class Doubt:
     probability: float
 
 
+def handle_of(item: str) -> str:
+    """Return the handle of a point.
+
+    >>> handle_of("a.png")
+    'e203797de73bf656'
+    """
+    return hashlib.blake2b(item.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+
+
 class Material(Protocol):
     """What a project offers to the page.
 
     Attributes
     ----------
-    name : str
-        Of the project.
+    name, key : str
+        Of the project: for people, and one that no other project has.
     has_pictures : bool
         Whether each point is shown as a picture.
 
@@ -54,6 +65,7 @@ class Material(Protocol):
     """
 
     name: str
+    key: str
     has_pictures: bool
 
     def ids(self) -> Sequence[str]:
@@ -119,21 +131,19 @@ class Desk:
         self.material, self.classes = material, classes
         self._log, self._clock = log, clock
         self._lock = threading.RLock()
-        self._ids: list[str] = []
-        self._number_of: dict[str, int] = {}
+        self._item_of: dict[str, str] = {}  # by handle
         self._shown: dict[str, tuple[str, float]] = {}  # the screen that shows a point, and until when
         self.reload()
 
     def reload(self) -> None:
-        """Look at the project again, after a round. Points keep their numbers."""
+        """Look at the project again, after a round."""
         with self._lock:
-            for item in self.material.ids():
-                if item not in self._number_of:
-                    self._number_of[item] = len(self._ids)
-                    self._ids.append(item)
-            self._asked = {item: why for item, why in self.material.asked().items() if item in self._number_of}
-            self._groups = [[item for item in group if item in self._number_of] for group in self.material.groups()]
-            self._doubts = {doubt.id: doubt for doubt in self.material.doubts() if doubt.id in self._number_of}
+            known = set(self.material.ids())
+            self._item_of = {handle_of(item): item for item in known}
+            self._known = known
+            self._asked = {item: why for item, why in self.material.asked().items() if item in known}
+            self._groups = [[item for item in group if item in known] for group in self.material.groups()]
+            self._doubts = {doubt.id: doubt for doubt in self.material.doubts() if doubt.id in known}
             self._round = self.material.round()
             self.classes.know(sorted({answer.label for answer in self._current().values() if answer.label}))
 
@@ -154,12 +164,13 @@ class Desk:
             done = [current[item] for item in self._asked if item in current]
             return {
                 "project": self.material.name,
+                "key": self.material.key,
                 "round": self._round,
                 "asked": len(self._asked),
                 "answered": sum(answer.state != SKIPPED for answer in done),
                 "skipped": sum(answer.state == SKIPPED for answer in done),
                 "labelled": sum(counts.values()),
-                "points": len(self._ids),
+                "points": len(self._known),
                 "classes": [
                     {"name": name, "key": key, "count": counts.get(name, 0)}
                     for name, key in self.classes.keys().items()
@@ -167,22 +178,22 @@ class Desk:
                 "said": list(self.material.said()),
                 "second_look": len(self._to_look_at(current)),
                 "groups": sum(len(self._open_of(group, current)) > 1 for group in self._groups),
-                "can_undo": bool(self._log.history().last(by)),
+                "can_undo": bool(self._log.history().gesture(by)),
             }
 
-    def next(self, screen: str, n: int = 1, have: Collection[int] = ()) -> list[dict[str, Any]]:
+    def next(self, screen: str, n: int = 1, have: Collection[str] = ()) -> list[dict[str, Any]]:
         """Hand out points to a screen: those not answered, then those skipped. `have` are there already."""
         with self._lock:
             current, now = self._current(), self._clock()
-            for number in have:
-                if 0 <= number < len(self._ids):
-                    self._shown[self._ids[number]] = screen, now + ON_SCREEN
+            for handle in have:
+                if handle in self._item_of:
+                    self._shown[self._item_of[handle]] = screen, now + ON_SCREEN
             found: list[str] = []
             skipped = [item for item in self._asked if item in current and current[item].state == SKIPPED]
             for item in (*(item for item in self._asked if item not in current), *skipped):
                 if len(found) == n:
                     break
-                if self._number_of[item] not in have and self._is_free(item, screen, now):
+                if handle_of(item) not in have and self._is_free(item, screen, now):
                     found.append(item)
             return self._handed_out(found, screen, current)
 
@@ -196,14 +207,14 @@ class Desk:
                     return self._handed_out(free[:IN_GROUP], screen, current)
             return []
 
-    def second_look(self, screen: str, n: int, have: Collection[int] = ()) -> list[dict[str, Any]]:
+    def second_look(self, screen: str, n: int, have: Collection[str] = ()) -> list[dict[str, Any]]:
         """Hand out labelled points on which people differ, or of which the model says another class."""
         with self._lock:
             current, now = self._current(), self._clock()
             found = [
                 item
                 for item in self._to_look_at(current)
-                if self._number_of[item] not in have and self._is_free(item, screen, now)
+                if handle_of(item) not in have and self._is_free(item, screen, now)
             ]
             return self._handed_out(found[:n], screen, current)
 
@@ -249,9 +260,8 @@ class Desk:
                     saved.append(key)
                 elif event.get("state") == UNDO:
                     write()
-                    waiting += self._taking_back(by, key)
-                    undone += [answer.id for answer in waiting]
-                    saved += [] if waiting else [key]
+                    waiting += self._taking_back(by, key, event.get("of"))
+                    undone += [answer.id for answer in waiting if answer.id]
                     write()
                 else:
                     try:
@@ -277,28 +287,42 @@ class Desk:
             else:
                 raise InputError("change: expected add, rename or key with a name, found another")
 
-    def picture(self, number: int) -> tuple[bytes, str]:
+    def picture(self, handle: str) -> tuple[bytes, str]:
         """Return the picture of a point. InputError if there is none."""
-        if not self.material.has_pictures or not 0 <= number < len(self._ids):
-            raise InputError(f"item: expected the number of a picture, found {number}")
-        return self.material.picture(self._ids[number])
+        item = self._item_of.get(handle)
+        if not self.material.has_pictures or item is None:
+            raise InputError(f"item: expected the handle of a picture, found {handle[:40]!a}")
+        return self.material.picture(item)
 
     def _answer(self, by: str, key: str, event: Mapping[str, Any]) -> Answer:
-        number, state = event.get("item"), event.get("state")
-        if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < len(self._ids):
-            raise InputError("item: expected the number of a point, found another")
+        handle, state = event.get("item"), event.get("state")
+        item = self._item_of.get(handle) if isinstance(handle, str) else None
+        if item is None:
+            raise InputError("this point is not in the project any more")
         if state not in (LABELLED, SKIPPED, UNUSABLE):
             raise InputError(f"state: expected {LABELLED}, {SKIPPED} or {UNUSABLE}, found another")
-        label = self.classes.checked(event.get("label")) if state == LABELLED else ""
+        label = self._class(event.get("label")) if state == LABELLED else ""
         settles = event.get("settles") is True
-        return Answer(self._ids[number], label, state, by, self._round, key=key, settles=settles)
+        return Answer(item, label, state, by, self._round, key=key, settles=settles)
 
-    def _taking_back(self, by: str, key: str) -> list[Answer]:
-        """The entries that take back a person's last gesture. The first has the key, so that it is known later."""
-        last = reversed(self._log.history().last(by))
+    def _class(self, name: object) -> str:
+        """The class that is meant: one that was renamed meanwhile has its new name."""
+        known, renamed = self.classes.keys(), self._log.history().renamed
+        for _ in range(len(renamed)):
+            if isinstance(name, str) and name not in known and name in renamed:
+                name = renamed[name]
+        return self.classes.checked(name)
+
+    def _taking_back(self, by: str, key: str, of: object) -> list[Answer]:
+        """The entries that take back a gesture of a person: the one that is named, or the last one.
+
+        The first entry has the key, so that it is known later; it is there even if nothing can be taken back.
+        """
+        found = self._log.history().gesture(by, of if isinstance(of, str) else "")
+        ids = [answer.id for answer in reversed(found)] or [""]
         return [
-            Answer(answer.id, "", UNDONE, by, self._round, key=key if place == 0 else f"{key}/{place}")
-            for place, answer in enumerate(last)
+            Answer(item, "", UNDONE, by, self._round, key=key if place == 0 else f"{key}/{place}")
+            for place, item in enumerate(ids)
         ]
 
     def _handed_out(self, items: Sequence[str], screen: str, current: Mapping[str, Answer]) -> list[dict[str, Any]]:
@@ -306,24 +330,26 @@ class Desk:
         if screen:
             self._shown |= dict.fromkeys(items, (screen, self._clock() + ON_SCREEN))
         found = []
+        said = self._log.history().disputed()
         for item in items:
             answer, doubt = current.get(item), self._doubts.get(item)
             found.append({
-                "item": self._number_of[item],
-                "id": item.encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
+                "item": handle_of(item),
+                "id": item,
                 "why": self._asked.get(item, ""),
                 "fields": [list(pair) for pair in self.material.fields(item)],
                 "picture": self.material.has_pictures,
                 "state": None if answer is None else answer.state,
                 "label": None if answer is None else answer.label,
                 "by": None if answer is None else answer.by,
+                "said": said.get(item, []),
                 "predicted": None if doubt is None else doubt.predicted,
                 "probability": None if doubt is None else doubt.probability,
             })  # fmt: skip
         return found
 
     def _to_look_at(self, current: Mapping[str, Answer]) -> list[str]:
-        disputed = [item for item in self._log.history().disputed() if item in self._number_of]
+        disputed = [item for item in self._log.history().disputed() if item in self._known]
         doubted = [
             item
             for item, doubt in self._doubts.items()

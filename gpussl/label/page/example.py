@@ -20,7 +20,7 @@ class Fruit(Material):
     ['fruit 0', 'fruit 1', 'fruit 2']
     """
 
-    name = "fruit"
+    name = key = "fruit"
     has_pictures = True
 
     def ids(self) -> Sequence[str]:

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import functools
 import hmac
-import http.cookies
 import json
 import socket
 from collections.abc import Callable, Mapping
@@ -19,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect, Request, cookie_parser
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
@@ -92,7 +91,7 @@ def app(desk: Desk, rounds: Rounds, token: str, host: str = LOOPBACK[0], port: i
         Route("/page.css", _file("page.css")),
         Route("/page.js", _file("page.js")),
         Route("/favicon.ico", _file("page.svg")),
-        Route("/picture/{number:int}", _answering(functools.partial(_picture, desk))),
+        Route("/picture/{handle}", _answering(functools.partial(_picture, desk))),
         Route("/api/state", _answering(functools.partial(_state, desk, rounds, by))),
         Route("/api/next", _answering(functools.partial(_next, desk))),
         Route("/api/group", _answering(functools.partial(_group, desk))),
@@ -145,26 +144,24 @@ class Guard:
     def refusal(self, headers: Mapping[bytes, bytes], method: str, path: str, query: str) -> tuple[int, str] | None:
         """Return the status and the reason for which a request is refused; None if it is not."""
         here = headers.get(b"host", b"").decode("latin-1")
-        allowed = {*LOOPBACK, self._host} if self._host not in ANYWHERE else None
+        allowed = {*LOOPBACK, self._host.lower()} if self._host not in ANYWHERE else None
         if allowed is not None and _host_in(here) not in allowed:
             return 421, "this server is not called so"
         origin = headers.get(b"origin")
-        if origin is not None and urlsplit(origin.decode("latin-1")).netloc != here:
+        if origin is not None and _netloc_of(origin.decode("latin-1")) != here:
             return 403, "this request comes from another page"
         if method not in ("GET", "HEAD", "POST"):
             return 405, "expected GET or POST"
-        given = [morsel.value for morsel in self._cookies(headers)]
+        given = self._cookies(headers)
         if path == "/" and method == "GET":
             given += parse_qs(query).get("token", [])
         if not any(hmac.compare_digest(value.encode(), self._token.encode()) for value in given):
             return 403, "open the address that gpussl label has printed: it has a token"
         return None
 
-    def _cookies(self, headers: Mapping[bytes, bytes]) -> list[Any]:
-        with contextlib.suppress(http.cookies.CookieError):
-            found = http.cookies.SimpleCookie(headers.get(b"cookie", b"").decode("latin-1"))
-            return [found[self._cookie]] if self._cookie in found else []
-        return []
+    def _cookies(self, headers: Mapping[bytes, bytes]) -> list[str]:
+        found = cookie_parser(headers.get(b"cookie", b"").decode("latin-1"))
+        return [found[self._cookie]] if self._cookie in found else []
 
     def _set_cookie(self) -> str:
         return f"{self._cookie}={self._token}; Path=/; HttpOnly; SameSite=Strict"
@@ -186,7 +183,7 @@ def listen(host: str, port: int, preferred: int = 0) -> socket.socket:
     """
     try:
         family, *_, address = socket.getaddrinfo(host, port or preferred, type=socket.SOCK_STREAM)[0]
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise ConfigError(f"host: expected a name or an address of this machine, found {host}") from error
     # asyncio turns the delay of small packets off, 40 ms each, only where the protocol is named
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -223,6 +220,12 @@ def ready(application: Starlette) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
+def _netloc_of(origin: str) -> str | None:
+    with contextlib.suppress(ValueError):
+        return urlsplit(origin).netloc
+    return None
+
+
 def _host_in(netloc: str) -> str:
     """The name in a Host header, without the port."""
     with contextlib.suppress(ValueError):
@@ -253,9 +256,14 @@ def _answering(work: Callable[[Request, Any], Response | Any]) -> Handler:
             return JSONResponse({"error": str(error)}, 400)
         except GpusslError as error:
             return JSONResponse({"error": str(error)}, 500)
-        return found if isinstance(found, Response) else JSONResponse(found)
+        return found if isinstance(found, Response) else _json(found)
 
     return answer
+
+
+def _json(found: Any) -> Response:
+    """JSON in which names of files that are no UTF-8 come back as they went."""
+    return Response(json.dumps(found, ensure_ascii=True), media_type="application/json")
 
 
 class _Refused(Exception):
@@ -290,7 +298,7 @@ async def _body(request: Request) -> Any:
 
 def _picture(desk: Desk, request: Request, body: Any) -> Response:
     try:
-        content, media_type = desk.picture(request.path_params["number"])
+        content, media_type = desk.picture(request.path_params["handle"])
     except InputError as error:
         return JSONResponse({"error": str(error)}, 404)
     return Response(content, media_type=media_type)
@@ -340,13 +348,13 @@ def _screen(request: Request) -> str:
 
 def _number(request: Request) -> int:
     n = request.query_params.get("n", "1")
-    if not n.isdecimal() or not 0 < int(n[:9]) <= MOST_AT_ONCE:
+    if not n.isdecimal() or len(n) > 9 or not 0 < int(n) <= MOST_AT_ONCE:
         raise InputError(f"n: expected a whole number from 1 to {MOST_AT_ONCE}, found another")
     return int(n)
 
 
-def _have(request: Request) -> set[int]:
+def _have(request: Request) -> set[str]:
     given = [text for text in request.query_params.get("have", "").split(",") if text]
-    if len(given) > 10 * MOST_AT_ONCE or not all(text.isdecimal() and len(text) < 10 for text in given):
-        raise InputError("have: expected numbers of points, found others")
-    return {int(text) for text in given}
+    if len(given) > 10 * MOST_AT_ONCE:
+        raise InputError("have: expected handles of points on the screen, found too many")
+    return set(given)

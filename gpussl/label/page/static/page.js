@@ -7,7 +7,10 @@ const SMALL = 128; // pixels; smaller pictures are shown with their pixels
 const RETRY = 1500; // milliseconds
 const REFRESH = 4000;
 
-const screenName = sessionStorage.screen || (sessionStorage.screen = random());
+const ABANDONED = 20000; // milliseconds after which a tab that has not touched its outbox is gone
+const LONGEST_NAME = 80;
+
+let screenName = sessionStorage.screen || random();
 const shown = { one: { seen: [], at: -1, ahead: [] }, look: { seen: [], at: -1, ahead: [] } };
 const pictures = new Map(); // kept, so that the browser has decoded them when they are needed
 let view = "one";
@@ -16,6 +19,9 @@ let odd = new Set();
 let classes = [];
 let state = null;
 let outbox = [];
+let gestures = []; // of this page, by their names: what undo takes back
+let atOnce = 200; // events to send at once
+let retry = 0;
 let isSending = false;
 let nInFlight = 0; // events at the front of the outbox that may be with the server already
 let isAway = false;
@@ -48,7 +54,7 @@ async function ask(path, body) {
   }
   setAway(false);
   if (response.status === 403) {
-    say("Open the address that gpussl label prints now: this one is of an earlier start.", true);
+    complain("Open the address that gpussl label prints now: this one is of an earlier start.");
     return null;
   }
   let found = null;
@@ -58,10 +64,15 @@ async function ask(path, body) {
     return null;
   }
   if (!response.ok) {
-    say(found.error || "The server has refused this.", true);
-    return null;
+    complain(found.error || "The server has refused this.");
+    return response.status < 500 ? { refusal: found.error || "refused" } : null;
   }
   return found;
+}
+
+function complain(text) {
+  $("error").hidden = false;
+  $("error-text").textContent = text;
 }
 
 function setAway(away) {
@@ -78,36 +89,54 @@ function say(text, waits) {
 
 function showSaving() {
   const n = outbox.length;
-  if (isAway) say(`The server is away. ${n} not saved yet; they wait here.`, true);
+  if (isAway) say(n ? `The server is away. ${n} not saved yet; they wait here.` : "The server is away.", true);
   else if (n) say(`${n} not saved yet`, n > 3);
   else say("All saved");
 }
 
-// --- the outbox
+// --- the outbox: each tab has one of its own, which outlives it
 
-const outboxName = () => `gpussl-outbox:${state ? state.project : ""}:${screenName}`;
+const outboxName = (screen) => `gpussl-outbox:${state ? state.key : ""}:${screen}`;
 
 function keepOutbox() {
   try {
-    if (outbox.length) localStorage.setItem(outboxName(), JSON.stringify(outbox));
-    else localStorage.removeItem(outboxName());
+    if (outbox.length) localStorage.setItem(outboxName(screenName), JSON.stringify({ time: Date.now(), events: outbox }));
+    else localStorage.removeItem(outboxName(screenName));
   } catch {
     // no storage: what is not sent lives as long as the page
   }
   showSaving();
 }
 
-function adoptOutboxes() {
-  // what a closed tab has left: an answer that arrives twice is taken once
-  const prefix = `gpussl-outbox:${state.project}:`;
+// Resolves to whether no other tab has this name; holds it until the tab is closed.
+function claim(screen) {
+  if (!navigator.locks) return Promise.resolve(null); // only on this machine, or with TLS
+  return new Promise((resolve) => {
+    navigator.locks.request(`gpussl-screen:${screen}`, { ifAvailable: true }, (lock) => {
+      resolve(Boolean(lock));
+      return lock ? new Promise(() => {}) : undefined;
+    });
+  });
+}
+
+async function adoptOutboxes() {
+  // of tabs that are gone; an answer that arrives twice is taken once
+  const prefix = outboxName("");
   for (const name of Object.keys(localStorage).filter((key) => key.startsWith(prefix))) {
+    const screen = name.slice(prefix.length);
     try {
+      const kept = JSON.parse(localStorage.getItem(name));
+      if (screen !== screenName) {
+        const isGone = await claim(screen);
+        if (!(isGone === null ? Date.now() - kept.time > ABANDONED : isGone)) continue;
+        localStorage.removeItem(name);
+      }
       const known = new Set(outbox.map((event) => event.key));
-      outbox.push(...JSON.parse(localStorage.getItem(name)).filter((event) => !known.has(event.key)));
+      outbox.unshift(...kept.events.filter((event) => !known.has(event.key)));
+      nInFlight = outbox.length; // they may have been sent already
     } catch {
-      // damaged
+      localStorage.removeItem(name); // damaged
     }
-    if (name !== outboxName()) localStorage.removeItem(name);
   }
   keepOutbox();
 }
@@ -119,27 +148,50 @@ function put(events) {
 }
 
 async function send() {
+  clearTimeout(retry);
   if (isSending || !outbox.length) return;
   isSending = true;
   const by = outbox[0].by;
   let n = 0;
-  while (n < outbox.length && n < 200 && outbox[n].by === by) n += 1;
+  while (n < outbox.length && n < atOnce && outbox[n].by === by) n += 1;
   const events = outbox.slice(0, n).map(({ point, by: _, ...event }) => event);
-  nInFlight = n;
+  nInFlight = Math.max(nInFlight, n);
   const found = await ask("api/answers", { by, events });
   isSending = false;
   if (found === null) {
-    setTimeout(send, RETRY); // they may have arrived all the same, and stay in flight
+    keepOutbox();
+    retry = setTimeout(send, RETRY); // they may have arrived all the same, and stay in flight
+    return;
+  }
+  if (found.refusal) {
+    // one of them is no event for this server: it is found by sending fewer
+    if (n > 1) atOnce = Math.ceil(n / 2);
+    else refused(outbox.shift(), found.refusal);
+    nInFlight = 0;
+    keepOutbox();
+    send();
     return;
   }
   nInFlight = 0;
-  const done = new Set([...found.saved, ...Object.keys(found.refused)]);
-  outbox = outbox.filter((event) => !done.has(event.key));
+  atOnce = 200;
+  const done = new Set(found.saved);
+  const back = outbox.filter((event) => event.key in found.refused);
+  outbox = outbox.filter((event) => !done.has(event.key) && !(event.key in found.refused));
   keepOutbox();
-  for (const reason of Object.values(found.refused)) say(reason, true);
-  found.undone.forEach(undone);
+  for (const event of back) refused(event, found.refused[event.key]);
+  undone(found.undone);
   if (outbox.length) send();
   else refreshSoon();
+}
+
+function refused(event, reason) {
+  complain(`Not taken${event.point ? ` for ${event.point.id}` : ""}: ${reason}`);
+  if (!event.point) return;
+  for (const list of Object.values(shown)) {
+    const place = list.seen.findLastIndex((one) => one.item === event.point.item);
+    if (place >= 0) list.seen[place] = event.point; // without the answer
+  }
+  draw();
 }
 
 // --- points
@@ -158,7 +210,7 @@ async function fill() {
   const path = view === "one" ? "api/next" : "api/second_look";
   const found = await ask(`${path}?screen=${screenName}&n=${AHEAD}&have=${have.join(",")}`);
   list.isFilling = false;
-  if (found === null) return;
+  if (found === null || found.refusal) return;
   for (const point of found) {
     list.ahead.push(point);
     prefetch(point);
@@ -209,10 +261,10 @@ function answer(state_, label) {
   const point = current();
   if (!point || list.isAtEnd) return;
   const before = { ...point };
-  count(point, -1);
-  Object.assign(point, { state: state_, label: label || "" });
-  count(point, 1);
-  put([{ key: random(), item: point.item, state: state_, label, settles: view === "look" || undefined, point: before }]);
+  said(point, state_, label);
+  const key = random();
+  gestures.push(key);
+  put([{ key, item: point.item, state: state_, label, settles: view === "look" || undefined, point: before }]);
   forward();
 }
 
@@ -220,15 +272,26 @@ function answerGroup(state_, label) {
   const points = group.filter((point) => !odd.has(point.item));
   if (!points.length) return;
   const gesture = random();
+  gestures.push(gesture);
   put(points.map((point, place) => ({ key: `${gesture}/${place}`, item: point.item, state: state_, label, point: { ...point } })));
-  for (const point of points) {
-    Object.assign(point, { state: state_, label: label || "" });
-    count(point, 1);
-  }
+  for (const point of points) said(point, state_, label);
   // the odd ones come again, without those that they stood beside
   group = [];
   odd = new Set();
   waitAndFill();
+}
+
+function said(point, state_, label) {
+  // what was said of a point holds wherever it is shown, before the server has counted it
+  const isNew = (one) => !one.state || one.state === "skipped";
+  if (state && point.why && isNew(point) && state_ !== "skipped") state.answered += 1;
+  count(point, -1);
+  const now = { state: state_, label: label || "", by: byName() };
+  for (const list of Object.values(shown)) {
+    for (const one of [...list.seen, ...list.ahead]) if (one.item === point.item) Object.assign(one, now);
+  }
+  Object.assign(point, now);
+  count(point, 1);
 }
 
 async function waitAndFill() {
@@ -238,7 +301,7 @@ async function waitAndFill() {
 
 async function fillGroup() {
   const found = await ask(`api/group?screen=${screenName}`);
-  if (found === null || view !== "group") return;
+  if (found === null || found.refusal || view !== "group") return;
   group = found;
   odd = new Set();
   draw();
@@ -250,35 +313,42 @@ function undo() {
     draw();
     return;
   }
-  const unsent = outbox.slice(nInFlight);
-  const last = unsent[unsent.length - 1];
-  if (last && last.point) {
+  const gesture = gestures.pop();
+  const taken = outbox.slice(nInFlight).filter((event) => event.point && event.key.split("/")[0] === gesture);
+  if (taken.length && taken.length === outbox.filter((event) => event.key.split("/")[0] === gesture).length) {
     // it never left this page
-    const gesture = last.key.split("/")[0];
-    const taken = unsent.filter((event) => event.key.split("/")[0] === gesture);
     outbox = outbox.filter((event) => !taken.includes(event));
     keepOutbox();
-    taken.reverse().forEach((event) => undone(event.point));
+    undone(taken.reverse().map((event) => event.point));
     return;
   }
-  put([{ key: random(), state: "undo" }]);
+  put([{ key: random(), state: "undo", of: gesture }]);
 }
 
-function undone(point) {
+function undone(points) {
   // the server says what has been taken back: it is shown again
-  prefetch(point);
+  if (!points.length) return;
+  points.forEach(prefetch);
   if (view === "group") {
     fillGroup();
     return;
   }
+  for (const list of Object.values(shown)) {
+    for (const point of points) {
+      const place = list.seen.findLastIndex((one) => one.item === point.item);
+      if (place >= 0) list.seen[place] = point;
+    }
+  }
   const list = shown[view] || shown.one;
-  const place = list.seen.findLastIndex((one) => one.item === point.item);
-  if (place >= 0) {
-    list.seen[place] = point;
-    list.at = place;
-  } else {
-    list.at = Math.max(list.at, 0);
-    list.seen.splice(list.at, 0, point);
+  for (const point of points) {
+    const place = list.seen.findLastIndex((one) => one.item === point.item);
+    if (place >= 0) {
+      list.seen[place] = point;
+      list.at = place;
+    } else {
+      list.at = Math.max(list.at, 0);
+      list.seen.splice(list.at, 0, point);
+    }
   }
   list.isAtEnd = false;
   draw();
@@ -300,6 +370,9 @@ function draw() {
   $("stage").hidden = view === "state";
   $("item").hidden = view === "group";
   $("group").hidden = view !== "group";
+  $("others").hidden = view === "state";
+  for (const id of ["back", "forward"]) $(id).hidden = view === "group";
+  $("zoom").hidden = view === "group" || !current()?.picture;
   if (view === "state") drawState();
   else if (view === "group") drawGroup();
   else drawItem();
@@ -323,6 +396,7 @@ function drawItem() {
   const about = [point.id];
   if (view === "look") {
     if (point.label) about.push(` is ${point.label} by ${point.by || "somebody"}. `);
+    if (point.said.length > 1) about.push(element("strong", `Said were ${point.said.join(", ")}. `));
     if (point.predicted) about.push(element("strong", `The model says ${point.predicted} (${Math.round(100 * point.probability)} %).`));
     if (point.label) about.push(" Enter keeps it.");
   } else if (point.state === "labelled") about.push(" is ", element("strong", point.label));
@@ -352,7 +426,7 @@ function content(point) {
 function drawGroup() {
   $("nothing").hidden = group.length > 0;
   $("nothing").textContent = "No look-alikes are left without an answer.";
-  const focused = Number(document.activeElement && document.activeElement.dataset ? document.activeElement.dataset.item : NaN);
+  const focused = document.activeElement?.dataset?.item;
   $("group").replaceChildren(
     ...group.map((point) => {
       const button = element("button");
@@ -377,10 +451,10 @@ function drawGroup() {
       return button;
     }),
   );
-  if (!Number.isNaN(focused)) $("group").querySelector(`[data-item="${focused}"]`)?.focus();
+  if (focused) $("group").querySelector(`[data-item="${focused}"]`)?.focus();
   const n = group.filter((point) => !odd.has(point.item)).length;
   $("about").textContent = group.length
-    ? `A class goes to the ${n} that are not crossed out. Click on the odd ones, or move with the arrows and press space.`
+    ? `A class, S or X goes to the ${n} that are not crossed out. Click on the odd ones, or move with the arrows and press space.`
     : "";
 }
 
@@ -440,7 +514,10 @@ function drawState() {
   const rounds = state.rounds;
   $("progress").hidden = !rounds.lines.length;
   const lines = rounds.lines.join("\n") + (rounds.is_running ? `\n… ${rounds.seconds} s` : "");
-  if ($("progress").textContent !== lines) $("progress").textContent = lines;
+  if ($("progress").textContent !== lines) {
+    $("progress").textContent = lines;
+    $("progress").scrollTop = $("progress").scrollHeight;
+  }
   $("next-round").querySelector("button").disabled = rounds.is_running;
 }
 
@@ -463,9 +540,10 @@ $("edit").addEventListener("close", async () => {
   if (merges && !confirm(`Merge “${edited.name}” into “${name}”? Its ${edited.count} labels change.`)) return;
   if (key !== edited.key) await ask("api/classes", { by: byName(), change: "key", name: edited.name, to: key });
   if (name !== edited.name) {
-    if ((await ask("api/classes", { by: byName(), change: "rename", name: edited.name, to: name })) !== null) {
+    const found = await ask("api/classes", { by: byName(), change: "rename", name: edited.name, to: name });
+    if (found !== null && !found.refusal) {
       for (const list of Object.values(shown)) {
-        for (const point of list.seen) if (point.label === edited.name) point.label = name;
+        for (const point of [...list.seen, ...list.ahead]) if (point.label === edited.name) point.label = name;
       }
     }
   }
@@ -475,7 +553,8 @@ $("edit").addEventListener("close", async () => {
 $("new-class").addEventListener("submit", async (event) => {
   event.preventDefault();
   const name = $("class-name").value.trim();
-  if (!name || (await ask("api/classes", { by: byName(), change: "add", name })) === null) return;
+  const found = name ? await ask("api/classes", { by: byName(), change: "add", name }) : null;
+  if (found === null || found.refusal) return;
   $("class-name").value = "";
   $("stage").focus();
   refresh();
@@ -484,27 +563,31 @@ $("new-class").addEventListener("submit", async (event) => {
 // --- where we are
 
 function byName() {
-  return $("by").value.trim();
+  return $("by").value.trim().slice(0, LONGEST_NAME);
 }
 
 let timer = 0;
+let isSoon = false;
 function refreshSoon() {
+  if (isSoon) return; // or it would never come while one labels quickly
+  isSoon = true;
   clearTimeout(timer);
   timer = setTimeout(refresh, 250);
 }
 
 async function refresh() {
+  isSoon = false;
   clearTimeout(timer);
   timer = setTimeout(refresh, state && state.rounds.is_running ? 1000 : REFRESH);
   const found = await ask(`api/state?by=${encodeURIComponent(byName())}`);
-  if (found === null) return;
+  if (found === null || found.refusal) return;
   const isNew = state === null;
   const newRound = state !== null && (found.round !== state.round || found.asked !== state.asked || found.groups > state.groups);
   state = found;
   classes = found.classes;
   if (isNew) {
     if (!byName()) $("by").value = localStorage.getItem("gpussl-by") || found.by;
-    adoptOutboxes();
+    await adoptOutboxes();
     send();
     if (!classes.length) $("class-name").focus();
   }
@@ -522,7 +605,7 @@ async function refresh() {
 $("next-round").addEventListener("submit", async (event) => {
   event.preventDefault();
   const rounds = await ask("api/round", { n_labels: Number($("n-labels").value) });
-  if (rounds !== null && state) {
+  if (rounds !== null && !rounds.refusal && state) {
     state.rounds = rounds;
     draw();
     refreshSoon();
@@ -537,6 +620,11 @@ $("by").addEventListener("change", () => {
 function show(name) {
   view = name;
   zoomed = false;
+  const list = shown[view];
+  if (list && current() && current().state && view === "one") {
+    list.at = list.seen.length - 1; // what is open comes next, not what was said elsewhere meanwhile
+    forward();
+  }
   draw();
   if (view === "group" && !group.length) fillGroup();
   if (shown[view]) fill();
@@ -615,8 +703,19 @@ $("item").addEventListener("click", (event) => {
 for (const button of document.querySelectorAll("nav button")) {
   button.onclick = () => show(button.dataset.view);
 }
+$("dismiss").onclick = () => {
+  $("error").hidden = true;
+};
 window.addEventListener("online", send);
 
 if (location.search) history.replaceState(null, "", location.pathname); // the token is a cookie now
-draw();
-refresh();
+(async () => {
+  // a tab that was duplicated has the name of the other one
+  if ((await claim(screenName)) === false) {
+    screenName = random();
+    await claim(screenName);
+  }
+  sessionStorage.screen = screenName;
+  draw();
+  refresh();
+})();
