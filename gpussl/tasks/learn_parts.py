@@ -17,6 +17,7 @@ from gpussl.tasks.spread import Spreading
 from gpussl.tasks.student import Student
 
 GAIN = "gain_of_doubling", "gain_low", "gain_high"  # columns of results.csv
+LITTLE = 1.0  # points of accuracy that are hardly worth as many labels again
 FEW = 5  # labels of a class below which its recall is not known
 
 
@@ -168,9 +169,14 @@ def _gain(ahead: Advice | None, n_points: int) -> list[str]:
         return []
     n = ahead.forecasts[0].n_labels
     points, low, high = (100 * value for value in ahead.gain)
+    verdict = ""
+    if high < LITTLE:
+        verdict = " You may stop here."
+    elif low > LITTLE:
+        verdict = " It is worth labelling more."
     return [
         f"{min(n, n_points - n):,} labels more would add about {points:.1f} points to the accuracy (90 % interval: "
-        f"{low:.1f} to {high:.1f})."
+        f"{low:.1f} to {high:.1f}).{verdict}"
     ]
 
 

@@ -1,6 +1,7 @@
 """Answers of a project to other tools and back, what a round leaves for the page, and rounds that the page starts."""
 
 import csv
+import dataclasses
 import json
 import shutil
 import time
@@ -14,7 +15,8 @@ from gpussl.errors import ConfigError, DataError
 from gpussl.label.answers import UNDONE, UNUSABLE, Answer
 from gpussl.label.page.desk import Desk
 from gpussl.runtime import config
-from gpussl.tasks import label_page, learn, project, words
+from gpussl.tasks import label_page, learn, learn_parts, project, words
+from gpussl.tasks.example import advice
 from gpussl.tasks.label_page import ProjectMaterial, RoundWorker
 from gpussl.tasks.run import run_on_project
 
@@ -255,3 +257,16 @@ class TestRounds:
         worker.stop()
         assert not self.finished(worker)["is_running"]
         assert not (Path(photos.project.folder) / "learned" / "1").exists()
+
+
+@pytest.mark.parametrize(
+    ("gain", "verdict"),
+    [
+        ((0.0, -0.005, 0.005), "You may stop here."),
+        ((0.05, 0.02, 0.08), "It is worth labelling more."),
+        ((0.02, 0.0, 0.05), ""),
+    ],
+)
+def test_it_says_whether_to_stop(gain, verdict):
+    (sentence,) = learn_parts._gain(dataclasses.replace(advice(), gain=gain), 60_000)
+    assert sentence.endswith(verdict or "5.0).")
