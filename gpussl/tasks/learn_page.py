@@ -153,7 +153,9 @@ def _confusion(
     counts = np.zeros((len(names), len(names)), dtype=int)
     np.add.at(counts, (y, predicted), 1)
     shown = {cell: [tiles.of(ids[place]) for place in places] for cell, places in cells.items()}
-    caption = f"The {checked.n:,} random points, each predicted without its label. Press a number to see its points."
+    caption = f"The {checked.n:,} random points, each predicted without its label."
+    if shown:
+        caption += " Press a number in a frame to see its points."
     return Confusion("Confusion matrix", names, counts.tolist(), shown, caption)
 
 

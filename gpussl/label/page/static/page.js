@@ -441,8 +441,14 @@ function drawGroup() {
         image.onload = () => image.classList.toggle("small", Math.max(image.naturalWidth, image.naturalHeight) <= SMALL);
         button.append(image);
       } else {
-        const text = point.fields.map(([name, value]) => (point.fields.length > 1 ? `${name}: ${value}` : value)).join("\n");
-        button.append(element("span", (text || point.id).slice(0, 300)));
+        const text = element("span");
+        for (const [name, value] of point.fields) {
+          if (point.fields.length > 1) text.append(element("b", `${name} `), `${value}; `);
+          else text.append(value);
+        }
+        if (!point.fields.length) text.append(point.id);
+        button.title = text.textContent;
+        button.append(text);
       }
       button.onclick = () => {
         if (!odd.delete(point.item)) odd.add(point.item);
