@@ -60,7 +60,8 @@ def work(run_on: Context) -> None:
     path = project.latest_model(label.project_of(job))
     model: Model = store.load(path)
     source: Any = job.source
-    output = job.output or path.with_name(f"predictions-{source.name or 'new'}.csv")
+    name = source.name if source.is_dir() else source.stem
+    output = job.output or path.with_name(f"predictions-{name or 'new'}.csv")
     counts: Counter[str] = Counter()
     skipped: list[tuple[str, str]] = []
     n = 0
