@@ -244,7 +244,7 @@ class Case:
         """The files of all rounds and models."""
         for kind in FILES:
             for folder in (self.place / kind).glob("[0-9]*"):
-                yield from folder.iterdir()
+                yield from filter(Path.is_file, folder.iterdir())
 
     def is_whole(self, folder, rounds, labels):
         """Whether a round or a model that a command has just made is whole."""
