@@ -39,7 +39,7 @@ from gpussl import seeds
 from gpussl.errors import GpusslError
 from gpussl.report.results import to_csv
 from gpussl.runtime import config, console, signals, store
-from gpussl.tasks import learn, project
+from gpussl.tasks import project
 from gpussl.tasks.run import run_on_project
 
 RESULTS = Path(__file__).parent / "results" / "kills.csv"
@@ -174,7 +174,7 @@ class Case:
         """Write what the next command reads."""
         if word == "label":
             self.coming = self.next_answers(rng)
-            project.write_csv(self.folder / LABELS, [("id", "label"), *self.coming])
+            store.write_csv(self.folder / LABELS, [("id", "label"), *self.coming])
 
     def next_answers(self, rng):
         """The labels of all points that are open, and corrections of others."""
@@ -258,7 +258,7 @@ class Case:
             return len(asked) == N_LABELS and [row["id"] for row in read(folder / "to_label.csv")] == list(asked)
         gpussl.load(folder / project.MODEL)
         predictions = read(folder / project.PREDICTIONS)
-        bought = {row["id"]: row["label"] for row in predictions if row["source"] == learn.BOUGHT}
+        bought = {row["id"]: row["label"] for row in predictions if row["source"] == project.BOUGHT}
         return [row["id"] for row in predictions] == list(self.truth) and bought == labels
 
     def left_behind(self):
@@ -272,7 +272,7 @@ def write_table(path):
     kinds = rng.integers(len(CLASSES), size=N_POINTS)
     places = 4.0 * (kinds[:, None] == [1, 2]) + rng.normal(scale=0.8, size=(N_POINTS, 2))
     rows = [(f"p{n:03}", f"{x:.4f}", f"{y:.4f}") for n, (x, y) in enumerate(places)]
-    project.write_csv(path, [("id", "x", "y"), *rows])
+    store.write_csv(path, [("id", "x", "y"), *rows])
     return {row[0]: CLASSES[kind] for row, kind in zip(rows, kinds, strict=True)}
 
 

@@ -253,11 +253,10 @@ def mean(rows, name):
 
 def write(path, header, rows, at):
     """A table without the column of the classes, with the number of the row."""
-    from gpussl.tasks import project
 
     body = [[str(number), *(cell for place, cell in enumerate(row) if place != at)] for number, row in enumerate(rows)]
     names = ["row", *(name for place, name in enumerate(header) if place != at)]
-    project.write_csv(path, [names, *body])
+    store.write_csv(path, [names, *body])
 
 
 def context(folder, seed, *settings):
@@ -282,7 +281,7 @@ def ask(folder, pool, at, n_labels, seed, *settings):
     choose.work(context(folder, seed, "task=choose", f"n_labels={n_labels}", *settings))
     asked = project.opened(folder / "mine.gpussl").rounds()[-1]
     labels = {item: pool[int(item)][at] for item in asked.asked}
-    project.write_csv(folder / "labels.csv", [("id", "label"), *labels.items()])
+    store.write_csv(folder / "labels.csv", [("id", "label"), *labels.items()])
     label.work(context(folder, seed, "task=label", f"source={folder}/labels.csv", *settings))
 
 

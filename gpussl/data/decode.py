@@ -83,10 +83,7 @@ def picture(path: str, longest: int) -> tuple[bytes, str]:
                 raise OSError(f"{image.width} x {image.height} pixels are too many")
             longer = max(image.width, image.height)
             scale = min(1.0, longest / longer)
-            if image.getexif().get(ROTATION, UPRIGHT) >= 5:  # rotated by a quarter
-                width, height = image.height, image.width
-            else:
-                width, height = image.width, image.height
+            height, width = _upright_shape(image)
             shape = max(1, round(height * scale)), max(1, round(width * scale))
             is_photo = image.format in ("JPEG", "HEIF", "MPO") or longer > longest
             pixels = _pixels(image, shape, 3).reshape(*shape, 3)
@@ -120,15 +117,19 @@ def form_of(path: str) -> tuple[int, int, bool] | None:
             if _is_heif(file.read(12)):
                 _reads_heif()
         with _opened(path) as image:
-            width, height = image.size
-            if image.getexif().get(ROTATION, UPRIGHT) >= 5:  # rotated by a quarter
-                width, height = height, width
+            height, width = _upright_shape(image)
             has_colours = image.mode not in ("1", "L", "LA", "La", *DEEP, "F")
             if image.mode == "P":
                 has_colours = _has_colours(np.array(image.convert("RGB")))
             return height, width, has_colours
     except Exception:  # a broken file has no form
         return None
+
+
+def _upright_shape(image: Any) -> tuple[int, int]:
+    """Height and width after the camera's rotation."""
+    is_turned = image.getexif().get(ROTATION, UPRIGHT) >= 5  # by a quarter
+    return (image.width, image.height) if is_turned else (image.height, image.width)
 
 
 def _is_heif(content: bytes) -> bool:

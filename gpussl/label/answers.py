@@ -157,9 +157,15 @@ class AnswerLog:
     [('b.png', 'dog'), ('a.png', 'dog')]
     """
 
+    _history: History
+    _n_read: int
+    _n_lines: int
+    _last_line: bytes
+    _inode: int
+
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._history, self._n_read, self._n_lines, self._last_line, self._inode = History(), 0, 0, b"", 0
+        self._forget()
 
     def append(self, answers: Sequence[Answer]) -> None:
         """Add answers, on the disk when this returns.

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -10,9 +9,9 @@ from urllib.parse import quote, unquote
 
 from gpussl.errors import DataError, InputError
 from gpussl.label.matching import Points
-from gpussl.label.names import checked_class
+from gpussl.label.names import checked_class, listed
+from gpussl.runtime.names import readable
 
-SHOWN = 10  # wrong files that a message names
 UNSAFE = '/\\:*?"<>|%'  # signs in the name of a class that some system refuses in the name of a folder
 
 
@@ -64,11 +63,7 @@ def read(folder: Path, source: Path, ids: Collection[str], classes: Sequence[str
     if not found and not wrong:
         raise DataError(f"{folder}: expected a folder for each class with files in it, found none")
     if wrong:
-        more = f"; and {len(wrong) - SHOWN:,} more" if len(wrong) > SHOWN else ""
-        raise DataError(
-            f"{folder}: expected files of known points, found others: {'; '.join(wrong[:SHOWN])}{more}; no label was "
-            "taken"
-        )
+        raise DataError(f"{folder}: expected files of known points, found others: {listed(wrong)}; no label was taken")
     return found
 
 
@@ -142,10 +137,7 @@ def coco(labels: Mapping[str, str], classes: Sequence[str]) -> str:
     number_of = {name: number for number, name in enumerate(classes, start=1)}
     return json.dumps(
         {
-            "images": [
-                {"id": number, "file_name": os.fsencode(item).decode("utf-8", "replace")}
-                for number, item in enumerate(labels, start=1)
-            ],
+            "images": [{"id": number, "file_name": readable(item)} for number, item in enumerate(labels, start=1)],
             "categories": [{"id": number, "name": name} for name, number in number_of.items()],
             "annotations": [
                 {"id": number, "image_id": number, "category_id": number_of[label]}

@@ -18,12 +18,12 @@ from xml.etree import ElementTree
 
 from gpussl.errors import DataError, InputError
 from gpussl.label.matching import Points
-from gpussl.label.names import checked_class
+from gpussl.label.names import checked_class, listed
 from gpussl.runtime.delimited import find_delimiter
+from gpussl.runtime.names import readable
 
 ID = "gpussl_id"  # of the point, in the data of a task
 ITEM, LABEL = "item", "label"  # names in the labelling configuration
-SHOWN = 10  # wrong tasks that a message names
 # columns of the short JSON and CSV exports that are no answers and no data
 OWN = {"id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time", "comment", "agreement"}
 
@@ -115,10 +115,8 @@ def parse(path: Path, text: str, ids: Collection[str], classes: Sequence[str] = 
         else:
             of_point[item] = task
     if wrong:
-        more = f"; and {len(wrong) - SHOWN:,} more" if len(wrong) > SHOWN else ""
         raise DataError(
-            f"{path}: expected one class for each known point, found wrong tasks: {'; '.join(wrong[:SHOWN])}{more}; no "
-            "label was taken"
+            f"{path}: expected one class for each known point, found wrong tasks: {listed(wrong)}; no label was taken"
         )
     found = Export()
     for item, said in of_point.items():
@@ -167,7 +165,7 @@ def tasks(
             shown = f"/data/local-files/?d={quote(f'{folder}/{item}' if folder else item, errors='surrogateescape')}"
         elif len(fields) == 1:
             (shown,) = fields.values()
-        name = item.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        name = readable(item)
         task: dict[str, Any] = {"data": {ID: name, ITEM: shown or name}}
         if item in predictions:
             label, probability = predictions[item]

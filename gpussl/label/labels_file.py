@@ -9,11 +9,11 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from gpussl.errors import DataError
+from gpussl.label.names import SHOWN, listed
 from gpussl.runtime.delimited import find_delimiter
 from gpussl.runtime.names import did_you_mean, nearest
 
 LABEL_NAMES = ("label", "class", "category", "answer", "target")
-SHOWN = 10  # wrong lines that a message names
 MOST_TO_COMPARE = 5000  # ids; comparing with more takes seconds
 
 
@@ -84,9 +84,9 @@ def parse(
         else:
             found[known] = label, line
     if wrong:
-        more = f"; and {len(wrong) - SHOWN:,} more" if len(wrong) > SHOWN else ""
-        lines = "; ".join(wrong[:SHOWN]) + more
-        raise DataError(f"{path}: expected labels of known points, found wrong lines: {lines}; no label was taken")
+        raise DataError(
+            f"{path}: expected labels of known points, found wrong lines: {listed(wrong)}; no label was taken"
+        )
     return {item: label for item, (label, _) in found.items()}
 
 

@@ -1,11 +1,22 @@
-"""The names that classes may have, wherever they come from."""
+"""Shared by all that takes labels in: the names that classes may have, and complaints about many lines."""
 
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from gpussl.errors import InputError
 
 LONGEST = 200  # characters
+SHOWN = 10  # complaints that a message has
+
+
+def listed(wrong: Sequence[str]) -> str:
+    """Return the first complaints about a file in a row, and how many more there are.
+
+    >>> listed(["line 2 has no id", "line 7 has no id"])
+    'line 2 has no id; line 7 has no id'
+    """
+    more = f"; and {len(wrong) - SHOWN:,} more" if len(wrong) > SHOWN else ""
+    return "; ".join(wrong[:SHOWN]) + more
 
 
 def checked_class(name: object, only: Collection[str] = ()) -> str:

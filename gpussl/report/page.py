@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from gpussl.report.parts import Confusion, Gallery, Links, Map, Part, Picture, Table, Words
+from gpussl.runtime.names import readable
 
 TEMPLATES = Path(__file__).parent / "templates"
 KINDS: dict[str, type] = {
@@ -101,8 +102,7 @@ def _map_json(part: Map) -> dict[str, Any]:
     low, high = part.xy.min(axis=0), part.xy.max(axis=0)
     scaled = (part.xy - low) / np.where(high > low, high - low, 1)
     x, y = (np.round(65535 * scaled[:, axis]).astype("<u2") for axis in (0, 1))
-    names = (item.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for item in part.ids)
-    ids = "\n".join(name.replace("\n", " ") for name in names)
+    ids = "\n".join(readable(item).replace("\n", " ") for item in part.ids)
     colours = []
     for name, (values, classes) in part.colours.items():
         levels = np.clip(values, 0, 255) if classes else np.round(255 * np.clip(values, 0, 1))

@@ -54,6 +54,15 @@ def expanded(path: str) -> Path:
         ) from None
 
 
+def readable(name: str) -> str:
+    """Return the name of a file as text; bytes that are no UTF-8 are replaced.
+
+    >>> readable("caf\\udce9")
+    'caf\ufffd'
+    """
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def nearest(name: str, names: Iterable[str]) -> str | None:
     """Return the one of `names` with the spelling most like `name`; None if none is similar.
 

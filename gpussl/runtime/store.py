@@ -10,11 +10,13 @@ its module.
 """
 
 import contextlib
+import csv
 import dataclasses
 import fcntl
 import hashlib
 import importlib
 import importlib.util
+import io
 import json
 import os
 import re
@@ -75,6 +77,21 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         part.unlink(missing_ok=True)
         os.close(handle)
+
+
+def write_csv(path: Path, rows: Sequence[Sequence[str]]) -> None:
+    """Write a CSV file, with names of files that are no UTF-8 byte for byte.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_csv(Path(folder, "a.csv"), [("id", "label"), ("a.png", "cat")])
+    ...     Path(folder, "a.csv").read_text()
+    'id,label\\na.png,cat\\n'
+    """
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    with atomic_path(path) as part:
+        part.write_bytes(text.getvalue().encode("utf-8", errors="surrogateescape"))
 
 
 def write_text(path: Path, text: str) -> None:

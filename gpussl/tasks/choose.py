@@ -16,7 +16,7 @@ from gpussl.protocols import Classifier
 from gpussl.records import Answers, Array, Clustering
 from gpussl.report import write_page
 from gpussl.report.parts import Gallery, Part, Table, Words
-from gpussl.runtime import console
+from gpussl.runtime import console, store
 from gpussl.runtime.config import Job
 from gpussl.select.doubtful import Doubtful
 from gpussl.select.nearest_to_centroid import NearestToCentroid
@@ -126,7 +126,7 @@ def work(run_on: Context) -> None:
                 project.discard(made)
             raise
     n_random = sum(why == RANDOM for why in asked.asked.values())
-    path = made.folder / "rounds" / str(asked.number) / project.TO_LABEL
+    path = made.round_folder(asked.number) / project.TO_LABEL
     console.stdout.print(
         f"{len(asked.asked):,} points to label are in {path}: {n_random:,} random ones, which will tell the accuracy, "
         f"and {len(asked.asked) - n_random:,} {_kind(asked)}. Look at them in {path.with_name('report.html')}. Label "
@@ -311,22 +311,22 @@ def _write(
     fields, records = points.dataset.reader.records(path, shown)
     records = {item: [_one_break(cell) for cell in cells] for item, cells in records.items()}
     known = made.labels()
-    with project.whole(made.folder / "rounds" / str(asked.number)) as work:
+    with project.whole(made.round_folder(asked.number)) as work:
         rows = [[item, known.get(item, ""), why, *records.get(item, [])] for item, why in asked.asked.items()]
-        project.write_csv(work / project.TO_LABEL, [project.header(("id", "label", "why"), fields), *rows])
+        store.write_csv(work / project.TO_LABEL, [project.header(("id", "label", "why"), fields), *rows])
         if look_alikes:
             groups = [(str(number), item) for number, group in enumerate(look_alikes) for item in group]
-            project.write_csv(work / project.LOOK_ALIKES, [("group", "id"), *groups])
+            store.write_csv(work / project.LOOK_ALIKES, [("group", "id"), *groups])
         if fields:
             of_items = [[item, *cells] for item, cells in records.items()]
-            project.write_csv(work / project.FIELDS, [project.header(("id",), fields), *of_items])
+            store.write_csv(work / project.FIELDS, [project.header(("id",), fields), *of_items])
         project.write_round(work, asked)
         with console.warning("the page"):
             title = f"{made.folder.name}: round {asked.number}"
             write_page(work, title, _page(points, asked, path, fields, records), f"gpussl, seed {run_on.job.seed}")
     made.write_points(points.ids, points.copy_of)
     if points.skipped:
-        project.write_csv(made.folder / "skipped.csv", [("id", "reason"), *points.skipped])
+        store.write_csv(made.folder / "skipped.csv", [("id", "reason"), *points.skipped])
 
 
 def _one_break(cell: str) -> str:

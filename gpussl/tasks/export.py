@@ -7,7 +7,6 @@ from gpussl.errors import DataError
 from gpussl.label import folders, label_studio
 from gpussl.runtime import console, store
 from gpussl.runtime.config import Job
-from gpussl.runtime.names import expanded
 from gpussl.tasks import project
 from gpussl.tasks.label_page import ProjectMaterial
 from gpussl.tasks.project import Project
@@ -35,23 +34,14 @@ def write(job: Job, made: Project, output: Path) -> None:
         return
     labels = made.labels()
     if job.export == "folders":
-        folders.write(output, labels, source_of(made), copies=job.copies)
+        folders.write(output, labels, made.source, copies=job.copies)
     elif job.export == "coco":
         if not ProjectMaterial(made).has_pictures:
-            raise DataError(f"export: expected pictures for coco, found other data in {source_of(made)}; choose csv")
+            raise DataError(f"export: expected pictures for coco, found other data in {made.source}; choose csv")
         store.write_text(output, folders.coco(labels, sorted(set(labels.values()))))
     else:
-        project.write_csv(output, [("id", "label"), *labels.items()])
+        store.write_csv(output, [("id", "label"), *labels.items()])
     console.stdout.print(f"{len(labels):,} labels are in {output}", soft_wrap=True)
-
-
-def source_of(made: Project) -> Path:
-    """Return the path of the data of a project.
-
-    >>> source_of(Project(Path("mine.gpussl"), {"path": "/data/photos"}))
-    PosixPath('/data/photos')
-    """
-    return expanded(str(made.data.get("path", "")))
 
 
 def _label_studio(made: Project, output: Path) -> None:
@@ -67,7 +57,7 @@ def _label_studio(made: Project, output: Path) -> None:
     predictions = {} if learned is None else _predictions(learned / project.PREDICTIONS, set(asked))
     classes = sorted({*labels.values(), *(label for label, _ in predictions.values()), *material.classes()})
     kind = "image" if material.has_pictures else "text" if all(len(row) < 2 for row in points.values()) else "row"
-    folder = source_of(made).name if material.has_pictures else None
+    folder = made.source.name if material.has_pictures else None
     version = f"{material.name} {learned.name if learned else 0}"
     text = label_studio.tasks(points, predictions, labels, version, folder)
     store.write_text(output / "tasks.json", text)
@@ -79,8 +69,8 @@ def _label_studio(made: Project, output: Path) -> None:
     )
     if folder is not None:
         console.say(
-            f"Label Studio finds the pictures if LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT is {source_of(made).parent}, "
-            f"LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED is true, and {source_of(made)} is a local storage of its project"
+            f"Label Studio finds the pictures if LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT is {made.source.parent}, "
+            f"LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED is true, and {made.source} is a local storage of its project"
         )
 
 
@@ -89,7 +79,7 @@ def _predictions(path: Path, asked: set[str]) -> dict[str, tuple[str, float]]:
     rows = project.read_rows(path, ("id", "label", "probability", "source"))
     found = {}
     for row, _ in rows:
-        if row["id"] in asked and row["source"] != "bought":
+        if row["id"] in asked and row["source"] != project.BOUGHT:
             with contextlib.suppress(ValueError):  # somebody has changed the file
                 found[row["id"]] = row["label"], float(row["probability"])
     return found

@@ -102,7 +102,7 @@ def _take(job: Job, made: project.Project, path: Path) -> None:
 def _read(job: Job, made: project.Project, path: Path, ids: set[str]) -> Export:
     """What a file says, or a folder for each class."""
     if path.is_dir():
-        return Export(folders.read(path, export.source_of(made), ids, job.classes))
+        return Export(folders.read(path, made.source, ids, job.classes))
     text = labels_file.read(path, job.data_settings.get("encoding"), ids)
     column = job.label_column or ""
     if label_studio.is_export(path, text):

@@ -1,7 +1,6 @@
 """The labelling page of a project: what it shows, and the rounds that it starts."""
 
 import contextlib
-import fcntl
 import getpass
 import hashlib
 import json
@@ -52,20 +51,19 @@ class ProjectMaterial(Material):
         self.name = made.folder.resolve().name.removesuffix(".gpussl")
         self.key = _digest(made.folder)
         self._made = made
-        self._source = expanded(str(made.data.get("path", "")))
-        self._refresh()
+        self._source = made.source
+        self.refresh()
 
-    def _refresh(self) -> None:
-        """Read the files again, if a round has changed them."""
+    def refresh(self) -> None:
+        """See `Material.refresh`."""
         self._rounds = self._made.rounds()
         self._learned = self._made.latest("learned")
         self._fields: dict[str, list[tuple[str, str]]] = {}
-        self._groups: dict[str, list[str]] = {}
+        self._groups: list[list[str]] = []
         for asked in self._rounds:
-            folder = self._made.folder / "rounds" / str(asked.number)
-            self._fields |= {row["id"]: more for row, more in project.read_rows(folder / project.FIELDS, ("id",))}
-            for row, _ in project.read_rows(folder / project.LOOK_ALIKES, ("group", "id")):
-                self._groups.setdefault(f"{asked.number}/{row['group']}", []).append(row["id"])
+            path = self._made.round_folder(asked.number) / project.FIELDS
+            self._fields |= {row["id"]: more for row, more in project.read_rows(path, ("id",))}
+            self._groups += self._made.look_alikes(asked.number)
         self._doubts = []
         if self._learned is not None:
             header = ("id", "label", "predicted", "probability")
@@ -79,8 +77,7 @@ class ProjectMaterial(Material):
         self.has_pictures = self._made.data.get("choice") == "images" or is_picture
 
     def ids(self) -> Sequence[str]:
-        """See `Material.ids`; reads the project again."""
-        self._refresh()
+        """See `Material.ids`."""
         return self._made.ids()
 
     def asked(self) -> Mapping[str, str]:
@@ -93,7 +90,7 @@ class ProjectMaterial(Material):
 
     def groups(self) -> Sequence[Sequence[str]]:
         """See `Material.groups`."""
-        return list(self._groups.values())
+        return self._groups
 
     def doubts(self) -> Sequence[Doubt]:
         """See `Material.doubts`."""
@@ -266,14 +263,9 @@ def show(job: Job, made: Project) -> None:
 def _only_page(folder: Path) -> Iterator[None]:
     """Keep other pages of the project away during the block: what is on whose screen is known to one alone."""
     with (folder / PAGE_LOCK).open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(
-                f"{folder}: expected no other page of the project, found one; several people can use its address"
-            ) from None
-        except OSError:  # some network file systems have no locks
-            pass
+        with contextlib.suppress(OSError):  # some network file systems have no locks
+            complaint = "expected no other page of the project, found one; several people can use its address"
+            project.take_lock(file, f"{folder}: {complaint}")
         yield
 
 

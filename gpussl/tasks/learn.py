@@ -24,7 +24,6 @@ from gpussl.tasks.project import Project
 from gpussl.tasks.spread import Spreading
 from gpussl.tasks.student import Student
 
-BOUGHT, PROPAGATED, PREDICTED = "bought", "propagated", "predicted"
 MOST_DOUBTS = 1000
 
 
@@ -114,17 +113,17 @@ def work(run_on: Context) -> None:
         numbers, certainty = _predict(run_on, data, trained)
         number = made.next_folder("learned").name
         parts = parts_of(points, names, checked, ahead, trained.classifier, trained.spreading, trained.student)
-        source = PREDICTED if trained.spreading is None else PROPAGATED
+        source = project.PREDICTED if trained.spreading is None else project.PROPAGATED
         bought = run_on.twin.to_numpy(answers.indices)
         learnt = learn_page.Learnt(points, data, names, bought, numbers, certainty, source)
         doubted = _doubted(run_on, made, points, answers, names, trained)
         with project.whole(made.folder / "learned" / number) as work_folder:
             store.save(work_folder / project.MODEL, model_of(data, trained.for_new_data, names))
-            project.write_csv(
+            store.write_csv(
                 work_folder / project.PREDICTIONS,
                 _rows(run_on, made, points, answers, names, numbers, certainty, source),
             )
-            project.write_csv(work_folder / project.DOUBTS, doubted)
+            store.write_csv(work_folder / project.DOUBTS, doubted)
             write_files(work_folder, parts)
             with console.warning("the page"):
                 footer = (
@@ -258,7 +257,7 @@ def _rows(
     rows: list[tuple[str, ...]] = [("id", "label", "probability", "source")]
     for item, place in zip(points.ids, points.place_of.tolist(), strict=True):
         if place in bought:
-            rows.append((item, mine.get(item, names[bought[place]]), "1.0000", BOUGHT))
+            rows.append((item, mine.get(item, names[bought[place]]), "1.0000", project.BOUGHT))
         else:
             rows.append((item, names[numbers[place]], f"{certainty[place]:.4f}", source))
     return rows

@@ -27,7 +27,6 @@ MOST_ON_MAP, MOST_FITTED = 100_000, 20_000  # points
 MOST_PICTURES = 500  # on the map
 MOST_CLASSES = 30  # in the confusion matrix
 MOST_DOUBTED, IN_CELL, MOST_CELLS, MOST_CLUSTERS = 40, 8, 40, 24  # that are shown
-SOURCES = ("bought", "propagated", "predicted")
 
 
 @dataclass(frozen=True)
@@ -161,13 +160,10 @@ def _confusion(
 
 def _groups(made: Project, points: OwnPoints) -> list[list[str]]:
     """The look-alikes of the largest clusters of the first round, as far as they are still there."""
-    known, found = points.places(), dict[str, list[str]]()
-    for asked in made.rounds()[:1]:
-        path = made.folder / "rounds" / str(asked.number) / project.LOOK_ALIKES
-        for row, _ in project.read_rows(path, ("group", "id")):
-            if row["id"] in known:
-                found.setdefault(row["group"], []).append(row["id"])
-    return list(found.values())[:MOST_CLUSTERS]
+    known = points.places()
+    found = [group for asked in made.rounds()[:1] for group in made.look_alikes(asked.number)]
+    there = [[item for item in group if item in known] for group in found]
+    return [group for group in there if group][:MOST_CLUSTERS]
 
 
 def _clusters(groups: Sequence[Sequence[str]], learnt: Learnt, tiles: Tiles) -> Gallery:
@@ -192,10 +188,10 @@ def _map(run_on: Context, learnt: Learnt) -> Map:
     places = np.sort(np.concatenate([rng.permutation(bought), rng.permutation(others)])[:MOST_ON_MAP]).astype(np.int64)
     xy = _plane(run_on, X.take(run_on.twin.asarray(places), axis=0) if len(places) < n else X)
     is_bought = np.isin(places, bought)
-    sources = np.where(is_bought, 0, SOURCES.index(learnt.source))
+    sources = np.where(is_bought, 0, project.SOURCES.index(learnt.source))
     chance = 1 / max(2, len(names))
     doubt = np.where(is_bought, 0, (1 - learnt.certainty[places]) / (1 - chance))
-    colours: dict[str, tuple[np.ndarray, Sequence[str]]] = {"doubt": (doubt, ()), "source": (sources, SOURCES)}
+    colours: dict[str, tuple[np.ndarray, Sequence[str]]] = {"doubt": (doubt, ()), "source": (sources, project.SOURCES)}
     if len(names) < 256:
         colours = {"class": (learnt.numbers[places], list(names)), **colours}
     pictures = {}

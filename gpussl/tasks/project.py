@@ -14,7 +14,6 @@ import contextlib
 import csv
 import dataclasses
 import fcntl
-import io
 import json
 import os
 import shutil
@@ -22,19 +21,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import IO, Any
 
 from omegaconf import OmegaConf
 
 from gpussl.errors import ConfigError, DataError
 from gpussl.label.answers import LABELLED, Answer, AnswerLog
 from gpussl.runtime import store
+from gpussl.runtime.names import expanded
 
 SETTINGS, POINTS, ANSWERS, LOCK = "project.yaml", "points.csv", "answers.jsonl", ".lock"
 DATA = "data.parquet"  # of a DataFrame
 CLASSES = "classes.csv"  # of the page: the classes with their keys
 TO_LABEL, LOOK_ALIKES, FIELDS = "to_label.csv", "look_alikes.csv", "fields.csv"  # of a round
 MODEL, PREDICTIONS, DOUBTS, SUMMARY = "model.safetensors", "predictions.csv", "doubts.csv", "summary.txt"  # of a model
+SOURCES = BOUGHT, PROPAGATED, PREDICTED = "bought", "propagated", "predicted"  # of the class of a point
 REMEMBERED = ("represent", "features", "cluster", "propagate", "classifier", "audit", "seed")
 
 
@@ -91,6 +92,11 @@ class Project:
     taken: Mapping[str, Answer] | None = None
 
     @property
+    def source(self) -> Path:
+        """The path of the data."""
+        return expanded(str(self.data.get("path", "")))
+
+    @property
     def log(self) -> AnswerLog:
         """The answers."""
         return AnswerLog(self.folder / ANSWERS)
@@ -121,6 +127,17 @@ class Project:
                 ) from error
         return sorted(found, key=lambda asked: asked.number)
 
+    def round_folder(self, number: int) -> Path:
+        """Return the path of a round."""
+        return self.folder / "rounds" / str(number)
+
+    def look_alikes(self, number: int) -> list[list[str]]:
+        """Return the ids of each group of look-alikes of a round; none if it has no such file."""
+        found: dict[str, list[str]] = {}
+        for row, _ in read_rows(self.round_folder(number) / LOOK_ALIKES, ("group", "id")):
+            found.setdefault(row["group"], []).append(row["id"])
+        return list(found.values())
+
     def next_folder(self, kind: str) -> Path:
         """Return the path of the next round or model, which is not there yet. `kind` is "rounds" or "learned"."""
         numbers = [int(path.name) for path in (self.folder / kind).glob("*") if path.name.isdigit()]
@@ -140,7 +157,7 @@ class Project:
             answer = answers.get(item) or answers.get(copy_of.get(item, ""))
             state = answer.state if answer is not None else "asked" if item in asked else "unlabelled"
             lines.append((item, state, copy_of.get(item, "")))
-        write_csv(self.folder / POINTS, lines)
+        store.write_csv(self.folder / POINTS, lines)
 
     def ids(self) -> list[str]:
         """Return the ids of all points, as they were read last."""
@@ -311,13 +328,24 @@ def locked(folder: Path) -> Iterator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(
-                f"{folder}: expected no other gpussl at work in the project, found one; wait until it is done"
-            ) from None
+        take_lock(file, f"{folder}: expected no other gpussl at work in the project, found one; wait until it is done")
         yield
+
+
+def take_lock(file: IO[str], complaint: str) -> None:
+    """Lock a file until it is closed. ConfigError with the complaint if another process has locked it.
+
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile("w") as one, open(one.name) as other:
+    ...     take_lock(one, "")
+    ...     take_lock(other, "taken")
+    Traceback (most recent call last):
+    gpussl.errors.ConfigError: taken
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ConfigError(complaint) from None
 
 
 @contextlib.contextmanager
@@ -375,18 +403,3 @@ def read_rows(path: Path, header: Sequence[str]) -> Iterator[tuple[dict[str, str
                     yield row, list(zip(more, cells[len(header) :], strict=True))
     except (OSError, csv.Error):
         return
-
-
-def write_csv(path: Path, rows: Sequence[Sequence[str]]) -> None:
-    """Write a CSV file, with names of files that are no UTF-8 byte for byte.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_csv(Path(folder, "a.csv"), [("id", "label"), ("a.png", "cat")])
-    ...     Path(folder, "a.csv").read_text()
-    'id,label\\na.png,cat\\n'
-    """
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    with store.atomic_path(path) as part:
-        part.write_bytes(text.getvalue().encode("utf-8", errors="surrogateescape"))

@@ -27,7 +27,7 @@ USAGE = {
 EXPORTS = {"label_studio": "label_studio", "folders": "folders", "coco": "coco.json"}  # the form, and its output
 HELP = ("--help", "-h")
 SWEEP = ("-m", "--multirun")
-WITHOUT_STAGES = ("label", "predict")
+WITHOUT_TRAINING = ("label", "predict")
 LIGHT = ("represent=[pixels]", "propagate=[none]", "classifier=[]")  # stages without use that are quick to import
 
 
@@ -111,7 +111,7 @@ def _of_places(word: str, places: Sequence[str], settings: list[str]) -> list[st
     data = {name: value for name, value in made.data.items() if name != "choice"}
     overrides += [f"data={made.data['choice']}", *(f"data.{name}={quoted(value)}" for name, value in data.items())]
     given = {project.root_of(text) for text in settings}
-    if word not in WITHOUT_STAGES:
+    if word not in WITHOUT_TRAINING:
         overrides += [text for text in made.settings if project.root_of(text) not in given]
     overrides.append(f"project={quoted(places[0])}")
     if len(places) > 1:
@@ -143,4 +143,4 @@ def _exported(where: str, settings: Sequence[str]) -> list[str]:
 
 def _basis(word: str, settings: Sequence[str]) -> list[str]:
     own = [] if any(text.startswith("+experiment=") for text in settings) else [f"+experiment={EXPERIMENT}"]
-    return [*own, *(LIGHT if word in WITHOUT_STAGES else []), f"task={word}", "hydra.run.dir=."]
+    return [*own, *(LIGHT if word in WITHOUT_TRAINING else []), f"task={word}", "hydra.run.dir=."]

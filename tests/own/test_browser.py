@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 from gpussl.label.answers import AnswerLog
+from gpussl.runtime import store
 from gpussl.tasks import project
 from gpussl.tasks.project import Round
 
@@ -70,10 +71,10 @@ def made(tmp_path):
     with project.whole(made.folder / "rounds" / "1") as work:
         project.write_round(work, Round(1, dict.fromkeys(names, "random"), names))
         groups = [("group", "id"), *(("0", name) for name in names[-N_GROUP:])]
-        project.write_csv(work / project.LOOK_ALIKES, groups)
+        store.write_csv(work / project.LOOK_ALIKES, groups)
     with project.whole(made.folder / "learned" / "1") as work:
         doubts = [("id", "label", "predicted", "probability"), ("00.png", "cat", "dog", "0.9")]
-        project.write_csv(work / project.DOUBTS, doubts)
+        store.write_csv(work / project.DOUBTS, doubts)
         (work / project.SUMMARY).write_text("Accuracy 91.0% (95 % interval: 85.0% to 95.0%).\n")
     made.write_points(names, {})
     return made

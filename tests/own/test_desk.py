@@ -138,15 +138,15 @@ class TestDesk:
 
     def test_an_answer_that_waited_gets_the_new_name_of_its_class(self, desk):
         desk.take("anna", [said("a", 0, "kat")])
-        desk.state("anna")
+        desk.state()
         desk.change_class("anna", {"change": "rename", "name": "kat", "to": "cat"})
         desk.take("bob", [said("b", 1, "kat")])
-        assert [(one["name"], one["count"]) for one in desk.state("anna")["classes"]] == [("cat", 2)]
+        assert [(one["name"], one["count"]) for one in desk.state()["classes"]] == [("cat", 2)]
 
     def test_names_that_are_no_utf_8_are_shown(self, desk):
         desk._log.append([Answer("fruit 0", "caf\udce9", by="sorted/")])
-        assert [one["name"] for one in desk.state("anna")["classes"]] == ["caf\udce9"]
-        assert b"caf\\udce9" in server._json(desk.state("anna")).body
+        assert [one["name"] for one in desk.state()["classes"]] == ["caf\udce9"]
+        assert b"caf\\udce9" in server._json(desk.state()).body
 
     def test_look_alikes_are_taken_back_together(self, desk):
         assert numbers(desk.group("a")) == [0, 3]
@@ -161,7 +161,7 @@ class TestDesk:
             [{"key": "s", "item": handle(0), "state": "skipped"}, {"key": "x", "item": handle(1), "state": "unusable"}],
         )
         assert numbers(desk.next("a", n=3)) == [2, 0]
-        counts = desk.state("anna")
+        counts = desk.state()
         assert (counts["answered"], counts["skipped"], counts["labelled"]) == (1, 1, 0)
 
     def test_what_the_model_doubts_is_asked_once_more(self, desk):
@@ -189,7 +189,7 @@ class TestDesk:
     def test_answers_of_other_processes_are_seen(self, desk, tmp_path):
         AnswerLog(tmp_path / "answers.jsonl").append([Answer("fruit 0", "pear", by="file")])
         assert numbers(desk.next("a", n=3)) == [1, 2]
-        assert [one["name"] for one in desk.state("anna")["classes"]] == ["pear"]
+        assert [one["name"] for one in desk.state()["classes"]] == ["pear"]
 
     @pytest.mark.parametrize(
         "event",
@@ -253,16 +253,16 @@ class TestClasses:
 
     def test_keys_stay_when_classes_come_from_a_file(self, desk, tmp_path):
         desk._log.append([Answer("fruit 0", "cat", by="labels.csv")])
-        desk.state("anna")
+        desk.state()
         desk._log.append([Answer("fruit 1", "bird", by="labels.csv")])
         assert fruit(str(tmp_path)).classes.keys() == {"cat": "1", "bird": "2"}
 
     def test_a_name_that_is_there_merges(self, tmp_path):
         desk = fruit(str(tmp_path))
         desk.take("anna", [said("a", 0, "kat"), said("b", 1, "cat")])
-        desk.state("anna")
+        desk.state()
         desk.change_class("anna", {"change": "rename", "name": "kat", "to": "cat"})
-        assert desk.state("anna")["classes"] == [{"name": "cat", "key": "1", "count": 2}]
+        assert desk.state()["classes"] == [{"name": "cat", "key": "1", "count": 2}]
         assert labels(desk) == {"fruit 0": "cat", "fruit 1": "cat"}
 
     @pytest.mark.parametrize("change", [{}, {"change": "add"}, {"change": "rename", "name": "no", "to": "yes"}])

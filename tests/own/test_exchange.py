@@ -237,7 +237,7 @@ class TestRounds:
         state = self.finished(worker)
         assert state["lines"][0] == "gpussl learn p.gpussl"
         assert any("7 points to label are in" in line for line in state["lines"])
-        assert desk.state("anna")["round"] == 2
+        assert desk.state()["round"] == 2
         assert [point["id"] for point in desk.next("screen", n=7)] == list(made.rounds()[1].asked)
 
     def test_an_error_is_shown_and_the_project_stays(self, photos):

@@ -64,7 +64,7 @@ class Loop:
     def answer(self, truth, number=-1):
         asked = self.project.rounds()[number].asked
         path = self.folder / "labels.csv"
-        project.write_csv(path, [("id", "label"), *((item, truth[item]) for item in asked)])
+        store.write_csv(path, [("id", "label"), *((item, truth[item]) for item in asked)])
         self("label", f"source={path}")
 
 

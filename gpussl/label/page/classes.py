@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import io
 import string
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -70,7 +69,7 @@ class Classes:
             self._key_of[name] = next((key for key in FREE if key not in taken), "")
         return bool(new)
 
-    def add(self, name: str) -> None:
+    def add(self, name: object) -> None:
         """Add a class. InputError if its name is no name, or not allowed."""
         self._know([self.checked(name)])
         self._write()
@@ -103,7 +102,4 @@ class Classes:
         return checked_class(name, self._only)
 
     def _write(self) -> None:
-        lines = io.StringIO()
-        csv.writer(lines, lineterminator="\n").writerows([("class", "key"), *self._key_of.items()])
-        with store.atomic_path(self._path) as part:
-            part.write_bytes(lines.getvalue().encode("utf-8", errors="surrogateescape"))
+        store.write_csv(self._path, [("class", "key"), *self._key_of.items()])

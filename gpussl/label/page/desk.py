@@ -68,6 +68,10 @@ class Material(Protocol):
     key: str
     has_pictures: bool
 
+    def refresh(self) -> None:
+        """Read the project again, if a round has changed it."""
+        ...
+
     def ids(self) -> Sequence[str]:
         """The ids of all points."""
         ...
@@ -121,7 +125,7 @@ class Desk:
     ...     desk = fruit(folder)
     ...     first, second = desk.next("my screen", n=2)
     ...     saved = desk.take("anna", [{"key": "1", "item": first["item"], "state": "labelled", "label": "apple"}])
-    ...     saved["saved"], desk.state("anna")["answered"]
+    ...     saved["saved"], desk.state()["answered"]
     (['1'], 1)
     """
 
@@ -133,10 +137,16 @@ class Desk:
         self._lock = threading.RLock()
         self._item_of: dict[str, str] = {}  # by handle
         self._shown: dict[str, tuple[str, float]] = {}  # the screen that shows a point, and until when
-        self.reload()
+        self._look()
 
     def reload(self) -> None:
         """Look at the project again, after a round."""
+        with self._lock:
+            self.material.refresh()
+            self._look()
+
+    def _look(self) -> None:
+        """See what is there, and what is asked."""
         with self._lock:
             known = set(self.material.ids())
             self._item_of = {handle_of(item): item for item in known}
@@ -152,7 +162,7 @@ class Desk:
         with self._lock:
             return self._current().keys()
 
-    def state(self, by: str) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """Return the numbers that a screen shows beside a point."""
         with self._lock:
             current = self._current()
@@ -178,7 +188,6 @@ class Desk:
                 "said": list(self.material.said()),
                 "second_look": len(self._to_look_at(current)),
                 "groups": sum(len(self._open_of(group, current)) > 1 for group in self._groups),
-                "can_undo": bool(self._log.history().gesture(by)),
             }
 
     def next(self, screen: str, n: int = 1, have: Collection[str] = ()) -> list[dict[str, Any]]:
@@ -277,7 +286,7 @@ class Desk:
         name, to = change.get("name"), change.get("to")
         with self._lock:
             if change.get("change") == "add":
-                self.classes.add(self.classes.checked(name))
+                self.classes.add(name)
             elif change.get("change") == "rename" and isinstance(name, str):
                 to = self.classes.checked(to)
                 self.classes.rename(name, to)

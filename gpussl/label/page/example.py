@@ -23,6 +23,9 @@ class Fruit(Material):
     name = key = "fruit"
     has_pictures = True
 
+    def refresh(self) -> None:
+        """See `Material.refresh`."""
+
     def ids(self) -> Sequence[str]:
         """See `Material.ids`."""
         return [f"fruit {number}" for number in range(4)]
@@ -63,7 +66,7 @@ def fruit(folder: str) -> Desk:
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     fruit(folder).state("anna")["asked"]
+    ...     fruit(folder).state()["asked"]
     3
     """
     return Desk(Fruit(), AnswerLog(Path(folder, "answers.jsonl")), Classes(Path(folder, "classes.csv")))

@@ -305,8 +305,7 @@ def _picture(desk: Desk, request: Request, body: Any) -> Response:
 
 
 def _state(desk: Desk, rounds: Rounds, by: str, request: Request, body: Any) -> Any:
-    name = request.query_params.get("by") or by
-    return {**desk.state(name), "by": name, "rounds": rounds.state()}
+    return {**desk.state(), "by": request.query_params.get("by") or by, "rounds": rounds.state()}
 
 
 def _next(desk: Desk, request: Request, body: Any) -> Any:

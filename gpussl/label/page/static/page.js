@@ -187,11 +187,15 @@ async function send() {
 function refused(event, reason) {
   complain(`Not taken${event.point ? ` for ${event.point.id}` : ""}: ${reason}`);
   if (!event.point) return;
-  for (const list of Object.values(shown)) {
-    const place = list.seen.findLastIndex((one) => one.item === event.point.item);
-    if (place >= 0) list.seen[place] = event.point; // without the answer
-  }
+  replace(event.point); // without the answer
   draw();
+}
+
+function replace(point) {
+  for (const list of Object.values(shown)) {
+    const place = list.seen.findLastIndex((one) => one.item === point.item);
+    if (place >= 0) list.seen[place] = point;
+  }
 }
 
 // --- points
@@ -333,19 +337,12 @@ function undone(points) {
     fillGroup();
     return;
   }
-  for (const list of Object.values(shown)) {
-    for (const point of points) {
-      const place = list.seen.findLastIndex((one) => one.item === point.item);
-      if (place >= 0) list.seen[place] = point;
-    }
-  }
+  points.forEach(replace);
   const list = shown[view] || shown.one;
   for (const point of points) {
-    const place = list.seen.findLastIndex((one) => one.item === point.item);
-    if (place >= 0) {
-      list.seen[place] = point;
-      list.at = place;
-    } else {
+    const place = list.seen.lastIndexOf(point);
+    if (place >= 0) list.at = place;
+    else {
       list.at = Math.max(list.at, 0);
       list.seen.splice(list.at, 0, point);
     }
@@ -404,12 +401,16 @@ function drawItem() {
   $("about").replaceChildren(...about);
 }
 
+function showPixels(image) {
+  image.classList.toggle("small", Math.max(image.naturalWidth, image.naturalHeight) <= SMALL);
+}
+
 function content(point) {
   if (point.picture) {
     prefetch(point);
     const image = pictures.get(point.item);
     image.alt = point.id;
-    const fit = () => image.classList.toggle("small", Math.max(image.naturalWidth, image.naturalHeight) <= SMALL);
+    const fit = () => showPixels(image);
     image.onload = fit;
     image.onerror = () => $("about").append(" (the picture cannot be read)");
     fit();
@@ -438,7 +439,7 @@ function drawGroup() {
         const image = element("img");
         image.src = `picture/${point.item}`;
         image.alt = "";
-        image.onload = () => image.classList.toggle("small", Math.max(image.naturalWidth, image.naturalHeight) <= SMALL);
+        image.onload = () => showPixels(image);
         button.append(image);
       } else {
         const text = element("span");
