@@ -178,17 +178,18 @@ def tasks(
     return json.dumps(found, indent=1)
 
 
-def labelling_config(classes: Sequence[str], kind: str) -> str:
+def labelling_config(key_of: Mapping[str, str], kind: str) -> str:
     """Return the labelling configuration as XML.
 
     Parameters
     ----------
-    classes : sequence of str
+    key_of : dict of str to str
+        The key of each class, empty for one without.
     kind : {"image", "text", "row"}
 
     Examples
     --------
-    >>> print(labelling_config(["cat & dog"], "text"))
+    >>> print(labelling_config({"cat & dog": "1"}, "text"))
     <View>
       <Text name="item" value="$item" />
       <Choices name="label" toName="item" choice="single" required="true">
@@ -200,10 +201,10 @@ def labelling_config(classes: Sequence[str], kind: str) -> str:
     tag = {"image": "Image", "text": "Text", "row": "Table"}[kind]
     ElementTree.SubElement(view, tag, name=ITEM, value=f"${ITEM}")
     choices = ElementTree.SubElement(view, "Choices", name=LABEL, toName=ITEM, choice="single", required="true")
-    for number, name in enumerate(classes, start=1):
+    for name, key in key_of.items():
         choice = ElementTree.SubElement(choices, "Choice", value=name)
-        if number < 10:
-            choice.set("hotkey", str(number))
+        if key:
+            choice.set("hotkey", key)
     ElementTree.indent(view)
     return ElementTree.tostring(view, encoding="unicode")
 

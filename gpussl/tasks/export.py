@@ -1,10 +1,12 @@
 """Export: the answers of a project in the forms of other tools."""
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from gpussl.errors import DataError
 from gpussl.label import folders, label_studio
+from gpussl.label.page.classes import Classes
 from gpussl.runtime import console, store
 from gpussl.runtime.config import Job
 from gpussl.tasks import project
@@ -30,7 +32,7 @@ def write(job: Job, made: Project, output: Path) -> None:
     10 tasks with predictions of 0 are in .../tasks/tasks.json, and the labelling configuration in .../tasks/config.xml
     """
     if job.export == "label_studio":
-        _label_studio(made, output)
+        _label_studio(made, output, job.classes)
         return
     labels = made.labels()
     if job.export == "folders":
@@ -44,7 +46,7 @@ def write(job: Job, made: Project, output: Path) -> None:
     console.stdout.print(f"{len(labels):,} labels are in {output}", soft_wrap=True)
 
 
-def _label_studio(made: Project, output: Path) -> None:
+def _label_studio(made: Project, output: Path, only: Sequence[str]) -> None:
     if output.exists() and not output.is_dir():
         raise DataError(f"{output}: expected a folder, found a file; write to another with output=...")
     material = ProjectMaterial(made)
@@ -55,13 +57,14 @@ def _label_studio(made: Project, output: Path) -> None:
         points = {item: fields for item, fields in points.items() if fields}
     learned = made.latest("learned")
     predictions = {} if learned is None else _predictions(learned / project.PREDICTIONS, set(asked))
-    classes = sorted({*labels.values(), *(label for label, _ in predictions.values()), *material.classes()})
+    classes = Classes(made.folder / project.CLASSES, only)
+    classes.know(sorted({*labels.values(), *(label for label, _ in predictions.values())}))
     kind = "image" if material.has_pictures else "text" if all(len(row) < 2 for row in points.values()) else "row"
     folder = made.source.name if material.has_pictures else None
     version = f"{material.name} {learned.name if learned else 0}"
     text = label_studio.tasks(points, predictions, labels, version, folder)
     store.write_text(output / "tasks.json", text)
-    store.write_text(output / "config.xml", label_studio.labelling_config(classes, kind))
+    store.write_text(output / "config.xml", label_studio.labelling_config(classes.keys(), kind))
     console.stdout.print(
         f"{len(points):,} tasks with predictions of {len(predictions):,} are in {output / 'tasks.json'}, and the "
         f"labelling configuration in {output / 'config.xml'}",

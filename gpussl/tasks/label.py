@@ -1,7 +1,6 @@
 """Label: ask a person on a page, take answers from a file into a project, or give them back."""
 
 from pathlib import Path
-from shlex import quote
 
 from gpussl.errors import ConfigError
 from gpussl.label import folders, label_studio, labels_file
@@ -84,8 +83,6 @@ def _take(job: Job, made: project.Project, path: Path) -> None:
     if not known:
         console.stdout.print(f"{path} has no label, and no point is labelled yet.", soft_wrap=True)
         return
-    asked = {item for made_round in made.rounds() for item in made_round.asked}
-    n_open = len(asked - set(made.log.current()))
     same = f", {len(found.labels) - n_new:,} known already" if n_new < len(found.labels) else ""
     same += f", {len(skipped):,} skipped" if skipped else ""
     console.stdout.print(
@@ -95,8 +92,7 @@ def _take(job: Job, made: project.Project, path: Path) -> None:
         console.say(f"{path}: {tie}; no label was taken")
     for complaint in labels_file.similar_classes(list(known.values())):
         console.say(f"{path}: {complaint}")
-    cure = f"{n_open:,} that were asked for are open. " if n_open else ""
-    console.stdout.print(f"{cure}Go on with\n  gpussl learn {quote(str(made.folder))}", soft_wrap=True)
+    console.stdout.print(made.what_next(), soft_wrap=True)
 
 
 def _read(job: Job, made: project.Project, path: Path, ids: set[str]) -> Export:

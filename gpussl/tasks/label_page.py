@@ -13,7 +13,6 @@ import time
 import webbrowser
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 from gpussl.data import decode
@@ -83,10 +82,6 @@ class ProjectMaterial(Material):
     def asked(self) -> Mapping[str, str]:
         """See `Material.asked`; the latest round comes first."""
         return {item: why for asked in reversed(self._rounds) for item, why in asked.asked.items()}
-
-    def classes(self) -> Sequence[str]:
-        """The classes that were added on the page, with or without an answer."""
-        return list(Classes(self._made.folder / project.CLASSES).keys())
 
     def groups(self) -> Sequence[Sequence[str]]:
         """See `Material.groups`."""
@@ -239,7 +234,6 @@ def show(job: Job, made: Project) -> None:
         name = f"[{job.host}]" if ":" in job.host else job.host
         _announce(f"http://{name}:{port}/?token={secret}", job)  # whoever comes at once waits for the desk
         desk = Desk(ProjectMaterial(made), made.log, Classes(made.folder / project.CLASSES, job.classes))
-        n_before = len(desk.answered())
         passed_on = [text for text in job.overrides if project.root_of(text) in PASSED_ON]
         worker = RoundWorker(made.folder.resolve(), passed_on, desk)
         by = (job.by if job.by is not None else _user())[:LONGEST_NAME]
@@ -251,10 +245,8 @@ def show(job: Job, made: Project) -> None:
             worker.stop()
     if not project.is_project(made.folder):
         raise ConfigError(f"{made.folder}: expected the project as it was opened, found it gone; restore it")
-    n_new = len(desk.answered()) - n_before
     console.stdout.print(
-        f"{n_new:,} points were answered; {len(made.labels()):,} are labelled. Go on with\n"
-        f"  gpussl learn {quote(str(made.folder))}",
+        f"{len(made.labels()):,} points are labelled. {made.what_next()}",
         soft_wrap=True,
     )
 

@@ -36,7 +36,7 @@ CLASSES = "classes.csv"  # of the page: the classes with their keys
 TO_LABEL, LOOK_ALIKES, FIELDS = "to_label.csv", "look_alikes.csv", "fields.csv"  # of a round
 MODEL, PREDICTIONS, DOUBTS, SUMMARY = "model.safetensors", "predictions.csv", "doubts.csv", "summary.txt"  # of a model
 SOURCES = BOUGHT, PROPAGATED, PREDICTED = "bought", "propagated", "predicted"  # of the class of a point
-REMEMBERED = ("represent", "features", "cluster", "propagate", "classifier", "audit", "seed")
+REMEMBERED = ("represent", "features", "cluster", "propagate", "classifier", "audit", "classes", "seed")
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,12 @@ class Project:
     def answers(self) -> Mapping[str, Answer]:
         """Return the answer of each point that has one, by id."""
         return self.log.current() if self.taken is None else self.taken
+
+    def what_next(self) -> str:
+        """Return how many of the points that were asked for are open, and the command that follows, in words."""
+        n_open = len({item for made in self.rounds() for item in made.asked} - self.answers().keys())
+        left = f"{n_open:,} that were asked for are open. " if n_open else ""
+        return f"{left}Go on with\n  gpussl learn {quote(str(self.folder))}"
 
     def snapshot(self) -> "Project":
         """Return the project with the answers so far: a task sees no others, while people go on labelling."""
@@ -194,7 +200,7 @@ def write_round(folder: Path, asked: Round) -> None:
 
 
 def remembered(overrides: Sequence[str]) -> list[str]:
-    """Return the overrides that hold for each task on a project: those of stages, and of the random sample.
+    """Return the overrides that hold for each task on a project: those of stages, classes and the random sample.
 
     >>> remembered(["task=choose", "represent=[embedding]", "represent.embedding.model=a.onnx", "n_labels=9", "seed=1"])
     ['represent=[embedding]', 'represent.embedding.model=a.onnx', 'seed=1']

@@ -111,8 +111,8 @@ def _of_places(word: str, places: Sequence[str], settings: list[str]) -> list[st
     data = {name: value for name, value in made.data.items() if name != "choice"}
     overrides += [f"data={made.data['choice']}", *(f"data.{name}={quoted(value)}" for name, value in data.items())]
     given = {project.root_of(text) for text in settings}
-    if word not in WITHOUT_TRAINING:
-        overrides += [text for text in made.settings if project.root_of(text) not in given]
+    needed = ("classes",) if word in WITHOUT_TRAINING else project.REMEMBERED
+    overrides += [text for text in made.settings if (root := project.root_of(text)) in needed and root not in given]
     overrides.append(f"project={quoted(places[0])}")
     if len(places) > 1:
         overrides.append(f"source={quoted(places[1])}")

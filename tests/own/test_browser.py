@@ -452,4 +452,5 @@ def test_ctrl_c_ends_it_with_what_was_done(page, made, server):
     page.saved(1, made)
     code, said = server.stop()
     assert (code, server.seconds < 2) == (0, True)
-    assert "1 points were answered; 1 are labelled. Go on with\n  gpussl learn" in said
+    n_open = len({item for asked in made.rounds() for item in asked.asked}) - 1
+    assert f"1 points are labelled. {n_open} that were asked for are open. Go on with\n  gpussl learn" in said

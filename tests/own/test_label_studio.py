@@ -200,12 +200,13 @@ class TestExport:
 
     def test_predictions_fit_the_configuration(self):
         (task,) = json.loads(label_studio.tasks({"a": {"text": "hello"}}, {"a": ("cat", 0.5)}, {}, "1", None))
-        view = ElementTree.fromstring(label_studio.labelling_config(["cat", "<b>&"], "text"))  # noqa: S314 - our own
+        text = label_studio.labelling_config({"cat": "c", "<b>&": ""}, "text")
+        view = ElementTree.fromstring(text)  # noqa: S314 - our own
         result = task["predictions"][0]["result"][0]
         choices = view.find("Choices")
         assert (choices.get("name"), choices.get("toName")) == (result["from_name"], result["to_name"])
         assert view.find("Text").get("name") == result["to_name"]
-        assert [choice.get("value") for choice in choices] == ["cat", "<b>&"]
+        assert [(choice.get("value"), choice.get("hotkey")) for choice in choices] == [("cat", "c"), ("<b>&", None)]
         assert view.find("Text").get("value").removeprefix("$") in task["data"]
 
     def test_rows_are_shown_as_tables(self):

@@ -100,13 +100,18 @@ def test_a_mistake_is_one_line(arguments, message):
 class TestRemembered:
     @pytest.fixture
     def folder(self, tmp_path):
-        given = ["task=choose", "represent=[hog]", "represent.hog.n_cells=4", "seed=3", "n_labels=9"]
+        given = ["task=choose", "represent=[hog]", "represent.hog.n_cells=4", "classes=[a,b]", "seed=3", "n_labels=9"]
         project.create(tmp_path / "p.gpussl", {"choice": "images", "path": "/a"}, project.remembered(given))
         return tmp_path / "p.gpussl"
 
     def test_settings_of_stages_hold_for_each_task(self, folder):
         cfg = composed(*words.translated(["learn", str(folder)]))
         assert (cfg.represent.hog.n_cells, cfg.seed, cfg.n_labels) == (4, 3, None)
+
+    def test_the_classes_hold_for_labels_too(self, folder):
+        cfg = composed(*words.translated(["label", str(folder)]))
+        assert (cfg.classes, list(cfg.represent)) == (["a", "b"], ["pixels"])
+        assert composed(*words.translated(["label", str(folder), "classes=[c]"])).classes == ["c"]
 
     def test_a_setting_replaces_all_of_its_stage(self, folder):
         cfg = composed(*words.translated(["learn", str(folder), "represent=[pca]"]))
