@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gpussl.numeric.intervals import accuracy_interval
+from gpussl.numeric.intervals import accuracy_interval, share_interval
 from gpussl.records import MOST_FREQUENT, Allocations, Calibration, Dataset, Diagnostics, Result
 from gpussl.report.results import PublishedOf
 from gpussl.report.titles import result_title
@@ -126,6 +126,41 @@ def accuracy(title: str, results: Sequence[Result], published_of: PublishedOf, n
     axes.set_title(_plain(title), loc="left", fontweight="bold")
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
     axes.grid(axis="x", alpha=0.3)
+    return figure
+
+
+def precision(
+    shares: np.ndarray, audited: np.ndarray, wrong: np.ndarray, target: float, accepted: float | None
+) -> Figure:
+    """The share of right labels by the share that is accepted, with its 95 % interval at each point by itself.
+
+    Parameters
+    ----------
+    shares, audited, wrong : (s,) array
+        The share of all labels above a threshold, the audited ones of these, and the wrong ones among them.
+    target : float
+    accepted : float or None
+        The share that is accepted, if any.
+
+    Examples
+    --------
+    >>> figure = precision(np.array([0.5, 1.0]), np.array([50, 100]), np.array([0, 8]), 0.95, 0.5)
+    >>> figure.axes[0].get_xlabel()
+    'accepted labels, %'
+    """
+    figure, axes = _figure(7.5, 3.6)
+    ends = np.array([share_interval(1 - bad / n, n) for n, bad in zip(audited, wrong, strict=True)]).reshape(-1, 2)
+    axes.fill_between(100 * shares, *(100 * ends.T), color=COLORS[0], alpha=0.2, linewidth=0)
+    axes.plot(100 * shares, 100 * (1 - wrong / audited), color=COLORS[0], label="right among the random labels")
+    axes.axhline(100 * target, color="#555", linestyle=":", label=f"wanted: {100 * target:.4g} %")
+    if accepted is not None:
+        axes.axvline(100 * accepted, color=COLORS[1], linewidth=2, label=f"accepted: {100 * accepted:.1f} %")
+    axes.set_xlim(0, 100)
+    axes.set_ylim(max(0, min(100 * target - 10, *(100 * (1 - wrong / audited)), 100) - 3), 100.5)
+    axes.set_xlabel("accepted labels, %")
+    axes.set_ylabel("right labels, %")
+    axes.legend(loc="lower left", frameon=False)
+    axes.grid(alpha=0.3)
     return figure
 
 

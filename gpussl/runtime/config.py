@@ -112,6 +112,9 @@ class Config:
     project: str | None = None
     n_labels: int | None = param(None, ge=1)
     audit: float = param(0.3, ge=0, le=1)
+    audit_more: int | None = param(None, ge=1)
+    accept: float | None = param(None, gt=0, lt=1)
+    confidence: float = param(0.95, gt=0, lt=1)
     classes: list[str] = field(default_factory=list)
     source: str | None = None
     output: str | None = None
@@ -164,6 +167,9 @@ class Job:
     project: Path | None
     n_labels: int | None
     audit: float
+    audit_more: int | None
+    accept: float | None
+    confidence: float
     classes: list[str]
     source: Path | None
     output: Path | None
@@ -379,6 +385,9 @@ def build(cfg: DictConfig, overrides: Sequence[str] = ()) -> Job:
         project=_path(cfg.project),
         n_labels=cfg.n_labels,
         audit=cfg.audit,
+        audit_more=cfg.audit_more,
+        accept=cfg.accept,
+        confidence=cfg.confidence,
         classes=list(cfg.classes),
         source=_path(cfg.source),
         output=_path(cfg.output),

@@ -79,6 +79,11 @@ def check(job: Job) -> None:
             f"classifier: expected one that learns from labelled points alone with task={job.task}, found "
             f"{', '.join(job.classifier)}; choose classifier=[auto]"
         )
+    if job.audit_more is not None and job.n_labels is not None:
+        raise ConfigError(
+            f"audit_more: expected no n_labels beside it, found {job.n_labels}; ask for {job.audit_more} random labels "
+            "alone, or for a round with a share of random ones: n_labels=... audit=..."
+        )
     spread.check(job)
 
 
@@ -126,10 +131,12 @@ def work(run_on: Context) -> None:
                 project.discard(made)
             raise
     n_random = sum(why == RANDOM for why in asked.asked.values())
+    n_others = len(asked.asked) - n_random
+    others = f", and {n_others:,} {_kind(asked)}" if n_others else ""
     path = made.round_folder(asked.number) / project.TO_LABEL
     console.stdout.print(
-        f"{len(asked.asked):,} points to label are in {path}: {n_random:,} random ones, which will tell the accuracy, "
-        f"and {len(asked.asked) - n_random:,} {_kind(asked)}. Look at them in {path.with_name('report.html')}. Label "
+        f"{len(asked.asked):,} points to label are in {path}: {n_random:,} random ones, which will tell the accuracy"
+        f"{others}. Look at them in {path.with_name('report.html')}. Label "
         f"them on a page with\n  gpussl label {quote(str(made.folder))}\nor write the class of each into the column "
         f"label, and go on with\n  gpussl label {quote(str(made.folder))} {quote(str(path))}",
         soft_wrap=True,
@@ -169,15 +176,16 @@ def _choose(run_on: Context, made: Project, points: OwnPoints) -> tuple[Round, l
     done |= {places[item] for item in made.answers() if item in places}
     n_points = len(points.dataset.X_train)
     n_left = n_points - len(done)
-    n = min(job.n_labels or n_default(n_points), n_left)
+    n = min(job.audit_more or job.n_labels or n_default(n_points), n_left)
     if n == 0:
         raise ConfigError(
             f"{made.folder}: expected points that were not asked for yet, found none; learn from the labels"
         )
-    if job.n_labels is None:
+    if job.n_labels is None and job.audit_more is None:
         console.say(f"n_labels: {n:,}, the default for {n_points:,} points; another number with n_labels=...")
     wanted = round(job.audit * (n + sum(len(asked.asked) for asked in rounds)))
-    audit, random = _random_sample(run_on, points, done, n, max(wanted, len(rounds[-1].audit) if rounds else 0))
+    wanted = len(points.ids) if job.audit_more else max(wanted, len(rounds[-1].audit) if rounds else 0)
+    audit, random = _random_sample(run_on, points, done, n, wanted)
     hidden = {places[item] for asked in rounds for item in asked.audit if item in places}
     hidden |= {places[item] for item in audit}
     reader, X = points.dataset.reader, np.asarray(points.dataset.X_train)

@@ -9,10 +9,11 @@ from gpussl import seeds
 from gpussl.classifier.holdout import stratified_folds
 from gpussl.evaluate.advice import Advice, advise
 from gpussl.evaluate.learning_curve import MIN_HOLDOUT, LabelBudget, Measured
+from gpussl.numeric.arrays import row_blocks
 from gpussl.protocols import Classifier
 from gpussl.records import UNLABELLED, Answers
 from gpussl.tasks import choose, student
-from gpussl.tasks.learn_parts import Checked
+from gpussl.tasks.checked import Checked, Crossed
 from gpussl.tasks.own import OwnPoints
 from gpussl.tasks.prepare import Context, Data
 from gpussl.tasks.project import Project
@@ -20,6 +21,7 @@ from gpussl.tasks.spread import Spreading
 
 N_FOLDS = 5
 SHARES = (0.5,)  # of the labels: the learning curve has these points, and all labels
+MOST_OTHERS = 20_000  # points without a label; more of them say nothing new of the accuracy
 FEWEST = 80  # labels to forecast from: a half of fewer says too little
 
 
@@ -111,7 +113,14 @@ def cross_fits(
 
 
 def check_accuracy(
-    run_on: Context, sample: Counter[int], data: Data, answers: Answers, spreading: Spreading | None
+    run_on: Context,
+    sample: Counter[int],
+    data: Data,
+    answers: Answers,
+    spreading: Spreading | None,
+    n_points: float = np.inf,
+    *,
+    is_whole: bool = False,
 ) -> Checked:
     """Predict each random point without its label, from as many others as possible.
 
@@ -119,6 +128,10 @@ def check_accuracy(
     ----------
     sample : Counter
         See `random_sample`.
+    n_points : float
+        All points, copies included.
+    is_whole : bool
+        Whether all points without a label are predicted too, each by the model of one fold; otherwise a random part.
 
     Examples
     --------
@@ -136,13 +149,23 @@ def check_accuracy(
     indices, y = twin.to_numpy(answers.indices), twin.to_numpy(answers.labels)
     counts = np.array([sample[place] for place in indices.tolist()], dtype=np.int64)
     folds = _folds(run_on, indices, y, counts)
-    predicted, as_new = np.full(len(y), UNLABELLED), np.full(len(y), UNLABELLED)
+    predicted, as_new, chance = np.full(len(y), UNLABELLED), np.full(len(y), UNLABELLED), np.zeros(len(y))
+    others, of_fold = _others(run_on, data.X_train.shape[0], indices, folds, is_whole=is_whole)
+    numbers, chance_of_others = np.full(len(others), UNLABELLED), np.zeros(len(others))
     with run_on.monitor.stage("check", twin) as stage:
-        for asked, some, model, proba in cross_fits(run_on, data, answers, folds, int(y.max()) + 1):
+        for fold, (asked, some, model, proba) in enumerate(cross_fits(run_on, data, answers, folds, int(y.max()) + 1)):
+            shares = None if spreading is None or model is None else spreading.shares(some)
+            if spreading is not None and shares is not None:
+                proba = spreading.mixed(proba, shares[indices[asked]])
             predicted[asked] = as_new[asked] = proba.argmax(axis=1)
-            if spreading is not None and model is not None:
-                shares = spreading.shares(some)
-                predicted[asked] = spreading.mixed(proba, shares[indices[asked]]).argmax(axis=1)
+            chance[asked] = proba.max(axis=1)
+            mine = np.flatnonzero(of_fold == fold)
+            numbers[mine], chance_of_others[mine] = (
+                (twin.to_numpy(some.labels)[0], 1.0)
+                if model is None
+                else predict(run_on, data, model, others[mine], spreading, shares)
+            )
+            if spreading is not None and shares is not None and model is not None:
                 learner = student.fitted(
                     run_on, data, some, model, spreading, shares, indices[asked], use=f"check/{asked[0]}"
                 )
@@ -150,7 +173,66 @@ def check_accuracy(
                     X = data.X_train.take(twin.asarray(indices[asked]), axis=0)
                     as_new[asked] = twin.to_numpy(learner.classifier.predict(X))
         stage.note = f"{folds.max() + 1} folds of {np.count_nonzero(counts):,} random points"
-    return Checked(y, predicted, counts, None if spreading is None else as_new)
+    return Checked(
+        y,
+        predicted,
+        counts,
+        predicted_as_new=None if spreading is None else as_new,
+        chance=chance,
+        crossed=Crossed(others, numbers, chance_of_others),
+        n_points=n_points,
+    )
+
+
+def predict(
+    run_on: Context,
+    data: Data,
+    model: Classifier,
+    places: np.ndarray,
+    spreading: Spreading | None,
+    shares: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the class number and its probability for the points at `places` (k,), with the labels that spread to them.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from gpussl.classifier.knn import KNeighborsClassifier
+    >>> from gpussl.tasks import own
+    >>> from gpussl.tasks.example import on_fruit
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run_on = on_fruit(folder, "learn")
+    ...     data = own.represent(run_on, own.read(run_on))
+    >>> knn = KNeighborsClassifier(1).fit(data.X_train[[0, 29]], [0, 1])
+    >>> numbers, _ = predict(run_on, data, knn, np.array([1, 28]), None, None)
+    >>> numbers.tolist()
+    [1, 0]
+    """
+    numbers, certainty = np.empty(len(places), dtype=np.int64), np.empty(len(places))
+    if not len(places):
+        return numbers, certainty
+    for rows in row_blocks(len(places), 4 * data.X_train.shape[1] * 8):
+        some = places[rows]
+        proba = run_on.twin.to_numpy(model.predict_proba(data.X_train.take(run_on.twin.asarray(some), axis=0)))
+        found = model.classes_[proba.argmax(axis=1)]
+        if spreading is not None and shares is not None:
+            of_all = np.zeros((len(some), spreading.n_classes))
+            of_all[:, model.classes_] = proba
+            proba = spreading.mixed(of_all, shares[some])
+            found = proba.argmax(axis=1)
+        numbers[rows], certainty[rows] = found, proba.max(axis=1)
+    return numbers, certainty
+
+
+def _others(
+    run_on: Context, n: int, indices: np.ndarray, folds: np.ndarray, *, is_whole: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """The places of points without a label, all or a random part, and the fold whose model predicts each."""
+    rng = seeds.generator(run_on.seed("check"), "others")
+    others = np.setdiff1d(np.arange(n), indices)
+    if not is_whole:
+        others = np.sort(rng.permutation(others)[:MOST_OTHERS])
+    return others, rng.integers(0, max(1, int(folds.max(initial=-1)) + 1), len(others))
 
 
 def forecast(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from shlex import quote
 
 import numpy as np
@@ -10,13 +11,12 @@ from gpussl import seeds
 from gpussl.classifier.holdout import stratified_folds
 from gpussl.classifier.model import Model
 from gpussl.errors import ConfigError
-from gpussl.numeric.arrays import row_blocks
 from gpussl.protocols import Classifier
 from gpussl.records import Answers
 from gpussl.report import show, write_files, write_page
 from gpussl.runtime import console, environment, store
 from gpussl.runtime.config import Job
-from gpussl.tasks import choose, estimate, label, learn_page, own, project, spread, student
+from gpussl.tasks import accept, choose, estimate, label, learn_page, own, project, spread, student
 from gpussl.tasks.learn_parts import parts_of
 from gpussl.tasks.own import OwnPoints
 from gpussl.tasks.prepare import Context, Data
@@ -108,21 +108,29 @@ def work(run_on: Context) -> None:
         data = own.represent(run_on, points)
         trained = train(run_on, data, answers)
         sample = estimate.random_sample(made, points)
-        checked = estimate.check_accuracy(run_on, sample, data, answers, trained.spreading)
+        checked = estimate.check_accuracy(
+            run_on, sample, data, answers, trained.spreading, len(points.ids), is_whole=run_on.job.accept is not None
+        )
         ahead = estimate.forecast(run_on, sample, data, answers, trained.spreading, checked)
         numbers, certainty = _predict(run_on, data, trained)
-        number = made.next_folder("learned").name
-        parts = parts_of(points, names, checked, ahead, trained.classifier, trained.spreading, trained.student)
-        source = project.PREDICTED if trained.spreading is None else project.PROPAGATED
         bought = run_on.twin.to_numpy(answers.indices)
+        accepting = accept.of_labels(run_on.job, made, points, bought, checked)
+        if accepting is not None and (crossed := checked.crossed) is not None and checked.n:
+            # the promise is about the labels of these models
+            numbers[crossed.places], certainty[crossed.places] = crossed.numbers, crossed.chance
+        number = made.next_folder("learned").name
+        parts = parts_of(
+            points, names, checked, ahead, trained.classifier, trained.spreading, trained.student, accepting
+        )
+        source = project.PREDICTED if trained.spreading is None else project.PROPAGATED
         learnt = learn_page.Learnt(points, data, names, bought, numbers, certainty, source)
         doubted = _doubted(run_on, made, points, answers, names, trained)
         with project.whole(made.folder / "learned" / number) as work_folder:
             store.save(work_folder / project.MODEL, model_of(data, trained.for_new_data, names))
-            store.write_csv(
-                work_folder / project.PREDICTIONS,
-                _rows(run_on, made, points, answers, names, numbers, certainty, source),
-            )
+            rows = _rows(run_on, made, points, answers, names, numbers, certainty, source)
+            store.write_csv(work_folder / project.PREDICTIONS, rows)
+            if accepting is not None:
+                _write_accepted(run_on, work_folder, points, rows, accepting.is_accepted)
             store.write_csv(work_folder / project.DOUBTS, doubted)
             write_files(work_folder, parts)
             with console.warning("the page"):
@@ -130,7 +138,7 @@ def work(run_on: Context) -> None:
                     f"gpussl {environment.versions()['gpussl']}, {', '.join(run_on.job.classifier)}, seed "
                     f"{run_on.job.seed}, {run_on.twin.device_name()}, {run_on.monitor.seconds():.0f} s"
                 )
-                more = learn_page.parts(run_on, made, learnt, checked, ahead, doubted[1:])
+                more = learn_page.parts(run_on, made, learnt, checked, ahead, doubted[1:], accepting)
                 write_page(work_folder, f"{made.folder.name}: model {number}", [*parts, *more], footer)
         made.write_points(points.ids, points.copy_of)
     show(parts)
@@ -229,15 +237,26 @@ def model_of(data: Data, classifier: Classifier, names: Sequence[str]) -> Model:
 
 def _predict(run_on: Context, data: Data, trained: Trained) -> tuple[np.ndarray, np.ndarray]:
     """The class number and its probability for each point (n,)."""
-    twin, n, classifier = run_on.twin, data.X_train.shape[0], trained.classifier
-    numbers, certainty = np.empty(n, dtype=np.int64), np.empty(n)
-    with run_on.monitor.stage("predict", twin):
-        for rows in row_blocks(n, 4 * data.X_train.shape[1] * 8):
-            proba = twin.to_numpy(classifier.predict_proba(data.X_train[rows, :]))
-            if trained.spreading is not None and trained.shares is not None:
-                proba = trained.spreading.mixed(proba, trained.shares[rows])
-            numbers[rows], certainty[rows] = classifier.classes_[proba.argmax(axis=1)], proba.max(axis=1)
-    return numbers, certainty
+    everywhere = np.arange(data.X_train.shape[0])
+    with run_on.monitor.stage("predict", run_on.twin):
+        return estimate.predict(run_on, data, trained.classifier, everywhere, trained.spreading, trained.shares)
+
+
+def _write_accepted(
+    run_on: Context, folder: Path, points: OwnPoints, rows: Sequence[tuple[str, ...]], is_accepted: np.ndarray
+) -> None:
+    """Write the accepted labels, and the others in the order of worth, ready to be answered in the file."""
+    of_rows = is_accepted[points.place_of]
+    store.write_csv(folder / project.ACCEPTED, [rows[0], *(rows[1 + row] for row in np.flatnonzero(of_rows).tolist())])
+    ids = points.dataset.train_ids or points.ids
+    row_of = {item: row for row, (item, *_) in enumerate(rows[1:], start=1)}
+    left = [rows[row_of[ids[place]]] for place in np.flatnonzero(~is_accepted).tolist()]
+    left.sort(key=lambda row: float(row[2]))  # the likeliest wrong first
+    fields, records = points.dataset.reader.records(own.path_of(run_on.job), {row[0] for row in left})
+    lines = [[item, "", label, chance, *records.get(item, [])] for item, label, chance, _ in left]
+    store.write_csv(
+        folder / project.TO_CHECK, [project.header(("id", "label", "predicted", "probability"), fields), *lines]
+    )
 
 
 def _rows(

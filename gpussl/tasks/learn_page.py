@@ -15,9 +15,10 @@ from gpussl.protocols import Representation
 from gpussl.report.parts import Confusion, Gallery, Map, Part, Picture, Table
 from gpussl.report.results import stage_table
 from gpussl.represent.pca import PCA
-from gpussl.tasks import project
+from gpussl.tasks import accept, project
+from gpussl.tasks.accept import Accepting
 from gpussl.tasks.advise_parts import curve_of
-from gpussl.tasks.learn_parts import Checked
+from gpussl.tasks.checked import Checked
 from gpussl.tasks.own import OwnPoints, path_of
 from gpussl.tasks.prepare import Context, Data
 from gpussl.tasks.project import Project
@@ -76,6 +77,7 @@ def parts(
     checked: Checked,
     ahead: Advice | None,
     doubted: Sequence[Sequence[str]],
+    accepting: Accepting | None = None,
 ) -> list[Part]:
     """Return what the page shows beside the numbers.
 
@@ -83,6 +85,8 @@ def parts(
     ----------
     doubted : sequence of sequences of str
         The id, the label, the predicted class and its probability of each doubted label, the most doubted first.
+    accepting : Accepting or None
+        Which labels are accepted, if that was asked for.
 
     Examples
     --------
@@ -105,6 +109,8 @@ def parts(
     items += [row[0] for row in doubted[:MOST_DOUBTED]] + [group[0] for group in groups]
     tiles = Tiles(points, path_of(run_on.job), items)
     found: list[Part] = []
+    if accepting is not None and accepting.accepted.n_sample:
+        found.append(accept.picture(accepting.accepted))
     if ahead is not None:
         found.append(Picture("curve", "Accuracy by number of labels, and the forecast", partial(_curve, ahead)))
     confused = _confusion(checked, learnt.names, ids, cells, tiles)

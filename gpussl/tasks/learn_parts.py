@@ -1,16 +1,16 @@
 """The report of the task learn."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gpussl.evaluate.advice import Advice
-from gpussl.numeric.intervals import accuracy_interval
 from gpussl.protocols import Classifier
 from gpussl.report.parts import File, Part, Table, Words
 from gpussl.report.results import to_csv
+from gpussl.tasks.accept import Accepting
+from gpussl.tasks.checked import Checked
 from gpussl.tasks.own import OwnPoints
 from gpussl.tasks.project import SUMMARY
 from gpussl.tasks.spread import Spreading
@@ -21,62 +21,6 @@ LITTLE = 1.0  # points of accuracy that are hardly worth as many labels again
 FEW = 5  # labels of a class below which its recall is not known
 
 
-@dataclass(frozen=True)
-class Checked:
-    """What cross-fitting says of each random point: the class that is predicted without its label.
-
-    Attributes
-    ----------
-    y, predicted : (m,) int array
-        Class numbers of all labelled points; -1 for the prediction of one that is not of the random sample.
-    counts : (m,) int array
-        How often the point is in the random sample: several times if copies of it are.
-    predicted_as_new : (m,) int array, optional
-        The same for the model that predicts new data, if the points of the project get their labels in another way.
-
-    Examples
-    --------
-    >>> Checked(np.array([0, 1]), np.array([0, 0]), np.array([3, 1])).accuracy
-    0.75
-    """
-
-    y: np.ndarray
-    predicted: np.ndarray
-    counts: np.ndarray
-    predicted_as_new: np.ndarray | None = None
-
-    @property
-    def as_new(self) -> "Checked | None":
-        """The same for new data; None if the points of the project are predicted in the same way."""
-        if self.predicted_as_new is None:
-            return None
-        return Checked(self.y, self.predicted_as_new, self.counts)
-
-    @property
-    def n(self) -> int:
-        """The number of random points, copies included."""
-        return int(self.counts.sum())
-
-    @property
-    def sample(self) -> tuple[np.ndarray, np.ndarray]:
-        """The class numbers of the random points, and the predicted ones: (n,) each."""
-        drawn = np.repeat(np.arange(len(self.y)), self.counts)
-        return self.y[drawn], self.predicted[drawn]
-
-    @property
-    def accuracy(self) -> float:
-        """The share of the random points that is correct."""
-        y, predicted = self.sample
-        return float(np.mean(y == predicted)) if self.n else 0.0
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The 95 % interval of the accuracy. Copies are right or wrong together, and count as fewer points."""
-        if not self.n:
-            return 0.0, 1.0
-        return accuracy_interval(self.accuracy, self.n**2 / float(np.sum(self.counts**2)))
-
-
 def parts_of(
     points: OwnPoints,
     names: Sequence[str],
@@ -85,6 +29,7 @@ def parts_of(
     classifier: Classifier,
     spreading: Spreading | None,
     student: Student | None,
+    accepting: Accepting | None = None,
 ) -> list[Part]:
     """Return the report.
 
@@ -102,6 +47,8 @@ def parts_of(
         How they spread, if they do.
     student : Student or None
         The model for new data, if it is another.
+    accepting : Accepting or None
+        Which labels are accepted, if that was asked for.
 
     Examples
     --------
@@ -116,6 +63,8 @@ def parts_of(
     n_points = len(points.ids)
     first = f"{len(checked.y):,} of {n_points:,} points are labelled; {_others(spreading, student)}."
     sentences = [first, *_sentences(checked, names), *_gain(ahead, n_points)]
+    if accepting is not None:
+        sentences[1:1] = accepting.said
     parts: list[Part] = [Words(sentence, is_answer=True) for sentence in sentences]
     parts.append(_of_classes(checked, names))
     confused = _confusion(checked, names)
@@ -128,7 +77,7 @@ def parts_of(
         parts.append(Words(f"Classes with fewer than {FEW} labels: {shown}. Their recall is not known."))
     if points.skipped:
         parts.append(Words(f"{len(points.skipped):,} points could not be read: see skipped.csv in the project."))
-    parts.append(File("results.csv", to_csv([_result(checked, ahead, names)])))
+    parts.append(File("results.csv", to_csv([_result(checked, ahead, names, accepting)])))
     parts.append(File(SUMMARY, "".join(f"{sentence}\n" for sentence in sentences)))
     return parts
 
@@ -146,7 +95,9 @@ def _others(spreading: Spreading | None, student: Student | None) -> str:
     )
 
 
-def _result(checked: Checked, ahead: Advice | None, names: Sequence[str]) -> dict[str, Any]:
+def _result(
+    checked: Checked, ahead: Advice | None, names: Sequence[str], accepting: Accepting | None
+) -> dict[str, Any]:
     (low, high), new = checked.interval, checked.as_new or checked
     return {
         "n_labels": len(checked.y),
@@ -160,6 +111,8 @@ def _result(checked: Checked, ahead: Advice | None, names: Sequence[str]) -> dic
         "accuracy_new": new.accuracy if checked.n else None,
         "low_new": new.interval[0],
         "high_new": new.interval[1],
+        "accept": None if accepting is None else accepting.accepted.target,
+        "n_accepted": None if accepting is None else accepting.n_accepted,
     } | dict(zip(GAIN, (None, None, None) if ahead is None else ahead.gain, strict=True))
 
 

@@ -7,7 +7,7 @@ data.parquet               the data, if they were a DataFrame
 classes.csv                the classes with their keys on the page
 rounds/1/to_label.csv      what to label, in order; rounds/1/round.json says why
 rounds/1/look_alikes.csv   groups of points that are alike; fields.csv has what the page shows of a row or text
-learned/1/                 a model, its predictions, its doubts and its report
+learned/1/                 a model, its predictions, its doubts and its report; with accept=..., what is accepted
 """
 
 import contextlib
@@ -35,6 +35,7 @@ DATA = "data.parquet"  # of a DataFrame
 CLASSES = "classes.csv"  # of the page: the classes with their keys
 TO_LABEL, LOOK_ALIKES, FIELDS = "to_label.csv", "look_alikes.csv", "fields.csv"  # of a round
 MODEL, PREDICTIONS, DOUBTS, SUMMARY = "model.safetensors", "predictions.csv", "doubts.csv", "summary.txt"  # of a model
+ACCEPTED, TO_CHECK = "accepted.csv", "to_check.csv"  # of a model of which so much was asked
 SOURCES = BOUGHT, PROPAGATED, PREDICTED = "bought", "propagated", "predicted"  # of the class of a point
 REMEMBERED = ("represent", "features", "cluster", "propagate", "classifier", "audit", "classes", "seed")
 

@@ -18,7 +18,8 @@ from gpussl.propagate.graph import GraphPropagation
 from gpussl.propagate.neighbor_graph import neighbor_graph, neighbors
 from gpussl.records import Answers
 from gpussl.runtime import config, store
-from gpussl.tasks import choose, estimate, learn, learn_parts, own, predict, prepare, project, spread, student
+from gpussl.tasks import choose, estimate, learn, own, predict, prepare, project, spread, student
+from gpussl.tasks.checked import Checked
 from gpussl.tasks.monitor import Monitor
 from gpussl.tasks.prepare import Context
 from gpussl.tasks.run import run_on_project
@@ -376,8 +377,8 @@ class TestRandomSample:
         assert float(result["high"]) - float(result["low"]) > 0.5  # some twenty copies say no more than one point
 
     def test_the_interval_of_distinct_points_is_wilsons(self):
-        checked = learn_parts.Checked(np.arange(4), np.array([0, 1, 2, 0]), np.ones(4, dtype=int))
-        assert checked.interval == accuracy_interval(0.75, 4)
+        checked = Checked(np.zeros(16, dtype=int), np.repeat([0, 1], [12, 4]), np.ones(16, dtype=int))
+        assert checked.interval == accuracy_interval(0.75, 16)
 
 
 class TestNewData:

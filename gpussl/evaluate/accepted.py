@@ -1,0 +1,219 @@
+"""Accepted labels: the most labels of which it can be promised that so many are right."""
+
+from dataclasses import dataclass
+from math import ceil, log
+
+import numpy as np
+from scipy.stats import binom, hypergeom, norm
+
+from gpussl.errors import InputError
+
+N_STEPS = 200  # thresholds that may be tested
+UNLUCKY = 0.02  # chance that too few points are audited to promise anything where the tests begin
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What is accepted, and what is promised of it.
+
+    Attributes
+    ----------
+    target, confidence : float
+        With this confidence, at least the share `target` of the accepted labels is right.
+    is_accepted : (n,) bool array
+    n_accepted, n_audited, n_wrong : int
+        The accepted points, the audited ones among them, and those of these whose label is wrong; copies count.
+    n_points, n_sample : int
+        All points, and all audited ones.
+    shares, audited, wrong : (s,) array
+        For each threshold from strict to lax: the share of all points that it accepts, the audited ones among them, and
+        those whose label is wrong.
+    needed : int or None
+        About as many audited points promise anything; None if something is promised, or no number would.
+
+    Examples
+    --------
+    >>> score, right = np.linspace(1, 0, 2000), np.arange(2000) < 1500
+    >>> audited = np.random.default_rng(0).permutation(2000)[:300]
+    >>> found = accept(score, audited, right[audited], target=0.9)
+    >>> found.n_accepted, round(found.error_of_all, 3)
+    (1580, 0.079)
+    """
+
+    target: float
+    confidence: float
+    is_accepted: np.ndarray
+    n_accepted: int
+    n_audited: int
+    n_wrong: int
+    n_points: int
+    n_sample: int
+    shares: np.ndarray
+    audited: np.ndarray
+    wrong: np.ndarray
+    needed: int | None
+
+    @property
+    def share(self) -> float:
+        """The share of all points that is accepted."""
+        return self.n_accepted / self.n_points
+
+    @property
+    def error_of_all(self) -> float:
+        """The most errors that all labels have, as a share, if a person labels what is not accepted."""
+        return (1 - self.target) * self.share
+
+
+def fewest(target: float, confidence: float = 0.95) -> int:
+    """Return the fewest audited points that can promise anything: so many must all be right.
+
+    >>> fewest(0.95), fewest(0.97), fewest(0.99)
+    (59, 99, 299)
+    """
+    return ceil(log(1 - confidence) / log(target))
+
+
+def accept(
+    score: np.ndarray,
+    audited: np.ndarray,
+    is_right: np.ndarray,
+    *,
+    target: float,
+    confidence: float = 0.95,
+    sizes: np.ndarray | None = None,
+    counts: np.ndarray | None = None,
+    seed: int = 0,
+) -> Accepted:
+    """Find the most labels of which a share of at least `target` is right, with confidence.
+
+    Thresholds of the score are tested from strict to lax until one fails. Which ones are tested, and where the tests
+    begin, is known without the audited labels, so each test may have the whole error probability (Learn then Test with
+    a fixed sequence). The test is exact: of the points that a threshold accepts, the audited ones are a random sample
+    without replacement, and the wrong ones among them have a hypergeometric distribution.
+
+    The score only decides how much is accepted. The promise holds for any score, as long as neither score nor label of
+    a point depends on its audited label.
+
+    Parameters
+    ----------
+    score : (n,) array
+        Greater for labels that are more likely right; best a probability, for the tests begin where it promises most.
+    audited : (m,) int array
+        Places of points that were drawn uniformly at random, and whose true label is known.
+    is_right : (m,) bool array
+        Whether the label that would be accepted is right.
+    target : float
+        In (0, 1).
+    confidence : float
+        In (0, 1).
+    sizes : (n,) int array, optional
+        How many copies of each point there are; the promise is about all of them.
+    counts : (m,) int array, optional
+        How many of the copies were drawn.
+    seed : int
+        Decides the order of points with equal scores.
+
+    Raises
+    ------
+    InputError
+        Shapes do not match, a number is out of range, or a score is not finite.
+
+    References
+    ----------
+    Angelopoulos, Bates, Candès, Jordan, Lei, "Learn then Test: calibrating predictive algorithms to achieve risk
+    control", Ann. Appl. Stat., 2025.
+    Candès, Ilyas, Zrnic, "Probably approximately correct labels", 2025: the error of all labels.
+
+    Examples
+    --------
+    >>> found = accept(np.arange(500.0), np.arange(20), np.ones(20, dtype=bool), target=0.95)
+    >>> found.n_accepted, found.needed
+    (0, 188)
+    """
+    score = np.asarray(score, dtype=np.float64)
+    sizes = np.ones(len(score), dtype=np.int64) if sizes is None else np.asarray(sizes)
+    counts = np.ones(len(audited), dtype=np.int64) if counts is None else np.asarray(counts)
+    _check(score, audited, is_right, sizes, counts, target, confidence)
+    order = np.lexsort((np.random.default_rng(seed).permutation(len(score)), -score))
+    n_drawn, n_false = np.zeros(len(score), dtype=np.int64), np.zeros(len(score), dtype=np.int64)
+    np.add.at(n_drawn, audited, counts)
+    np.add.at(n_false, audited, counts * ~np.asarray(is_right, dtype=bool))
+    totals, drawn, false = (np.cumsum(values[order]) for values in (sizes, n_drawn, n_false))
+    ends = _thresholds(totals)
+    totals, drawn, false = totals[ends], drawn[ends], false[ends]
+    expected = np.cumsum(((1 - score) * sizes)[order])[ends] / totals
+    p_values = hypergeom.cdf(false, totals, np.floor((1 - target) * totals + 1e-9) + 1, drawn)
+    first = _start(totals, expected, int(n_drawn.sum()), target, confidence)
+    passed = np.append(p_values[first:] > 1 - confidence, True)
+    last = first + int(np.argmax(passed)) - 1  # before the first that fails
+    is_accepted = np.zeros(len(score), dtype=bool)
+    if last >= first:
+        is_accepted[order[: ends[last] + 1]] = True
+    return Accepted(
+        target=target,
+        confidence=confidence,
+        is_accepted=is_accepted,
+        n_accepted=int(totals[last]) if last >= first else 0,
+        n_audited=int(drawn[last]) if last >= first else 0,
+        n_wrong=int(false[last]) if last >= first else 0,
+        n_points=int(totals[-1]),
+        n_sample=int(n_drawn.sum()),
+        shares=totals / totals[-1],
+        audited=drawn,
+        wrong=false,
+        needed=None if last >= first else _needed(totals, drawn, false, target, confidence),
+    )
+
+
+def _check(
+    score: np.ndarray,
+    audited: np.ndarray,
+    is_right: np.ndarray,
+    sizes: np.ndarray,
+    counts: np.ndarray,
+    target: float,
+    confidence: float,
+) -> None:
+    for name, value in (("target", target), ("confidence", confidence)):
+        if not 0 < value < 1:
+            raise InputError(f"{name}: expected a share between 0 and 1, found {value}")
+    if score.ndim != 1 or not len(score) or not np.isfinite(score).all() or sizes.shape != score.shape:
+        raise InputError(f"score: expected a finite number for each point, found shape {score.shape} or NaN")
+    if not len(audited) == len(is_right) == len(counts):
+        raise InputError(
+            f"is_right: expected a value for each of the {len(audited)} audited points, found {len(is_right)}"
+        )
+
+
+def _thresholds(totals: np.ndarray) -> np.ndarray:
+    """The last accepted place (s,) in the order for each threshold: equal steps of the share of all points."""
+    wanted = np.arange(1, N_STEPS + 1) / N_STEPS * totals[-1]
+    return np.unique(np.minimum(np.searchsorted(totals, wanted - 1e-9), len(totals) - 1))
+
+
+def _start(totals: np.ndarray, expected: np.ndarray, n: int, target: float, confidence: float) -> int:
+    """The threshold with which the tests begin: the one that most likely passes, if the score is calibrated.
+
+    It must not be chosen by the audited labels, and is not: only their number counts. Far from the best start, less is
+    accepted.
+    """
+    can = hypergeom.ppf(UNLUCKY, totals[-1], totals, n) >= min(n, fewest(target, confidence))
+    n_expected = np.maximum(np.rint(n * totals / totals[-1]), 1)
+    allowed = binom.ppf(1 - confidence, n_expected, 1 - target)  # errors
+    allowed -= binom.cdf(allowed, n_expected, 1 - target) > 1 - confidence
+    power = binom.cdf(allowed, n_expected, np.clip(expected, 0, 1))
+    return int(np.argmax(np.where(can, power, -1)))
+
+
+def _needed(totals: np.ndarray, drawn: np.ndarray, false: np.ndarray, target: float, confidence: float) -> int | None:
+    """About how many audited points promise anything, if errors stay as frequent; None if no number does."""
+    shares, least = totals / totals[-1], fewest(target, confidence)
+    errors = (false + 0.5) / (drawn + 1)  # half an error more: there may be one that was not drawn
+    room = 1 - target - errors
+    can = (drawn >= 10) & (room > 0)
+    if not can.any():
+        n = int(drawn[-1])
+        return min(least, int(totals[-1])) if n < least and false[-1] <= (1 - target) * n else None
+    z = norm.ppf(confidence)
+    wanted = np.maximum(least, z**2 * target * (1 - target) / np.where(can, room, 1) ** 2) / shares
+    return min(max(ceil(wanted[can].min()), int(drawn[-1]) + 1), int(totals[-1]))
