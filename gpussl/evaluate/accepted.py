@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from math import ceil, log
 
 import numpy as np
-from scipy.stats import binom, hypergeom, norm
+from scipy.special import bdtr, bdtrik, gammaln, ndtri
 
 from gpussl.errors import InputError
 
 N_STEPS = 200  # thresholds that may be tested
-UNLUCKY = 0.02  # chance that too few points are audited to promise anything where the tests begin
+SAFE = 2.0  # standard deviations, so that chance seldom leaves too few audited points where the tests begin
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def accept(
     ends = _thresholds(totals)
     totals, drawn, false = totals[ends], drawn[ends], false[ends]
     expected = np.cumsum(((1 - score) * sizes)[order])[ends] / totals
-    p_values = hypergeom.cdf(false, totals, np.floor((1 - target) * totals + 1e-9) + 1, drawn)
+    p_values = p_value(totals, np.floor((1 - target) * totals + 1e-9) + 1, drawn, false)
     first = _start(totals, expected, int(n_drawn.sum()), target, confidence)
     passed = np.append(p_values[first:] > 1 - confidence, True)
     last = first + int(np.argmax(passed)) - 1  # before the first that fails
@@ -163,6 +163,37 @@ def accept(
         wrong=false,
         needed=None if last >= first else _needed(totals, drawn, false, target, confidence),
     )
+
+
+def p_value(totals: np.ndarray, bad: np.ndarray, drawn: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Return the probability (s,) of at most so many bad ones in a sample without replacement: the hypergeometric test.
+
+    Parameters
+    ----------
+    totals, bad : (s,) array
+        All points, and the bad ones among them.
+    drawn, found : (s,) array
+        The points drawn, and the bad ones found among them. It is 1 where more were found than are expected.
+
+    Examples
+    --------
+    >>> p_value(np.array([100]), np.array([10]), np.array([30]), np.array([0])).round(3)
+    array([0.023])
+    """
+    tested = np.flatnonzero(found <= drawn * bad / totals)
+    found_, drawn_, bad_, totals_ = (array[tested, None].astype(np.float64) for array in (found, drawn, bad, totals))
+    k = np.arange(found_.max(initial=0) + 1)[None]
+    good_, others = totals_ - bad_, drawn_ - k
+    can = (k <= np.minimum(found_, bad_)) & (others >= 0) & (others <= good_)
+    k, others = np.where(can, k, 0), np.where(can, others, np.minimum(drawn_, good_))
+
+    def log_choose(n: np.ndarray, m: np.ndarray) -> np.ndarray:
+        return gammaln(n + 1) - gammaln(m + 1) - gammaln(n - m + 1)
+
+    logs = log_choose(bad_, k) + log_choose(good_, others) - log_choose(totals_, drawn_)
+    found_p = np.ones(len(found))
+    found_p[tested] = np.minimum(np.where(can, np.exp(logs), 0).sum(axis=1), 1)
+    return found_p
 
 
 def _check(
@@ -197,11 +228,13 @@ def _start(totals: np.ndarray, expected: np.ndarray, n: int, target: float, conf
     It must not be chosen by the audited labels, and is not: only their number counts. Far from the best start, less is
     accepted.
     """
-    can = hypergeom.ppf(UNLUCKY, totals[-1], totals, n) >= min(n, fewest(target, confidence))
-    n_expected = np.maximum(np.rint(n * totals / totals[-1]), 1)
-    allowed = binom.ppf(1 - confidence, n_expected, 1 - target)  # errors
-    allowed -= binom.cdf(allowed, n_expected, 1 - target) > 1 - confidence
-    power = binom.cdf(allowed, n_expected, np.clip(expected, 0, 1))
+    shares = totals / totals[-1]
+    left_out = (totals[-1] - n) / max(totals[-1] - 1, 1)
+    at_least = n * shares - SAFE * np.sqrt(n * shares * (1 - shares) * left_out)
+    can = at_least >= min(n, fewest(target, confidence)) - 1e-9
+    n_expected = np.maximum(np.rint(n * shares), 1).astype(np.int64)
+    allowed = np.floor(np.nan_to_num(bdtrik(1 - confidence, n_expected, 1 - target), nan=-1.0))  # errors
+    power = np.where(allowed < 0, 0, bdtr(np.maximum(allowed, 0), n_expected, np.clip(expected, 0, 1)))
     return int(np.argmax(np.where(can, power, -1)))
 
 
@@ -214,6 +247,6 @@ def _needed(totals: np.ndarray, drawn: np.ndarray, false: np.ndarray, target: fl
     if not can.any():
         n = int(drawn[-1])
         return min(least, int(totals[-1])) if n < least and false[-1] <= (1 - target) * n else None
-    z = norm.ppf(confidence)
+    z = ndtri(confidence)
     wanted = np.maximum(least, z**2 * target * (1 - target) / np.where(can, room, 1) ** 2) / shares
     return min(max(ceil(wanted[can].min()), int(drawn[-1]) + 1), int(totals[-1]))

@@ -54,13 +54,15 @@ def _mid_p_end(many: float, few: float) -> float:
     """The upper end of the mid-p interval of the share of the many."""
     from scipy.optimize import brentq  # late: few need it
 
+    many = max(many, 1e-9)
     if few < 1e-9:
         return 1.0
 
     def tail(share: float) -> float:  # of no more than the many; half of exactly as many; of no whole numbers as well
         return float(1 - (betainc(many + 1, few, share) + betainc(many, few + 1, share)) / 2) - (1 - 0.95) / 2
 
-    return float(brentq(tail, 1e-9, 1 - 1e-12))
+    ends = 1e-9, 1 - 1e-12
+    return float(brentq(tail, *ends)) if tail(ends[0]) > 0 > tail(ends[1]) else 1.0
 
 
 def paired_difference(correct: np.ndarray, others: np.ndarray) -> tuple[float, float, float]:
