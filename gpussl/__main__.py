@@ -7,7 +7,7 @@ from typing import Any
 
 from gpussl.runtime import signals
 
-WORDS = ("choose", "label", "learn", "predict")
+WORDS = ("choose", "label", "learn", "predict", "doubt")
 
 # Everything else is imported late, so that Ctrl-C is handled during imports too, and --help does not wait for them.
 
@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def translate(arguments: list[str]) -> list[str]:
-    """Turn the words choose, label, learn and predict into Hydra's overrides."""
+    """Turn the words choose, label, learn, predict and doubt into Hydra's overrides."""
     if arguments[:1] not in ([word] for word in WORDS):
         return arguments
     from gpussl.tasks import words

@@ -57,11 +57,11 @@ class Device(enum.Enum):
 class Task(enum.Enum):
     """The task.
 
-    A study runs all stages; advise those needed to say how many labels are enough; the others work on a project of a
-    person.
+    A study runs all stages; advise those needed to say how many labels are enough; the others work on a person's own
+    data.
 
     >>> [task.name for task in Task]
-    ['study', 'advise', 'choose', 'label', 'learn', 'predict']
+    ['study', 'advise', 'choose', 'label', 'learn', 'predict', 'doubt']
     """
 
     study = enum.auto()
@@ -70,6 +70,7 @@ class Task(enum.Enum):
     label = enum.auto()
     learn = enum.auto()
     predict = enum.auto()
+    doubt = enum.auto()
 
 
 class Baselines(enum.Enum):

@@ -112,6 +112,46 @@ def cross_fits(
         yield asked, some, model, proba
 
 
+def held_out(
+    run_on: Context, data: Data, answers: Answers, classifier: Classifier, *, is_whole: bool = False
+) -> np.ndarray:
+    """Return the probabilities (m, n_classes) that models without their labels give the labelled points.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        Fitted to all labels; if it has cross-validated, it knows the answer.
+    is_whole : bool
+        Whether no row may be unknown; otherwise such rows are NaN.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from gpussl.tasks import own
+    >>> from gpussl.tasks.example import answered, on_fruit
+    >>> with tempfile.TemporaryDirectory() as folder, on_fruit(folder, "learn").monitor.live():
+    ...     run_on, made = on_fruit(folder, "learn"), answered(folder)
+    ...     points = own.read(run_on)
+    ...     answers, _ = own.known(made, points, run_on.twin)
+    ...     data = own.represent(run_on, points)
+    ...     with run_on.monitor.stage("train", run_on.twin):
+    ...         knn = choose.fitted(run_on, data, answers)
+    ...     held_out(run_on, data, answers, knn).shape
+    (10, 2)
+    """
+    known = classifier.held_out_
+    if known is not None and not (is_whole and np.isnan(known).any()):
+        return known
+    indices, y = run_on.twin.to_numpy(answers.indices), run_on.twin.to_numpy(answers.labels)
+    rng = seeds.generator(run_on.seed("propagate"), "held_out")
+    folds = stratified_folds(y, indices, min(N_FOLDS, len(y)), rng)
+    found = np.empty((len(y), len(classifier.classes_)))
+    with run_on.monitor.stage("doubt", run_on.twin):
+        for asked, _, _, proba in cross_fits(run_on, data, answers, folds, len(classifier.classes_)):
+            found[asked] = proba
+    return found
+
+
 def check_accuracy(
     run_on: Context,
     sample: Counter[int],

@@ -7,10 +7,9 @@ from shlex import quote
 
 import numpy as np
 
-from gpussl import seeds
-from gpussl.classifier.holdout import stratified_folds
 from gpussl.classifier.model import Model
 from gpussl.errors import ConfigError
+from gpussl.evaluate import confident_learning
 from gpussl.protocols import Classifier
 from gpussl.records import Answers
 from gpussl.report import show, write_files, write_page
@@ -168,7 +167,7 @@ def train(run_on: Context, data: Data, answers: Answers) -> Trained:
     with run_on.monitor.stage("train", run_on.twin) as stage:
         classifier = choose.fitted(run_on, data, answers)
         stage.note = f"{len(answers):,} labels of {len(classifier.classes_)} classes"
-    held_out = _held_out(run_on, data, answers, classifier)
+    held_out = estimate.held_out(run_on, data, answers, classifier)
     spreading = spread.fitted(run_on, data, answers, held_out)
     if spreading is None:
         return Trained(classifier, held_out=held_out)
@@ -177,41 +176,6 @@ def train(run_on: Context, data: Data, answers: Answers) -> Trained:
         learner = student.fitted(run_on, data, answers, classifier, spreading, shares)
         stage.note = "not used" if learner is None else f"labels of {learner.n_points:,} points"
     return Trained(classifier, spreading, shares, learner, held_out)
-
-
-def _held_out(run_on: Context, data: Data, answers: Answers, classifier: Classifier) -> np.ndarray:
-    """The probabilities (m, n_classes) that models without their labels give the labelled points."""
-    if classifier.held_out_ is not None:
-        return classifier.held_out_
-    indices, y = run_on.twin.to_numpy(answers.indices), run_on.twin.to_numpy(answers.labels)
-    rng = seeds.generator(run_on.seed("propagate"), "held_out")
-    folds = stratified_folds(y, indices, min(estimate.N_FOLDS, len(y)), rng)
-    found = np.empty((len(y), len(classifier.classes_)))
-    with run_on.monitor.stage("doubt", run_on.twin):
-        for asked, _, _, proba in estimate.cross_fits(run_on, data, answers, folds, len(classifier.classes_)):
-            found[asked] = proba
-    return found
-
-
-def doubts(held_out: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return the labels (k,) of which models without them say another class, the most certain first.
-
-    Parameters
-    ----------
-    held_out : (m, n_classes) array
-        Rows of NaN are not known, and no doubt.
-    y : (m,) int array
-        Class numbers.
-
-    Examples
-    --------
-    >>> doubts(np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]]), np.array([1, 1, 1]))
-    array([0, 1])
-    """
-    known = np.flatnonzero(np.isfinite(held_out).all(axis=1))
-    more_certain = held_out[known].max(axis=1) - held_out[known, y[known]]
-    order = np.argsort(-more_certain, kind="stable")
-    return np.asarray(known[order[more_certain[order] > 0]])
 
 
 def model_of(data: Data, classifier: Classifier, names: Sequence[str]) -> Model:
@@ -292,7 +256,7 @@ def _doubted(
     indices, y = run_on.twin.to_numpy(answers.indices), run_on.twin.to_numpy(answers.labels)
     places = points.places()
     item_at = {places[item]: item for item in made.labels() if item in places}
-    found = [int(row) for row in doubts(trained.held_out, y)[:MOST_DOUBTS]]
+    found = [int(row) for row in confident_learning.order(trained.held_out, y)[:MOST_DOUBTS]]
     items = [item_at[int(indices[row])] for row in found]
     fields, records = points.dataset.reader.records(own.path_of(run_on.job), set(items))
     proba = trained.held_out

@@ -58,7 +58,7 @@ class ProjectTask(Protocol):
         ...
 
 
-PROJECT_TASKS = ("choose", "label", "learn", "predict")
+PROJECT_TASKS = ("choose", "label", "learn", "predict", "doubt")
 WITHOUT_STAGES = ("label",)
 
 

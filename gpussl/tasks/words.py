@@ -1,4 +1,4 @@
-"""The words of the command: gpussl choose | label | learn | predict, for Hydra's overrides.
+"""The words of the command: gpussl choose | label | learn | predict | doubt, for Hydra's overrides.
 
 Paths and names go through Hydra's grammar quoted, so they may have any characters.
 """
@@ -23,10 +23,12 @@ USAGE = {
     ),
     "learn": ("PROJECT", "the project"),
     "predict": ("PROJECT NEW", "the project, and the new data"),
+    "doubt": ("PATH", "data with labels, of which some may be wrong"),
 }
 EXPORTS = {"label_studio": "label_studio", "folders": "folders", "coco": "coco.json"}  # the form, and its output
 HELP = ("--help", "-h")
 SWEEP = ("-m", "--multirun")
+ON_DATA = ("choose", "doubt")
 WITHOUT_TRAINING = ("label", "predict")
 LIGHT = ("represent=[pixels]", "propagate=[none]", "classifier=[]")  # stages without use that are quick to import
 
@@ -102,7 +104,7 @@ def _of_places(word: str, places: Sequence[str], settings: list[str]) -> list[st
     """The overrides for the paths; takes options that are ours out of the settings."""
     first = Path(places[0])
     overrides = _basis(word, settings)
-    if word == "choose" and not project.is_project(first):
+    if word in ON_DATA and not project.is_project(first):
         if first.suffix == PROJECT:
             project.opened(first)  # it was meant to be one: say that it is not there
         has_kind = any(text.startswith("data=") for text in settings)

@@ -215,11 +215,6 @@ def test_one_page_at_a_time(photos):
         photos("label")
 
 
-def test_doubts_leave_out_what_is_not_known():
-    held_out = np.array([[np.nan, np.nan], [0.3, 0.7], [0.5, 0.5]])
-    assert learn.doubts(held_out, np.array([0, 0, 0])).tolist() == [1]
-
-
 class TestRounds:
     def finished(self, worker):
         until = time.monotonic() + 90
