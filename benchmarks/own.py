@@ -10,7 +10,9 @@ labels on Shuttle, and has the number of classes among the labels and among as m
 each row of results/intervals.csv is one of N projects on 4,000 rows of LetterRecognition with 300 labels: the accuracy
 that `learn` states, with its 95 % interval, and the true one on all points without a label. With --forecasts N, each
 row of results/forecasts.csv is one of N such projects with 200 labels: what `learn` says that 200 more would add, with
-its 90 % interval, and what a second round of 200 added.
+its 90 % interval, and what a second round of 200 added. With --accepted N, each row of results/accepted.csv is one of N
+such projects with 400 labels, half of them random: the share of the labels that `learn accept=0.8` accepts, and the
+share of these that is right.
 """
 
 import argparse
@@ -55,6 +57,7 @@ def main():
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--intervals", type=int, metavar="N")
     parser.add_argument("--forecasts", type=int, metavar="N")
+    parser.add_argument("--accepted", type=int, metavar="N")
     parser.add_argument("--rounds", action="store_true")
     parser.add_argument("--reviews", action="store_true")
     asked = parser.parse_args()
@@ -66,6 +69,9 @@ def main():
         return
     if asked.intervals is not None:
         show_intervals(asked.intervals)
+        return
+    if asked.accepted is not None:
+        show_accepted(asked.accepted)
         return
     if asked.forecasts is not None:
         show_forecasts(asked.forecasts)
@@ -144,6 +150,30 @@ def interval(seed):
     low, high = checked.interval
     stated = {"stated": checked.accuracy, "low": low, "high": high, "true": correct.mean()}
     return {"seed": str(seed)} | {name: f"{100 * value:.2f}" for name, value in stated.items()}
+
+
+def accepted(seed):
+    """What `learn accept=0.8` accepts of a project, in percent, and how much of it is right."""
+    from gpussl.tasks import accept, estimate, project
+
+    header, rows = from_csv_or_r("mlbench", "LetterRecognition")
+    at, rows = header.index("lettr"), rows[:4000]
+    with quiet_folder() as folder:
+        cheap = "classifier=[knn]", "classifier.knn.n_neighbors=5", "propagate=[none]", "audit=0.5", "accept=0.8"
+        run_on, points, answers, classes, data, _ = learnt(folder, header, rows, at, 400, seed, *cheap)
+        made = project.opened(folder / "mine.gpussl")
+        sample = estimate.random_sample(made, points)
+        checked = estimate.check_accuracy(run_on, sample, data, answers, None, len(points.ids), is_whole=True)
+        found = accept.of_labels(run_on.job, made, points, answers.indices, checked)
+    truth = np.array([rows[int(item)][at] for item in points.dataset.train_ids])
+    crossed = checked.crossed
+    of_these = found.is_accepted[crossed.places]
+    right = (np.array(classes)[crossed.numbers] == truth[crossed.places])[of_these]
+    return {
+        "seed": str(seed),
+        "accepted": f"{100 * np.mean(of_these):.2f}",
+        "right": f"{100 * right.mean():.2f}" if len(right) else "",
+    }
 
 
 def forecast(seed):
@@ -227,6 +257,15 @@ def show_rounds(n):
 def show_intervals(n):
     rows = draws(interval, n, "intervals.csv")
     print(f"{held(rows, 'the truth')}; stated minus true accuracy {mean(rows, 'stated') - mean(rows, 'true'):+.2f}")
+
+
+def show_accepted(n):
+    rows = draws(accepted, n, "accepted.csv")
+    n_broken = sum(bool(row["right"]) and float(row["right"]) < 80 for row in rows)
+    print(
+        f"{mean(rows, 'accepted'):.1f} % accepted on the mean; of the labels that nobody had given, fewer than 80 % of "
+        f"the accepted ones were right in {n_broken} of {len(rows)} projects ({100 * n_broken / len(rows):.1f} %)"
+    )
 
 
 def show_forecasts(n):

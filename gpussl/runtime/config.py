@@ -116,6 +116,7 @@ class Config:
     audit_more: int | None = param(None, ge=1)
     accept: float | None = param(None, gt=0, lt=1)
     confidence: float = param(0.95, gt=0, lt=1)
+    target: float | None = param(None, gt=0, lt=1)
     classes: list[str] = field(default_factory=list)
     source: str | None = None
     output: str | None = None
@@ -171,6 +172,7 @@ class Job:
     audit_more: int | None
     accept: float | None
     confidence: float
+    target: float | None
     classes: list[str]
     source: Path | None
     output: Path | None
@@ -389,6 +391,7 @@ def build(cfg: DictConfig, overrides: Sequence[str] = ()) -> Job:
         audit_more=cfg.audit_more,
         accept=cfg.accept,
         confidence=cfg.confidence,
+        target=cfg.target,
         classes=list(cfg.classes),
         source=_path(cfg.source),
         output=_path(cfg.output),

@@ -41,7 +41,7 @@ def in_words(findings: Findings) -> list[str]:
     now, *ahead = advice.forecasts
     by = "random labels" if advice.measured.select == "random" else f"labels chosen by {advice.measured.select}"
     sentences = [
-        f"{_labels_needed(advice, budget, by, n_points)} The forecast is {_forecast(now)}"
+        f"{labels_needed(advice, budget.target, by, n_points)} The forecast is {_forecast(now)}"
         f"{f' and {_forecast(ahead[0])}' if ahead else ''}, for points drawn like the labelled ones.",
         _decision(advice, budget, n_points),
     ]
@@ -61,9 +61,24 @@ def in_words(findings: Findings) -> list[str]:
     return sentences
 
 
-def _labels_needed(advice: Advice, budget: LabelBudget, by: str, n_points: int) -> str:
+def labels_needed(advice: Advice, target: float, by: str, n_points: int) -> str:
+    """Return how many labels reach the target that the advice is about, in words.
+
+    Parameters
+    ----------
+    target : float
+        The accuracy, as a share.
+    by : str
+        What labels they are.
+
+    Examples
+    --------
+    >>> from gpussl.tasks.example import advice
+    >>> print(labels_needed(advice(), 0.85, "labels like these", 1000))  # doctest: +ELLIPSIS
+    An accuracy of 85 % takes ... labels like these (90 % interval: ... to ...).
+    """
     needed, low, high = advice.needed
-    aim = f"An accuracy of {100 * budget.target:g} %"
+    aim = f"An accuracy of {100 * target:g} %"
     among = f"{_rounded(low, n_points)} to {_rounded(high, n_points)}" if low <= n_points else "above that"
     if isfinite(needed):
         return (

@@ -318,7 +318,8 @@ def forecast(
         sizes = np.array([round(share * n_others) for share in (*SHARES, 1)])
         floor = float(np.bincount(y[held]).max() / len(held))
         measured = Measured("own", sizes, correct[None][:, :, held], is_reused=False, floor=floor)
-        budget = LabelBudget(n_labels=len(y))
+        target = run_on.job.target
+        budget = LabelBudget(n_labels=len(y)) if target is None else LabelBudget(n_labels=len(y), target=target)
         advice = advise(measured, budget, data.X_train.shape[0], run_on.seed("forecast"))
         stage.note = f"{', '.join(f'{size:,}' for size in sizes)} labels"
     return advice

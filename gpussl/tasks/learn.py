@@ -118,9 +118,9 @@ def work(run_on: Context) -> None:
             # the promise is about the labels of these models
             numbers[crossed.places], certainty[crossed.places] = crossed.numbers, crossed.chance
         number = made.next_folder("learned").name
-        parts = parts_of(
-            points, names, checked, ahead, trained.classifier, trained.spreading, trained.student, accepting
-        )
+        target = run_on.job.target
+        of_model = trained.classifier, trained.spreading, trained.student
+        parts = parts_of(points, names, checked, ahead, *of_model, accepting, target)
         source = project.PREDICTED if trained.spreading is None else project.PROPAGATED
         learnt = learn_page.Learnt(points, data, names, bought, numbers, certainty, source)
         doubted = _doubted(run_on, made, points, answers, names, trained)
@@ -144,10 +144,19 @@ def work(run_on: Context) -> None:
     where = made.folder / "learned" / number
     console.stdout.print(
         f"All {len(points.ids):,} points have a class in {where / project.PREDICTIONS}; the report is "
-        f"{where / 'report.html'}. Label more with\n  gpussl choose {quote(str(made.folder))}\nor predict new data "
-        f"with\n  gpussl predict {quote(str(made.folder))} NEW",
+        f"{where / 'report.html'}. {_what_next(made, accepting is not None)}",
         soft_wrap=True,
     )
+
+
+def _what_next(made: Project, has_accepted: bool) -> str:
+    """The commands that may follow."""
+    name = quote(str(made.folder))
+    promise = (
+        "" if has_accepted else f"find the labels of which 95 % are right with\n  gpussl learn {name} accept=0.95\n"
+    )
+    more = f"Label more with\n  gpussl choose {name}\n"
+    return f"{more}{promise}or predict new data with\n  gpussl predict {name} NEW"
 
 
 def train(run_on: Context, data: Data, answers: Answers) -> Trained:

@@ -6,10 +6,13 @@ from typing import Any
 import numpy as np
 
 from gpussl.evaluate.advice import Advice
+from gpussl.evaluate.learning_curve import LEVEL
+from gpussl.numeric.intervals import share_interval
 from gpussl.protocols import Classifier
 from gpussl.report.parts import File, Part, Table, Words
 from gpussl.report.results import to_csv
 from gpussl.tasks.accept import Accepting
+from gpussl.tasks.advise_parts import labels_needed
 from gpussl.tasks.checked import Checked
 from gpussl.tasks.own import OwnPoints
 from gpussl.tasks.project import SUMMARY
@@ -30,6 +33,7 @@ def parts_of(
     spreading: Spreading | None,
     student: Student | None,
     accepting: Accepting | None = None,
+    target: float | None = None,
 ) -> list[Part]:
     """Return the report.
 
@@ -49,6 +53,8 @@ def parts_of(
         The model for new data, if it is another.
     accepting : Accepting or None
         Which labels are accepted, if that was asked for.
+    target : float or None
+        The accuracy that was asked for, as a share.
 
     Examples
     --------
@@ -62,7 +68,7 @@ def parts_of(
     """
     n_points = len(points.ids)
     first = f"{len(checked.y):,} of {n_points:,} points are labelled; {_others(spreading, student)}."
-    sentences = [first, *_sentences(checked, names), *_gain(ahead, n_points)]
+    sentences = [first, *_sentences(checked, names), *_gain(ahead, n_points), *_aim(ahead, target, n_points)]
     if accepting is not None:
         sentences[1:1] = accepting.said
     parts: list[Part] = [Words(sentence, is_answer=True) for sentence in sentences]
@@ -133,6 +139,18 @@ def _gain(ahead: Advice | None, n_points: int) -> list[str]:
     ]
 
 
+def _aim(ahead: Advice | None, target: float | None, n_points: int) -> list[str]:
+    """How many labels reach the accuracy that was asked for."""
+    if target is None:
+        return []
+    if ahead is None:
+        return [f"How many labels an accuracy of {100 * target:g} % takes is not known: these are too few to say."]
+    if ahead.p_reached >= LEVEL:
+        sure = f"with probability {ahead.p_reached:.2f}"
+        return [f"An accuracy of {100 * target:g} % is reached {sure}: you may stop here."]
+    return [labels_needed(ahead, target, "labels chosen like these", n_points)]
+
+
 def _commonest(checked: Checked) -> tuple[int, float]:
     """The class that is commonest among the random points, and its share."""
     counts = np.bincount(checked.sample[0] if checked.n else checked.y)
@@ -182,11 +200,22 @@ def _of_classes(checked: Checked, names: Sequence[str]) -> Table:
             name,
             f"{int(np.sum(checked.y == number)):,}",
             f"{n:,}",
-            f"{hits / n:.0%}" if n >= FEW else "not known",
-            f"{hits / n_said:.0%}" if n_said >= FEW else "not known",
+            _share(hits, n),
+            _share(hits, n_said),
         ))  # fmt: skip
-    caption = f"Recall and precision on the {checked.n:,} random points; balanced accuracy {_balanced(checked):.1%}."
+    caption = (
+        f"Recall and precision on the {checked.n:,} random points, with 95 % intervals; balanced accuracy "
+        f"{_balanced(checked):.1%}."
+    )
     return Table("Classes", ("class", "labels", "random", "recall", "precision"), rows, caption, n_left=1)
+
+
+def _share(hits: int, n: int) -> str:
+    """A share with its 95 % interval."""
+    if n < FEW:
+        return "not known"
+    low, high = share_interval(hits / n, n)
+    return f"{hits / n:.0%} ({low:.0%} to {high:.0%})"
 
 
 def _confusion(checked: Checked, names: Sequence[str]) -> Table:
