@@ -139,9 +139,12 @@ def of_project(data, n_labels):
     left = np.setdiff1d(np.arange(len(X)), chosen)
     random = np.random.default_rng(1).permutation(left)[: n_labels - k]
     bought = np.sort(np.concatenate([np.asarray(chosen), random]))
-    trained = learn.train(run_on, represented, Answers(bought, y[bought]))
+    classes, of_bought = np.unique(y[bought], return_inverse=True)  # a project knows the classes that were seen
+    trained = learn.train(run_on, represented, Answers(bought, of_bought))
     numbers, chance = learn._predict(run_on, represented, trained)
-    return numbers, chance, y, bought, trained.held_out, represented.X_train[bought]
+    place_of = np.full(int(y.max()) + 1, -1)
+    place_of[classes] = np.arange(len(classes))
+    return numbers, chance, place_of[y], bought, trained.held_out, represented.X_train[bought]
 
 
 @functools.lru_cache(1)

@@ -528,7 +528,7 @@ def _check_top(cfg: DictConfig) -> None:
             raise ConfigError(f"{name}: expected at least one choice, found none; choose with {name}=[...]")
     for name in RESERVED.intersection(str(key) for key in cfg.propagate):
         raise ConfigError(f"propagate.{name}: expected a name that no baseline has, found {name}; choose another")
-    ranges = ("seed", "views", "n_labels", "audit", "port", "export", "map")
+    ranges = [item.name for item in dataclasses.fields(Config) if item.metadata]
     check(dataclasses.replace(Config(), **{name: cfg[name] for name in ranges}))
 
 

@@ -17,6 +17,7 @@ KINDS: dict[Any, str] = {
     int: "a whole number",
     int | None: "a whole number or null",
     float: "a number",
+    float | None: "a number or null",
     str: "a text",
     bool: "true or false",
     list[int]: "a list of whole numbers",

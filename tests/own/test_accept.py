@@ -1,0 +1,153 @@
+"""Accepted labels of a project: what is written, said, and asked for."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gpussl.errors import ConfigError
+from gpussl.records import Dataset
+from gpussl.runtime import config
+from gpussl.tasks import accept, project
+from gpussl.tasks.checked import Checked, Crossed
+from gpussl.tasks.own import OwnPoints
+from tests.own.test_projects import Loop, rows
+
+
+@pytest.fixture(params=[3.4])
+def fruit(tmp_path, request):
+    """A table of two blobs so far apart and a few copies, and the true classes."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 600)
+    frame = pd.DataFrame({"id": [f"p{n:03}" for n in range(600)], "x": request.param * y + rng.normal(0, 1, 600)})
+    frame.loc[590:, "x"] = frame["x"][0]
+    y[590:] = y[0]
+    frame.to_csv(tmp_path / "blobs.csv", index=False)
+    return dict(zip(frame["id"], np.where(y == 1, "=melon", "apple"), strict=True))
+
+
+@pytest.fixture
+def loop(tmp_path, fruit):
+    loop = Loop(tmp_path)
+    loop("choose", "n_labels=120", "audit=0.7", "classes=[apple,'=melon']")
+    loop.answer(fruit)
+    return loop
+
+
+def learned(loop, number=1):
+    folder = loop.place / "learned" / str(number)
+    return rows(folder / "accepted.csv"), rows(folder / "to_check.csv"), rows(folder / "predictions.csv")
+
+
+class TestFiles:
+    def test_each_point_is_accepted_or_to_check(self, loop, fruit, capsys):
+        loop("learn", "accept=0.9")
+        accepted, to_check, predictions = learned(loop)
+        places = {row["id"]: row for row in predictions}
+        assert {row["id"] for row in accepted} | {row["id"] for row in to_check} == set(fruit)
+        assert not {row["id"] for row in accepted} & {row["id"] for row in to_check}
+        assert accepted == [places[row["id"]] for row in accepted]
+        assert all((row["predicted"], row["label"]) == (places[row["id"]]["label"], "") for row in to_check)
+        chances = [float(row["probability"]) for row in to_check]
+        assert chances == sorted(chances)
+        assert to_check[0]["x"]
+        said = capsys.readouterr().out.replace("\n", " ")
+        assert (
+            f"{len(accepted)} of 600 labels are accepted: with 95 % confidence at least 90 % of them are right" in said
+        )
+        (result,) = rows(loop.place / "learned" / "1" / "results.csv")
+        assert (result["accept"], result["n_accepted"]) == ("0.9", str(len(accepted)))
+        assert np.mean([row["label"] == fruit[row["id"]] for row in accepted]) >= 0.9
+
+    def test_what_a_person_gave_is_accepted(self, loop):
+        loop("learn", "accept=0.99")
+        accepted, _, _ = learned(loop)
+        given = loop.project.labels()
+        assert set(given) <= {row["id"] for row in accepted}
+        assert {row["id"]: row["label"] for row in accepted if row["id"] in given} == given
+
+    def test_the_list_can_be_answered_and_given_back(self, loop, fruit):
+        loop("learn", "accept=0.95")
+        _, to_check, _ = learned(loop)
+        for row in to_check[:3]:
+            row["label"] = fruit[row["id"]]
+        path = loop.folder / "checked.csv"
+        pd.DataFrame(to_check).to_csv(path, index=False)
+        loop("label", f"source={path}", "classes=[apple,'=melon']")
+        assert {row["id"] for row in to_check[:3]} <= set(loop.project.labels())
+        assert len(loop.project.labels()) == 123
+
+    def test_without_the_setting_there_are_no_such_files(self, loop, capsys):
+        loop("learn")
+        assert not (loop.place / "learned" / "1" / "accepted.csv").exists()
+        assert "accept=0.95" in capsys.readouterr().out
+
+    def test_what_nobody_has_told_changes_nothing(self, loop, fruit, tmp_path):
+        loop("learn", "accept=0.9")
+        asked = {item for made in loop.project.rounds() for item in made.asked}
+        spoilt = {item: label if item in asked else "apple" for item, label in fruit.items()}
+        other = Loop(tmp_path)
+        other.place = tmp_path / "other.gpussl"
+        other("choose", "n_labels=120", "audit=0.7", "classes=[apple,'=melon']")
+        other.answer(spoilt)
+        other("learn", "accept=0.9")
+        for name in ("accepted.csv", "to_check.csv", "predictions.csv", "results.csv", "model.safetensors"):
+            one, two = (made.place / "learned" / "1" / name for made in (loop, other))
+            assert one.read_bytes() == two.read_bytes()
+
+
+class TestMore:
+    @pytest.mark.parametrize("fruit", [50.0], indirect=True)
+    def test_too_few_random_labels_promise_nothing_and_say_what_would(self, fruit, tmp_path, capsys):
+        loop = Loop(tmp_path)
+        loop("choose", "n_labels=60", "audit=0.5")
+        loop.answer(fruit)
+        loop("learn", "accept=0.95")
+        said = capsys.readouterr().out.replace("\n", " ")
+        assert "No label is accepted: 30 random labels" in said
+        assert "audit_more=" in said
+        accepted, to_check, _ = learned(loop)
+        assert len(accepted) == len(loop.project.labels())
+        assert len(to_check) > 500 - 60
+
+    def test_only_random_points_are_asked_for(self, loop, fruit):
+        loop("choose", "audit_more=50")
+        second = loop.project.rounds()[1]
+        assert set(second.asked.values()) == {"random"}
+        assert len(second.asked) == 50
+        first = loop.project.rounds()[0]
+        assert set(first.audit) <= set(second.audit)
+        loop.answer(fruit)
+        loop("learn", "accept=0.9")
+        (result,) = rows(loop.place / "learned" / "1" / "results.csv")
+        assert int(result["n_random"]) == len(second.audit)
+
+    def test_random_points_alone_or_a_round(self, loop):
+        with pytest.raises(ConfigError, match="audit_more: expected no n_labels beside it, found 20"):
+            loop("choose", "audit_more=50", "n_labels=20")
+
+    def test_without_random_labels_nothing_is_promised(self, fruit, tmp_path, capsys):
+        loop = Loop(tmp_path)
+        loop("choose", "n_labels=60", "audit=0")
+        loop.answer(fruit)
+        loop("learn", "accept=0.95")
+        assert "No label is accepted: 0 random labels" in capsys.readouterr().out.replace("\n", " ")
+
+    @pytest.mark.parametrize("value", ["0", "1", "95"])
+    def test_a_share_is_between_0_and_1(self, value):
+        with pytest.raises(ConfigError, match="accept: expected"):
+            config.job("task=learn", f"accept={value}")
+
+    def test_a_target_says_how_many_labels_it_takes(self, loop, capsys):
+        loop("learn", "target=0.8")
+        assert "An accuracy of 80 %" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_copies_are_accepted_together():
+    points = OwnPoints(Dataset("mine", np.zeros((3, 1))), list("abcd"), np.array([0, 1, 2, 2]))
+    checked = Checked(
+        np.zeros(1, dtype=int), np.zeros(1, dtype=int), np.ones(1, dtype=int), chance=np.ones(1),
+        crossed=Crossed(np.array([1, 2]), np.zeros(2, dtype=int), np.ones(2)),
+    )  # fmt: skip
+    job = config.job("task=learn", "accept=0.5", "confidence=0.4")
+    found = accept.of_labels(job, project.Project(project.Path("p.gpussl"), {}), points, np.array([0]), checked)
+    assert (found.n_accepted, found.accepted.n_points, found.is_accepted.tolist()) == (4, 4, [True] * 3)
