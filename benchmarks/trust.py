@@ -31,14 +31,17 @@ from gpussl.runtime import config, store
 
 FOLDER = Path(__file__).parent / "results"
 MODELS = {  # by data: the numbers of labels
-    "mnist": (10, 100),
-    "fashion_mnist": (100, 500, 2000),
+    "mnist": (10, 100, 500),
+    "fashion_mnist": (100, 500),
     "letters": (500,),
     "shuttle": (500,),
     "reviews": (500,),
     "digits": (100, 500),
     "synthetic": (0,),
+    "mnist_convnet": (10,),  # of study runs
+    "fashion_mnist_convnet": (500, 2000),
 }
+CONVNET = "_convnet"
 KINDS = ("as it is", "flattened", "inverted")  # scores
 AUDITS, TARGETS, N_AUDITS = (60, 125, 250, 500), (0.90, 0.95, 0.99), 1000
 N_SYNTHETIC = 10_000  # audits
@@ -49,11 +52,16 @@ N_SPOILT_OF, N_SPOILT = 500, 5  # labels, and draws
 def main():
     parser = argparse.ArgumentParser(prog="scripts/bench trust", description=__doc__.partition("\n")[0])
     parser.add_argument("--data", nargs="+", choices=MODELS, default=list(MODELS))
-    parser.add_argument("--runs", type=Path, help="folder of study runs with models, such as fashion_mnist_500")
+    parser.add_argument("--runs", type=Path, help="folder of study runs, such as fashion_mnist_500")
     parser.add_argument("--show", action="store_true", help="what is there already")
     asked = parser.parse_args()
     if not asked.show:
-        cases = [(data, n, asked.runs) for data in asked.data for n in MODELS[data]]
+        cases = [
+            (data, n, asked.runs)
+            for data in asked.data
+            for n in MODELS[data]
+            if asked.runs is not None or not data.endswith(CONVNET)
+        ]
         found = in_parallel(measure, cases, "models")
         for name in ("promises", "accuracies", "calibration", "doubts"):
             path = FOLDER / f"trust_{name}.csv"
@@ -89,8 +97,9 @@ def modelled(data, n_labels, runs):
         chance = rng.beta(5, 0.6, MOST_POINTS)
         right = rng.random(MOST_POINTS) < chance
         return np.zeros(MOST_POINTS), chance, np.where(right, 0, 1), np.array([], dtype=np.int64), None, None
-    if runs is not None and (runs / f"{data}_{n_labels}").is_dir():
-        return of_run(data, runs / f"{data}_{n_labels}")
+    if data.endswith(CONVNET):
+        name = data.removesuffix(CONVNET)
+        return of_run(name, runs / f"{name}_{n_labels}")
     return of_project(data, n_labels)
 
 
