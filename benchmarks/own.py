@@ -143,7 +143,8 @@ def interval(seed):
         cheap = "classifier=[knn]", "classifier.knn.n_neighbors=1", "propagate=[none]"
         run_on, points, answers, classes, data, trained = learnt(folder, header, rows, at, 300, seed, *cheap)
         made = project.opened(folder / "mine.gpussl")
-        checked = estimate.check_accuracy(run_on, estimate.random_sample(made, points), data, answers, None)
+        sample, sizes = estimate.random_sample(made, points), np.bincount(points.place_of)
+        checked = estimate.check_accuracy(run_on, sample, data, answers, None, sizes)
     said = np.array(classes)[trained.classifier.predict(data.X_train)]
     truth = np.array([rows[int(item)][at] for item in points.dataset.train_ids])
     correct = np.delete(said == truth, answers.indices)
@@ -163,7 +164,8 @@ def accepted(seed):
         run_on, points, answers, classes, data, _ = learnt(folder, header, rows, at, 400, seed, *cheap)
         made = project.opened(folder / "mine.gpussl")
         sample = estimate.random_sample(made, points)
-        checked = estimate.check_accuracy(run_on, sample, data, answers, None, len(points.ids), is_whole=True)
+        sizes = np.bincount(points.place_of)
+        checked = estimate.check_accuracy(run_on, sample, data, answers, None, sizes, is_whole=True)
         found = accept.of_labels(run_on.job, made, points, answers.indices, checked)
     truth = np.array([rows[int(item)][at] for item in points.dataset.train_ids])
     crossed = checked.crossed

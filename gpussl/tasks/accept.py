@@ -1,5 +1,7 @@
 """Accept: which labels need no second look, what is promised of them, and what is left for a person."""
 
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from shlex import quote
 from typing import Any
@@ -8,9 +10,10 @@ import numpy as np
 
 from gpussl.errors import ConfigError
 from gpussl.evaluate.accepted import Accepted, accept
+from gpussl.label.answers import LABELLED
 from gpussl.report.parts import Picture
 from gpussl.runtime.config import Job
-from gpussl.tasks import project
+from gpussl.tasks import choose, project
 from gpussl.tasks.checked import Checked, Crossed
 from gpussl.tasks.own import OwnPoints
 from gpussl.tasks.project import Project
@@ -42,11 +45,67 @@ class Accepting:
     said: list[str]
 
 
-def decide(job: Job, points: OwnPoints, bought: np.ndarray, checked: Checked, crossed: Crossed) -> Accepted:
+@dataclass(frozen=True)
+class Audit:
+    """The random points whose labels audit: as many as were answered without a gap, in the random order of all points.
+
+    So they are a uniform sample of the data as they are now, whoever answered first what was easy, and wherever points
+    were added since.
+
+    Attributes
+    ----------
+    labelled, passed : Counter
+        How often each place is among them: of those with a label, and of those that a person has skipped or called
+        unusable, which count as wrong.
+
+    Examples
+    --------
+    >>> Audit(Counter([3, 3, 5]), Counter()).labelled[3]
+    2
+    """
+
+    labelled: Counter[int]
+    passed: Counter[int]
+
+
+def audit_of(made: Project, points: OwnPoints, known: Collection[int]) -> Audit:
+    """Return the audit of a project.
+
+    Parameters
+    ----------
+    known : collection of int
+        The places of random points that are labelled, and were predicted without their labels.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from gpussl.tasks import own
+    >>> from gpussl.tasks.example import answered, on_fruit
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run_on, made = on_fruit(folder, "learn"), answered(folder)
+    ...     audit_of(made, own.read(run_on), range(30)).labelled.total()
+    30
+    """
+    rounds, places = made.rounds(), points.places()
+    passed = {places[item] for item, answer in made.answers().items() if answer.state != LABELLED and item in places}
+    audit = Audit(Counter(), Counter())
+    order = choose.random_order(points.ids, rounds[-1].seed) if rounds else np.array([], dtype=np.int64)
+    for place in points.place_of[order].tolist():
+        if place not in known and place not in passed:
+            break
+        (audit.labelled if place in known else audit.passed)[place] += 1
+    return audit
+
+
+def decide(
+    job: Job, points: OwnPoints, bought: np.ndarray, checked: Checked, crossed: Crossed, audit: Audit
+) -> Accepted:
     """Decide which labels are accepted. What a person has labelled is, whatever the model says.
 
     The random labels audit. Each was predicted by a model that has not seen it, and each point without a label by one
-    of the same models, drawn at random: they are as right as the random ones.
+    of the same models, drawn at random: they are as right as the random ones. Points that were labelled for another
+    reason have a score of 1, and none of them audits: they are right, and the sample is one of all points, so the test
+    is on the safe side. It would not be if they were left out, for the sample has points like them.
 
     Parameters
     ----------
@@ -62,59 +121,67 @@ def decide(job: Job, points: OwnPoints, bought: np.ndarray, checked: Checked, cr
     >>> points = OwnPoints(Dataset("mine", np.zeros((500, 1))), [f"{n}" for n in range(500)], np.arange(500))
     >>> checked = Checked(*np.zeros((2, 100), dtype=int), np.ones(100, dtype=int), chance=np.ones(100))
     >>> crossed = Crossed(np.arange(100, 500), np.zeros(400, dtype=int), np.linspace(1, 0.5, 400))
-    >>> found = decide(config.job("task=learn", "accept=0.95"), points, np.arange(100), checked, crossed)
+    >>> job, audit = config.job("task=learn", "accept=0.95"), Audit(Counter(range(100)), Counter())
+    >>> found = decide(job, points, np.arange(100), checked, crossed, audit)
     >>> found.n_accepted, found.n_audited
     (500, 100)
     """
     if job.accept is None:
         raise ConfigError("accept: expected a share of right labels, found none; accept so many with accept=0.95")
-    sizes = np.bincount(points.place_of, minlength=len(points.dataset.X_train))
-    score = np.ones(len(sizes))
+    n = len(points.dataset.X_train)
+    score, is_right = np.ones(n), np.zeros(n, dtype=bool)
     score[crossed.places] = crossed.chance
     drawn = np.flatnonzero(checked.counts)
     if checked.chance is not None:
         score[bought[drawn]] = checked.chance[drawn]
+    is_right[bought[drawn]] = checked.y[drawn] == checked.predicted[drawn]
+    counts = audit.labelled + audit.passed
+    places = np.array(sorted(counts), dtype=np.int64)
     return accept(
         score,
-        bought[drawn],
-        checked.y[drawn] == checked.predicted[drawn],
+        places,
+        is_right[places],
         target=job.accept,
         confidence=job.confidence,
-        sizes=sizes,
-        counts=checked.counts[drawn],
+        sizes=np.bincount(points.place_of, minlength=n),
+        counts=np.array([counts[place] for place in places.tolist()], dtype=np.int64),
         seed=job.seed,
     )
 
 
-def sentences(made: Project, accepted: Accepted, n_points: int, n_accepted: int) -> list[str]:
+def sentences(made: Project, accepted: Accepted, n_points: int, n_accepted: int, n_to_check: int) -> list[str]:
     """Return what is promised, in words.
 
     Parameters
     ----------
     n_points, n_accepted : int
         All labels, and the accepted ones with those that a person has given.
+    n_to_check : int
+        The others, each with its copies one.
 
     Examples
     --------
     >>> found = accept(np.arange(500.0), np.arange(20), np.ones(20, dtype=bool), target=0.95)
     >>> made = Project(project.Path("mine.gpussl"), {})
-    >>> print("\\n".join(sentences(made, found, 500, 20)))
-    No label is accepted: 20 random labels, 0 of them wrongly predicted, do not show with 95 % confidence that 95 % of
-        any part are right. About 188 random labels would; ask for more with gpussl choose mine.gpussl audit_more=168.
+    >>> print("\\n".join(sentences(made, found, 500, 20, 480)))
+    No label but your own is accepted: 20 random labels, 0 of them wrongly predicted, do not show with 95 % confidence
+        that 95 % of any part are right. About 188 random labels may; ask for more with gpussl choose mine.gpussl
+        audit_more=168.
     """
-    target, sure = f"{accepted.target:.4g}", f"{100 * accepted.confidence:.3g} % confidence"
-    share = f"{100 * float(target):.4g} %"
+    sure = f"{100 * accepted.confidence:.4g} % confidence"
+    share = f"{100 * accepted.target:.4g} %"
+    if not n_to_check:
+        return [f"All {n_points:,} labels are accepted." if accepted.n_accepted else "All points have labels of yours."]
     if not accepted.n_accepted:
-        wrong = int(accepted.wrong[-1])
         found = (
-            f"No label is accepted: {accepted.n_sample:,} random labels, {wrong:,} of them wrongly predicted, do not "
-            f"show with {sure} that {share} of any part are right."
+            f"No label but your own is accepted: {accepted.n_sample:,} random labels, {int(accepted.wrong[-1]):,} of "
+            f"them wrongly predicted, do not show with {sure} that {share} of any part are right."
         )
         if accepted.needed is None:
-            return [f"{found} More random labels alone would not; label more, or accept a smaller share."]
-        more = max(1, accepted.needed - accepted.n_sample)
+            return [f"{found} How many would cannot be said; label more, or accept a smaller share."]
+        more = min(max(1, accepted.needed - accepted.n_sample), n_to_check)
         return [
-            f"{found} About {accepted.needed:,} random labels would; ask for more with gpussl choose "
+            f"{found} About {accepted.n_sample + more:,} random labels may; ask for more with gpussl choose "
             f"{quote(str(made.folder))} audit_more={more}."
         ]
     found = (
@@ -122,11 +189,10 @@ def sentences(made: Project, accepted: Accepted, n_points: int, n_accepted: int)
         f"{accepted.n_audited:,} random labels among them, {accepted.n_wrong:,} of which were wrongly predicted."
     )
     left = n_points - n_accepted
-    if not left:
-        return [found]
+    copies = f" ({left:,} with their copies)" if left > n_to_check else ""
     return [
-        f"{found} {left:,} are left for you in {project.TO_CHECK}, the likeliest wrong first; with right labels for "
-        f"these, at most {accepted.error_of_all:.1%} of all are wrong."
+        f"{found} {n_to_check:,}{copies} are left for you in {project.TO_CHECK}, the likeliest wrong first; with right "
+        f"labels for these, at most {accepted.error_of_all:.1%} of all are wrong."
     ]
 
 
@@ -144,11 +210,19 @@ def of_labels(job: Job, made: Project, points: OwnPoints, bought: np.ndarray, ch
     """
     if job.accept is None or checked.crossed is None:
         return None
-    accepted = decide(job, points, bought, checked, checked.crossed)
+    audit = audit_of(made, points, set(bought[checked.counts > 0].tolist()))
+    accepted = decide(job, points, bought, checked, checked.crossed, audit)
     is_accepted = accepted.is_accepted.copy()
     is_accepted[bought] = True
-    n_accepted = int(is_accepted[points.place_of].sum())
-    return Accepting(accepted, is_accepted, n_accepted, sentences(made, accepted, len(points.ids), n_accepted))
+    n_accepted, n_to_check = int(is_accepted[points.place_of].sum()), int((~is_accepted).sum())
+    told = sentences(made, accepted, len(points.ids), n_accepted, n_to_check)
+    n_before = sum((path / project.ACCEPTED).exists() for path in (made.folder / "learned").glob("*"))
+    if n_before and accepted.n_accepted:
+        told.append(
+            f"Labels were accepted or refused {n_before} times before in this project: each time is one more chance to "
+            "be wrong, and the confidence is that of a single one."
+        )
+    return Accepting(accepted, is_accepted, n_accepted, told)
 
 
 def picture(accepted: Accepted) -> Picture:

@@ -20,18 +20,13 @@ class Crossed:
 
     Examples
     --------
-    >>> Crossed(np.array([3, 5]), np.array([0, 1]), np.array([0.75, 1.0])).mean_chance
-    0.875
+    >>> Crossed(np.array([3, 5]), np.array([0, 1]), np.array([0.75, 1.0])).chance.mean()
+    np.float64(0.875)
     """
 
     places: np.ndarray
     numbers: np.ndarray
     chance: np.ndarray
-
-    @property
-    def mean_chance(self) -> float:
-        """The mean probability of the predicted class; 0 if no point was predicted."""
-        return float(self.chance.mean()) if len(self.chance) else 0.0
 
 
 @dataclass(frozen=True)
@@ -50,6 +45,9 @@ class Checked:
         The probability of the predicted class.
     crossed : Crossed, optional
         What the same models say of points without a label.
+    mean_chance : float, optional
+        The mean probability of the predicted class over all points, copies included. None if too many of them were
+        labelled for another reason than chance: models know these, and the others are easier or harder.
     n_points : float
         All points of the project, copies included, of which the random ones were drawn.
 
@@ -65,6 +63,7 @@ class Checked:
     predicted_as_new: np.ndarray | None = None
     chance: np.ndarray | None = None
     crossed: Crossed | None = None
+    mean_chance: float | None = None
     n_points: float = np.inf
 
     @property
@@ -102,6 +101,6 @@ class Checked:
         if not len(drawn):
             return Estimate(0.0, 0.0, 1.0, 0.0)
         is_right, counts = self.y[drawn] == self.predicted[drawn], self.counts[drawn]
-        if self.chance is None or self.crossed is None or not len(self.crossed.places):
+        if self.chance is None or self.mean_chance is None:
             return estimate_accuracy(is_right, np.zeros(len(drawn)), 0.0, self.n_points, counts)
-        return estimate_accuracy(is_right, self.chance[drawn], self.crossed.mean_chance, self.n_points, counts)
+        return estimate_accuracy(is_right, self.chance[drawn], self.mean_chance, self.n_points, counts)

@@ -196,7 +196,9 @@ def _choose(run_on: Context, made: Project, points: OwnPoints) -> tuple[Round, l
     number = int(made.next_folder("rounds").name)
     drawn = set(random)
     asked = {ids[place]: RANDOM if place in drawn else chosen.why for place in order}
-    return Round(number, asked, audit), [[ids[place] for place in group] for group in chosen.groups]
+    return Round(number, asked, audit, run_on.seed("audit")), [
+        [ids[place] for place in group] for group in chosen.groups
+    ]
 
 
 def _random_sample(

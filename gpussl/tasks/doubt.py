@@ -70,17 +70,20 @@ def work(run_on: Context) -> None:
             f"{folder}: expected no folder or an empty one, found files; write to another with output=..."
         )
     points = own.read(run_on)
-    answers, names = _known(run_on, points)
+    answers, classes = _known(run_on, points)
     data = own.represent(run_on, points)
     with run_on.monitor.stage("train", run_on.twin) as stage:
         classifier = choose.fitted(run_on, data, answers)
-        stage.note = f"{len(answers):,} labels of {len(names)} classes"
+        stage.note = f"{len(answers):,} labels of {len(classes)} classes"
     proba = estimate.held_out(run_on, data, answers, classifier, is_whole=True)
-    lines = _doubted(points, names, proba, run_on.twin.to_numpy(answers.indices))
-    y = run_on.twin.to_numpy(answers.labels)
+    items, names, of_items, y = _of_items(points, classes, proba, run_on.twin.to_numpy(answers.indices))
+    lines = [
+        [items[at], names[y[at]], names[of_items[at].argmax()], f"{of_items[at].max():.4f}"]
+        for at in confident_learning.order(of_items, y).tolist()
+    ]
     told = (
         f"Of {len(points.labels):,} labels {len(lines):,} are in doubt: models that did not see them say another class."
-        f" By confident learning, about {confident_learning.n_wrong(proba, y):,} are wrong."
+        f" By confident learning, about {confident_learning.n_wrong(of_items, y):,} are wrong."
     )
     path = own.path_of(job)
     fields, records = points.dataset.reader.records(path, {line[0] for line in lines})
@@ -107,30 +110,34 @@ def work(run_on: Context) -> None:
 def _known(run_on: Context, points: OwnPoints) -> tuple[Answers, list[str]]:
     """The labels of the points without copies, and the classes. Of different labels of copies the commonest counts."""
     places, labels = points.places(), points.labels
-    names = sorted(set(labels.values()))
-    if len(names) < 2 or len(labels) < FEWEST:
-        found = f"{len(labels):,} labels of {len(names)} classes" if labels else "none"
+    said: dict[int, Counter[str]] = {}
+    for item, label in labels.items():
+        said.setdefault(places[item], Counter())[label] += 1
+    label_of = {place: counts.most_common(1)[0][0] for place, counts in said.items()}
+    classes = sorted(set(label_of.values()))
+    if len(classes) < 2 or len(labels) < FEWEST:
+        found = f"{len(labels):,} labels of {len(classes)} classes" if labels else "none"
         raise ConfigError(
             f"{own.path_of(run_on.job)}: expected {FEWEST} labels or more, of two classes, with the data, found {found}"
             "; name their column with data.label=..., or take the names of folders with data.labels=folders"
         )
-    said: dict[int, Counter[str]] = {}
-    for item, label in labels.items():
-        said.setdefault(places[item], Counter())[label] += 1
-    indices = np.array(sorted(said), dtype=np.int64)
-    numbers = np.array([names.index(said[place].most_common(1)[0][0]) for place in indices.tolist()])
-    return Answers(run_on.twin.asarray(indices), run_on.twin.asarray(numbers)), names
+    number_of = {name: number for number, name in enumerate(classes)}
+    indices = np.array(sorted(label_of), dtype=np.int64)
+    numbers = np.array([number_of[label_of[place]] for place in indices.tolist()], dtype=np.int64)
+    return Answers(run_on.twin.asarray(indices), run_on.twin.asarray(numbers)), classes
 
 
-def _doubted(points: OwnPoints, names: list[str], proba: np.ndarray, indices: np.ndarray) -> list[list[str]]:
-    """The id, label, predicted class and its probability of each doubted label; each copy has a label of its own."""
+def _of_items(
+    points: OwnPoints, classes: list[str], proba: np.ndarray, indices: np.ndarray
+) -> tuple[list[str], list[str], np.ndarray, np.ndarray]:
+    """The ids, class names, probabilities and class numbers of all labels: each copy has a label of its own.
+
+    A class that only outvoted copies have is one that no model says.
+    """
+    names = [*classes, *sorted(set(points.labels.values()) - set(classes))]
+    number_of = {name: number for number, name in enumerate(names)}
     row_of = {int(place): row for row, place in enumerate(indices)}
-    places = points.places()
-    items = list(points.labels)
-    rows = np.array([row_of[places[item]] for item in items])
-    numbers = np.array([names.index(points.labels[item]) for item in items])
-    of_items = proba[rows]
-    return [
-        [items[at], names[numbers[at]], names[of_items[at].argmax()], f"{of_items[at].max():.4f}"]
-        for at in confident_learning.order(of_items, numbers).tolist()
-    ]
+    places, items = points.places(), list(points.labels)
+    of_items = np.zeros((len(items), len(names)))
+    of_items[:, : len(classes)] = proba[[row_of[places[item]] for item in items]]
+    return items, names, of_items, np.array([number_of[points.labels[item]] for item in items])

@@ -22,6 +22,7 @@ from gpussl.tasks.spread import Spreading
 N_FOLDS = 5
 SHARES = (0.5,)  # of the labels: the learning curve has these points, and all labels
 MOST_OTHERS = 20_000  # points without a label; more of them say nothing new of the accuracy
+MOST_KNOWN = 0.01  # of all points, labelled for another reason than chance, that hardly change a mean
 FEWEST = 80  # labels to forecast from: a half of fewer says too little
 
 
@@ -158,7 +159,7 @@ def check_accuracy(
     data: Data,
     answers: Answers,
     spreading: Spreading | None,
-    n_points: float = np.inf,
+    sizes: np.ndarray | None = None,
     *,
     is_whole: bool = False,
 ) -> Checked:
@@ -168,8 +169,8 @@ def check_accuracy(
     ----------
     sample : Counter
         See `random_sample`.
-    n_points : float
-        All points, copies included.
+    sizes : (n,) int array, optional
+        How many copies of each point there are; without it, the points are taken for a part of the data.
     is_whole : bool
         Whether all points without a label are predicted too, each by the model of one fold; otherwise a random part.
 
@@ -220,8 +221,27 @@ def check_accuracy(
         predicted_as_new=None if spreading is None else as_new,
         chance=chance,
         crossed=Crossed(others, numbers, chance_of_others),
-        n_points=n_points,
+        mean_chance=None if sizes is None else _mean_chance(sizes, indices, counts, chance, others, chance_of_others),
+        n_points=np.inf if sizes is None else float(sizes.sum()),
     )
+
+
+def _mean_chance(
+    sizes: np.ndarray,
+    indices: np.ndarray,
+    counts: np.ndarray,
+    chance: np.ndarray,
+    others: np.ndarray,
+    chance_of_others: np.ndarray,
+) -> float | None:
+    """The mean probability of the predicted class over all points; see `Checked`. `others` may be a part of them."""
+    drawn = counts > 0
+    if not len(others) or sizes[indices[~drawn]].sum() > MOST_KNOWN * sizes.sum():
+        return None
+    of_sample = sizes[indices[drawn]]
+    n_others = sizes.sum() - sizes[indices].sum()
+    mean = np.average(chance_of_others, weights=sizes[others])
+    return float((of_sample @ chance[drawn] + n_others * mean) / (of_sample.sum() + n_others))
 
 
 def predict(

@@ -107,14 +107,15 @@ def work(run_on: Context) -> None:
         data = own.represent(run_on, points)
         trained = train(run_on, data, answers)
         sample = estimate.random_sample(made, points)
+        sizes = np.bincount(points.place_of, minlength=len(points.dataset.X_train))
         checked = estimate.check_accuracy(
-            run_on, sample, data, answers, trained.spreading, len(points.ids), is_whole=run_on.job.accept is not None
+            run_on, sample, data, answers, trained.spreading, sizes, is_whole=run_on.job.accept is not None
         )
         ahead = estimate.forecast(run_on, sample, data, answers, trained.spreading, checked)
         numbers, certainty = _predict(run_on, data, trained)
         bought = run_on.twin.to_numpy(answers.indices)
         accepting = accept.of_labels(run_on.job, made, points, bought, checked)
-        if accepting is not None and (crossed := checked.crossed) is not None and checked.n:
+        if accepting is not None and (crossed := checked.crossed) is not None and accepting.accepted.n_accepted:
             # the promise is about the labels of these models
             numbers[crossed.places], certainty[crossed.places] = crossed.numbers, crossed.chance
         number = made.next_folder("learned").name

@@ -192,16 +192,14 @@ def _sentences(checked: Checked, names: Sequence[str]) -> list[str]:
 
 def _of_classes(checked: Checked, names: Sequence[str]) -> Table:
     rows = []
-    y, predicted = checked.sample
     for number, name in enumerate(names):
-        n, n_said = int(np.sum(y == number)), int(np.sum(predicted == number))
-        hits = int(np.sum((y == number) & (predicted == number)))
+        of_class, said = checked.y == number, checked.predicted == number
         rows.append((
             name,
-            f"{int(np.sum(checked.y == number)):,}",
-            f"{n:,}",
-            _share(hits, n),
-            _share(hits, n_said),
+            f"{int(of_class.sum()):,}",
+            f"{int(checked.counts[of_class].sum()):,}",
+            _share(said[of_class], checked.counts[of_class]),
+            _share(of_class[said], checked.counts[said]),
         ))  # fmt: skip
     caption = (
         f"Recall and precision on the {checked.n:,} random points, with 95 % intervals; balanced accuracy "
@@ -210,12 +208,14 @@ def _of_classes(checked: Checked, names: Sequence[str]) -> Table:
     return Table("Classes", ("class", "labels", "random", "recall", "precision"), rows, caption, n_left=1)
 
 
-def _share(hits: int, n: int) -> str:
-    """A share with its 95 % interval."""
+def _share(is_right: np.ndarray, counts: np.ndarray) -> str:
+    """The share that is right with its 95 % interval; copies are right or wrong together, and count as fewer points."""
+    n = int(counts.sum())
     if n < FEW:
         return "not known"
-    low, high = share_interval(hits / n, n)
-    return f"{hits / n:.0%} ({low:.0%} to {high:.0%})"
+    share = float(counts @ is_right / n)
+    low, high = share_interval(share, n**2 / float(np.sum(counts**2)))
+    return f"{share:.0%} ({low:.0%} to {high:.0%})"
 
 
 def _confusion(checked: Checked, names: Sequence[str]) -> Table:

@@ -52,6 +52,8 @@ class Round:
     audit : list of str
         The ids of a uniform random sample of the data as they are in this round, from all rounds so far. All its labels
         are known once the rounds are answered: the accuracy is estimated on it.
+    seed : int
+        Of the random order of which these are the first.
 
     Examples
     --------
@@ -62,6 +64,7 @@ class Round:
     number: int
     asked: Mapping[str, str]
     audit: Sequence[str]
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,8 @@ class Project:
         for path in (self.folder / "rounds").glob("*/round.json"):
             try:
                 read = json.loads(path.read_text())
-                found.append(Round(int(read["number"]), dict(read["asked"]), list(read["audit"])))
+                seed = int(read.get("seed", 0))
+                found.append(Round(int(read["number"]), dict(read["asked"]), list(read["audit"]), seed))
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise DataError(
                     f"{path}: expected what was asked in a round, found a damaged file ({error}); put it back from a "

@@ -1,16 +1,19 @@
 """Accepted labels of a project: what is written, said, and asked for."""
 
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from gpussl.errors import ConfigError
+from gpussl.label.answers import SKIPPED, Answer
 from gpussl.records import Dataset
 from gpussl.runtime import config
-from gpussl.tasks import accept, project
+from gpussl.tasks import accept, estimate, own, project
 from gpussl.tasks.checked import Checked, Crossed
 from gpussl.tasks.own import OwnPoints
-from tests.own.test_projects import Loop, rows
+from tests.own.test_projects import Loop, context, rows
 
 
 @pytest.fixture(params=[3.4])
@@ -103,7 +106,7 @@ class TestMore:
         loop.answer(fruit)
         loop("learn", "accept=0.95")
         said = capsys.readouterr().out.replace("\n", " ")
-        assert "No label is accepted: 30 random labels" in said
+        assert "No label but your own is accepted: 30 random labels" in said
         assert "audit_more=" in said
         accepted, to_check, _ = learned(loop)
         assert len(accepted) == len(loop.project.labels())
@@ -130,7 +133,7 @@ class TestMore:
         loop("choose", "n_labels=60", "audit=0")
         loop.answer(fruit)
         loop("learn", "accept=0.95")
-        assert "No label is accepted: 0 random labels" in capsys.readouterr().out.replace("\n", " ")
+        assert "No label but your own is accepted: 0 random labels" in capsys.readouterr().out.replace("\n", " ")
 
     @pytest.mark.parametrize("value", ["0", "1", "95"])
     def test_a_share_is_between_0_and_1(self, value):
@@ -142,12 +145,76 @@ class TestMore:
         assert "An accuracy of 80 %" in capsys.readouterr().out.replace("\n", " ")
 
 
-def test_copies_are_accepted_together():
+class TestAudit:
+    """Only random points that were answered without a gap audit."""
+
+    def sample(self, loop):
+        made = loop.project
+        points = own.read(context(loop, "learn"))
+        places = points.places()
+        known = set(estimate.random_sample(made, points)) & {places[item] for item in made.labels()}
+        return accept.audit_of(made, points, known), made, points
+
+    def test_all_of_a_round_that_is_answered(self, loop):
+        audit, made, _ = self.sample(loop)
+        assert (audit.labelled.total(), audit.passed.total()) == (len(made.rounds()[0].audit), 0)
+
+    def test_easy_points_that_were_answered_first_are_none(self, fruit, tmp_path):
+        loop = Loop(tmp_path)
+        loop("choose", "n_labels=100", "audit=0.8")
+        order = [item for item in loop.project.rounds()[0].audit if item < "p590"]
+        loop.project.answer({item: fruit[item] for item in [*order[:10], *order[11:]]}, by="me")
+        audit, _, _ = self.sample(loop)
+        assert audit.labelled.total() <= 10 + 10  # and copies of these
+
+    def test_what_was_skipped_counts_as_wrong(self, fruit, tmp_path):
+        loop = Loop(tmp_path)
+        loop("choose", "n_labels=100", "audit=0.8")
+        order = loop.project.rounds()[0].audit
+        skipped = next(item for item in order if "p000" < item < "p590")  # no copy
+        loop.project.answer({item: fruit[item] for item in loop.project.rounds()[0].asked if item != skipped}, by="me")
+        loop.project.log.append([Answer(skipped, state=SKIPPED)])
+        audit, _, _ = self.sample(loop)
+        assert audit.passed.total() == 1
+        assert audit.labelled.total() == len(order) - 1
+        loop("learn", "accept=0.9")
+        (result,) = rows(loop.place / "learned" / "1" / "results.csv")
+        assert int(result["n_accepted"]) <= 600
+
+    def test_data_that_have_grown_are_not_promised(self, loop, fruit, tmp_path):
+        path = tmp_path / "blobs.csv"
+        frame = pd.read_csv(path)
+        more = pd.DataFrame({"id": [f"q{n:04}" for n in range(5000)], "x": np.linspace(-5, 9, 5000)})
+        pd.concat([frame, more]).to_csv(path, index=False)
+        audit, _, _ = self.sample(loop)
+        assert audit.labelled.total() < 20  # a new point comes soon in the random order of all points
+
+
+def test_the_second_time_is_said(loop, capsys):
+    loop("learn", "accept=0.8")
+    capsys.readouterr()
+    loop("learn", "accept=0.7")
+    assert "each time is one more chance to be wrong" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_all_points_labelled(fruit, tmp_path, capsys):
+    loop = Loop(tmp_path)
+    loop("choose", "n_labels=600")
+    loop.answer(fruit)
+    loop("learn", "accept=0.95")
+    said = capsys.readouterr().out.replace("\n", " ")
+    assert "No label but your own" not in said
+    accepted, to_check, _ = learned(loop)
+    assert (len(accepted), len(to_check)) == (600, 0)
+
+
+def test_copies_are_accepted_together(tmp_path, monkeypatch):
+    monkeypatch.setattr(accept, "audit_of", lambda *_: accept.Audit(Counter([0]), Counter()))
     points = OwnPoints(Dataset("mine", np.zeros((3, 1))), list("abcd"), np.array([0, 1, 2, 2]))
     checked = Checked(
         np.zeros(1, dtype=int), np.zeros(1, dtype=int), np.ones(1, dtype=int), chance=np.ones(1),
         crossed=Crossed(np.array([1, 2]), np.zeros(2, dtype=int), np.ones(2)),
     )  # fmt: skip
     job = config.job("task=learn", "accept=0.5", "confidence=0.4")
-    found = accept.of_labels(job, project.Project(project.Path("p.gpussl"), {}), points, np.array([0]), checked)
+    found = accept.of_labels(job, project.Project(tmp_path / "p.gpussl", {}), points, np.array([0]), checked)
     assert (found.n_accepted, found.accepted.n_points, found.is_accepted.tolist()) == (4, 4, [True] * 3)

@@ -111,3 +111,11 @@ class TestTask:
     def test_a_project_has_a_list_of_its_own(self, fruit):
         with pytest.raises(ConfigError, match=r"gpussl learn lists the doubtful labels"):
             run(fruit, f"project={fruit}/p.gpussl")
+
+    def test_a_class_that_only_an_outvoted_copy_has(self, fruit):
+        with (fruit / "fruit.csv").open("a", newline="") as file:
+            csv.writer(file).writerows([("c1", 9, 9, 9, "apple"), ("c2", 9, 9, 9, "apple"), ("c3", 9, 9, 9, "a date")])
+        run(fruit)
+        with (fruit / "out" / "doubts.csv").open(newline="") as file:
+            found = {row["id"]: row["predicted"] for row in csv.DictReader(file)}
+        assert "c3" in found
