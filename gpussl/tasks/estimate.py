@@ -172,7 +172,8 @@ def check_accuracy(
     sizes : (n,) int array, optional
         How many copies of each point there are; without it, the points are taken for a part of the data.
     is_whole : bool
-        Whether all points without a label are predicted too, each by the model of one fold; otherwise a random part.
+        Whether all points without a label are predicted too, each by the model of one fold; otherwise a random part, or
+        none if they would say nothing of the accuracy.
 
     Examples
     --------
@@ -191,7 +192,9 @@ def check_accuracy(
     counts = np.array([sample[place] for place in indices.tolist()], dtype=np.int64)
     folds = _folds(run_on, indices, y, counts)
     predicted, as_new, chance = np.full(len(y), UNLABELLED), np.full(len(y), UNLABELLED), np.zeros(len(y))
-    others, of_fold = _others(run_on, data.X_train.shape[0], indices, folds, is_whole=is_whole)
+    n = data.X_train.shape[0]
+    has_mean = sizes is not None and sizes[indices[counts == 0]].sum() <= MOST_KNOWN * sizes.sum()
+    others, of_fold = _others(run_on, n, indices, folds, n if is_whole else MOST_OTHERS if has_mean else 0)
     numbers, chance_of_others = np.full(len(others), UNLABELLED), np.zeros(len(others))
     with run_on.monitor.stage("check", twin) as stage:
         for fold, (asked, some, model, proba) in enumerate(cross_fits(run_on, data, answers, folds, int(y.max()) + 1)):
@@ -221,7 +224,9 @@ def check_accuracy(
         predicted_as_new=None if spreading is None else as_new,
         chance=chance,
         crossed=Crossed(others, numbers, chance_of_others),
-        mean_chance=None if sizes is None else _mean_chance(sizes, indices, counts, chance, others, chance_of_others),
+        mean_chance=_mean_chance(sizes, indices, counts, chance, others, chance_of_others)
+        if sizes is not None and has_mean and len(others)
+        else None,
         n_points=np.inf if sizes is None else float(sizes.sum()),
     )
 
@@ -233,11 +238,9 @@ def _mean_chance(
     chance: np.ndarray,
     others: np.ndarray,
     chance_of_others: np.ndarray,
-) -> float | None:
+) -> float:
     """The mean probability of the predicted class over all points; see `Checked`. `others` may be a part of them."""
     drawn = counts > 0
-    if not len(others) or sizes[indices[~drawn]].sum() > MOST_KNOWN * sizes.sum():
-        return None
     of_sample = sizes[indices[drawn]]
     n_others = sizes.sum() - sizes[indices].sum()
     mean = np.average(chance_of_others, weights=sizes[others])
@@ -285,13 +288,13 @@ def predict(
 
 
 def _others(
-    run_on: Context, n: int, indices: np.ndarray, folds: np.ndarray, *, is_whole: bool
+    run_on: Context, n: int, indices: np.ndarray, folds: np.ndarray, most: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The places of points without a label, all or a random part, and the fold whose model predicts each."""
+    """The places of points without a label, at most so many at random, and the fold whose model predicts each."""
     rng = seeds.generator(run_on.seed("check"), "others")
     others = np.setdiff1d(np.arange(n), indices)
-    if not is_whole:
-        others = np.sort(rng.permutation(others)[:MOST_OTHERS])
+    if most < len(others):
+        others = np.sort(rng.permutation(others)[:most])
     return others, rng.integers(0, max(1, int(folds.max(initial=-1)) + 1), len(others))
 
 
