@@ -146,22 +146,24 @@ def accept(
     first = _start(totals, expected, int(n_drawn.sum()), target, confidence)
     passed = np.append(p_values[first:] > 1 - confidence, True)
     last = first + int(np.argmax(passed)) - 1  # before the first that fails
-    is_accepted = np.zeros(len(score), dtype=bool)
+    is_accepted, at_last = np.zeros(len(score), dtype=bool), (0, 0, 0)
     if last >= first:
         is_accepted[order[: ends[last] + 1]] = True
+        at_last = int(totals[last]), int(drawn[last]), int(false[last])
+    n_accepted, n_audited, n_wrong = at_last
     return Accepted(
         target=target,
         confidence=confidence,
         is_accepted=is_accepted,
-        n_accepted=int(totals[last]) if last >= first else 0,
-        n_audited=int(drawn[last]) if last >= first else 0,
-        n_wrong=int(false[last]) if last >= first else 0,
+        n_accepted=n_accepted,
+        n_audited=n_audited,
+        n_wrong=n_wrong,
         n_points=int(totals[-1]),
         n_sample=int(n_drawn.sum()),
         shares=totals / totals[-1],
         audited=drawn,
         wrong=false,
-        needed=None if last >= first else _needed(totals, drawn, false, target, confidence),
+        needed=None if n_accepted else _needed(totals, drawn, false, target, confidence),
     )
 
 
