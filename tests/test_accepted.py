@@ -87,9 +87,56 @@ def test_what_is_needed_is_enough_more_often_than_not(points):
     assert 60 < found.needed <= N
     then = []
     for seed in range(100):
-        audited = np.random.default_rng(seed).permutation(N)[: found.needed]
-        then.append(accept(score, audited, right[audited], target=0.95).n_accepted > 0)
+        audited, is_extra = drawn(np.random.default_rng(seed), found.worth_auditing, 60, found.needed)
+        again = accept(
+            score, audited, right[audited], target=0.95, region=found.worth_auditing, is_extra=is_extra, seed=seed
+        )
+        then.append(again.n_accepted > 0)
     assert np.mean(then) > 0.5
+
+
+def drawn(rng, region, n, n_extra):
+    """The first n points of a random order, and n_extra further ones of a region; and which are extra."""
+    order = rng.permutation(len(region))
+    extra = [place for place in order[n:] if region[place]][:n_extra]
+    return np.array([*order[:n], *extra]), np.arange(n + len(extra)) >= n
+
+
+@pytest.mark.parametrize("kind", ["as it is", "flattened", "inverted"])
+@pytest.mark.parametrize(("n", "n_extra", "target"), [(60, 100, 0.95), (100, 200, 0.9), (200, 50, 0.95)])
+def test_the_promise_holds_with_further_points_of_a_region(points, kind, n, n_extra, target):
+    score, right = points
+    region = accept(score, np.arange(0), np.zeros(0, dtype=bool), target=target).worth_auditing
+    score = {"as it is": score, "flattened": score / 1000, "inverted": 1 - score}[kind]
+    n_broken, shares = 0, []
+    for seed in range(N_AUDITS):
+        audited, is_extra = drawn(np.random.default_rng(seed), region, n, n_extra)
+        found = accept(score, audited, right[audited], target=target, region=region, is_extra=is_extra, seed=seed)
+        n_broken += bool(found.n_accepted) and right[found.is_accepted].mean() < target
+        shares.append(found.share)
+    assert n_broken / N_AUDITS <= LIMIT
+    if kind == "as it is":  # more is accepted than with as many points of all
+        of_all = [
+            accept(score, audited := np.random.default_rng(seed).permutation(N)[: n + n_extra], right[audited],
+                   target=target, seed=seed).share
+            for seed in range(N_AUDITS)
+        ]  # fmt: skip
+        assert np.mean(shares) > np.mean(of_all)
+
+
+def test_thresholds_beyond_the_region_are_tested_with_the_sample_of_all_points():
+    score, region = np.linspace(1, 0.99, N), np.arange(N) < 500
+    audited, is_extra = drawn(np.random.default_rng(0), region, 300, 100)
+    found = accept(score, audited, np.ones(len(audited), dtype=bool), target=0.95, region=region, is_extra=is_extra)
+    assert found.n_accepted == N
+    at = found.shares <= 500 / N
+    assert found.audited[at][-1] == region[audited].sum() > found.audited[~at][0]
+    assert found.audited[-1] == 300
+
+
+def test_extra_points_are_of_the_region():
+    with pytest.raises(InputError, match="true only in the region"):
+        accept(np.ones(2), np.array([1]), np.array([True]), target=0.9, is_extra=np.array([True]))
 
 
 def test_no_number_is_enough_where_labels_are_too_often_wrong():
@@ -133,7 +180,7 @@ class TestWhatMustNotBeDone:
             shares = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
             last = np.flatnonzero(shares >= target).max(initial=-1)
             chosen = score >= score[order[last]] if last >= 0 else np.zeros(N, dtype=bool)
-            return accepted.Accepted(target, 0.95, chosen, 0, 0, 0, N, 0, *[np.zeros(0)] * 3, None)
+            return accepted.Accepted(target, 0.95, chosen, 0, 0, 0, N, 0, 0, *[np.zeros(0)] * 4, None)
 
         assert broken(score, right, 250, 0.95, decide) > LIMIT
 

@@ -23,13 +23,15 @@ class Accepted:
     is_accepted : (n,) bool array
     n_accepted, n_audited, n_wrong : int
         The accepted points, the audited ones among them, and those of these whose label is wrong; copies count.
-    n_points, n_sample : int
-        All points, and all audited ones.
+    n_points, n_sample, n_wrong_of_sample : int
+        All points, all audited ones, and those of these whose label is wrong.
     shares, audited, wrong : (s,) array
         For each threshold from strict to lax: the share of all points that it accepts, the audited ones among them, and
         those whose label is wrong.
+    worth_auditing : (n,) bool array
+        The points of which further audited ones tell most: as many as the scores say are right often enough.
     needed : int or None
-        About as many audited points promise anything; None if something is promised, or no number would.
+        About as many more of these promise anything; None if something is promised, or no number would.
 
     Examples
     --------
@@ -48,9 +50,11 @@ class Accepted:
     n_wrong: int
     n_points: int
     n_sample: int
+    n_wrong_of_sample: int
     shares: np.ndarray
     audited: np.ndarray
     wrong: np.ndarray
+    worth_auditing: np.ndarray
     needed: int | None
 
     @property
@@ -82,6 +86,8 @@ def accept(
     confidence: float = 0.95,
     sizes: np.ndarray | None = None,
     counts: np.ndarray | None = None,
+    region: np.ndarray | None = None,
+    is_extra: np.ndarray | None = None,
     seed: int = 0,
 ) -> Accepted:
     """Find the most labels of which a share of at least `target` is right, with confidence.
@@ -110,6 +116,11 @@ def accept(
         How many copies of each point there are; the promise is about all of them.
     counts : (m,) int array, optional
         How many of the copies were drawn.
+    region : (n,) bool array, optional
+        Points that are accepted before all others, because more of them were audited.
+    is_extra : (m,) bool array, optional
+        Whether a point was drawn from the region alone. The audited points of the region are a uniform sample of it,
+        and those without the extra ones are one of all points.
     seed : int
         Decides the order of points with equal scores.
 
@@ -128,22 +139,30 @@ def accept(
     --------
     >>> found = accept(np.arange(500.0), np.arange(20), np.ones(20, dtype=bool), target=0.95)
     >>> found.n_accepted, found.needed
-    (0, 188)
+    (0, 168)
     """
     score = np.asarray(score, dtype=np.float64)
     sizes = np.ones(len(score), dtype=np.int64) if sizes is None else np.asarray(sizes)
     counts = np.ones(len(audited), dtype=np.int64) if counts is None else np.asarray(counts)
+    region = np.zeros(len(score), dtype=bool) if region is None else np.asarray(region)
+    is_extra = np.zeros(len(audited), dtype=bool) if is_extra is None else np.asarray(is_extra)
     _check(score, audited, is_right, sizes, counts, target, confidence)
-    order = np.lexsort((np.random.default_rng(seed).permutation(len(score)), -score))
-    n_drawn, n_false = np.zeros(len(score), dtype=np.int64), np.zeros(len(score), dtype=np.int64)
-    np.add.at(n_drawn, audited, counts)
-    np.add.at(n_false, audited, counts * ~np.asarray(is_right, dtype=bool))
-    totals, drawn, false = (np.cumsum(values[order]) for values in (sizes, n_drawn, n_false))
+    if not len(is_extra) == len(audited) or region.shape != score.shape or not region[audited[is_extra]].all():
+        raise InputError("is_extra: expected a value for each audited point, true only in the region, found another")
+    is_false = ~np.asarray(is_right, dtype=bool)
+    by_score = np.lexsort((np.random.default_rng(seed).permutation(len(score)), -score))
+    order = by_score[np.argsort(~region[by_score], kind="stable")]
+    n_drawn, n_false = np.zeros((2, len(score)), dtype=np.int64), np.zeros((2, len(score)), dtype=np.int64)
+    for row, of in enumerate((region[audited], ~is_extra)):  # the sample of the region, and that of all points
+        np.add.at(n_drawn[row], audited[of], counts[of])
+        np.add.at(n_false[row], audited[of], (counts * is_false)[of])
+    totals = np.cumsum(sizes[order])
     ends = _thresholds(totals)
-    totals, drawn, false = totals[ends], drawn[ends], false[ends]
+    totals, row = totals[ends], (~region[order])[ends].astype(np.int64)
+    drawn, false = (np.cumsum(values[:, order], axis=1)[row, ends] for values in (n_drawn, n_false))
     expected = np.cumsum(((1 - score) * sizes)[order])[ends] / totals
     p_values = p_value(totals, np.floor((1 - target) * totals + 1e-9) + 1, drawn, false)
-    first = _start(totals, expected, int(n_drawn.sum()), target, confidence)
+    first = _start(totals, expected, n_drawn.sum(axis=1)[row], _whole(totals, row, region, sizes), target, confidence)
     passed = np.append(p_values[first:] > 1 - confidence, True)
     last = first + int(np.argmax(passed)) - 1  # before the first that fails
     is_accepted, at_last = np.zeros(len(score), dtype=bool), (0, 0, 0)
@@ -151,6 +170,7 @@ def accept(
         is_accepted[order[: ends[last] + 1]] = True
         at_last = int(totals[last]), int(drawn[last]), int(false[last])
     n_accepted, n_audited, n_wrong = at_last
+    worth = _worth_auditing(score, sizes, by_score, target, confidence)
     return Accepted(
         target=target,
         confidence=confidence,
@@ -159,11 +179,13 @@ def accept(
         n_audited=n_audited,
         n_wrong=n_wrong,
         n_points=int(totals[-1]),
-        n_sample=int(n_drawn.sum()),
+        n_sample=int(counts.sum()),
+        n_wrong_of_sample=int((counts * is_false).sum()),
         shares=totals / totals[-1],
         audited=drawn,
         wrong=false,
-        needed=None if n_accepted else _needed(totals, drawn, false, target, confidence),
+        worth_auditing=worth,
+        needed=None if n_accepted else _needed(totals, drawn, false, int(sizes[worth].sum()), target, confidence),
     )
 
 
@@ -224,31 +246,54 @@ def _thresholds(totals: np.ndarray) -> np.ndarray:
     return np.unique(np.minimum(np.searchsorted(totals, wanted - 1e-9), len(totals) - 1))
 
 
-def _start(totals: np.ndarray, expected: np.ndarray, n: int, target: float, confidence: float) -> int:
+def _whole(totals: np.ndarray, row: np.ndarray, region: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """All points (s,) from which the audited ones below each threshold were drawn: the region, or all there are."""
+    return np.where(row == 0, sizes[region].sum(), totals[-1])
+
+
+def _start(
+    totals: np.ndarray, expected: np.ndarray, n: np.ndarray, whole: np.ndarray, target: float, confidence: float
+) -> int:
     """The threshold with which the tests begin: the one that most likely passes, if the score is calibrated.
 
-    It must not be chosen by the audited labels, and is not: only their number counts. Far from the best start, less is
-    accepted.
+    It must not be chosen by the audited labels, and is not: only their number counts, n of all the points `whole`. Far
+    from the best start, less is accepted.
     """
-    shares = totals / totals[-1]
-    left_out = (totals[-1] - n) / max(totals[-1] - 1, 1)
+    shares = totals / whole
+    left_out = (whole - n) / np.maximum(whole - 1, 1)
     at_least = n * shares - SAFE * np.sqrt(n * shares * (1 - shares) * left_out)
-    can = at_least >= min(n, fewest(target, confidence)) - 1e-9
+    can = at_least >= np.minimum(n, fewest(target, confidence)) - 1e-9
     n_expected = np.maximum(np.rint(n * shares), 1).astype(np.int64)
     allowed = np.floor(np.nan_to_num(bdtrik(1 - confidence, n_expected, 1 - target), nan=-1.0))  # errors
     power = np.where(allowed < 0, 0, bdtr(np.maximum(allowed, 0), n_expected, np.clip(expected, 0, 1)))
     return int(np.argmax(np.where(can, power, -1)))
 
 
-def _needed(totals: np.ndarray, drawn: np.ndarray, false: np.ndarray, target: float, confidence: float) -> int | None:
-    """About how many audited points promise anything, if errors stay as frequent; None if no number does."""
-    shares, least = totals / totals[-1], fewest(target, confidence)
+def _worth_auditing(
+    score: np.ndarray, sizes: np.ndarray, by_score: np.ndarray, target: float, confidence: float
+) -> np.ndarray:
+    """The most points (n,) that are right often enough, if the score is calibrated; all if they are too few to test."""
+    totals = np.cumsum(sizes[by_score])
+    errors = np.cumsum(((1 - score) * sizes)[by_score]) / totals
+    n = int(np.flatnonzero(errors <= 1 - target).max(initial=-1)) + 1
+    if n == 0 or totals[n - 1] < fewest(target, confidence):
+        n = len(score)
+    worth = np.zeros(len(score), dtype=bool)
+    worth[by_score[:n]] = True
+    return worth
+
+
+def _needed(
+    totals: np.ndarray, drawn: np.ndarray, false: np.ndarray, n_worth: int, target: float, confidence: float
+) -> int | None:
+    """About how many more audited points of `n_worth` promise anything, if errors stay as frequent; None if none do."""
+    least, n = fewest(target, confidence), int(drawn[-1])
     errors = (false + 0.5) / (drawn + 1)  # half an error more: there may be one that was not drawn
     room = 1 - target - errors
-    can = (drawn >= 10) & (room > 0)
+    can = (drawn >= 10) & (room > 0) & (totals <= n_worth)
     if not can.any():
-        n = int(drawn[-1])
-        return min(least, int(totals[-1])) if n < least and false[-1] <= (1 - target) * n else None
+        return min(least, int(totals[-1])) - n if n < least and false[-1] <= (1 - target) * n else None
     z = ndtri(confidence)
-    wanted = np.maximum(least, z**2 * target * (1 - target) / np.where(can, room, 1) ** 2) / shares
-    return min(max(ceil(wanted[can].min()), int(drawn[-1]) + 1), int(totals[-1]))
+    wanted = np.maximum(least, z**2 * target * (1 - target) / np.where(can, room, 1) ** 2)
+    more = (wanted - drawn) * n_worth / totals
+    return min(max(ceil(more[can].min()), 1), int(totals[-1]))

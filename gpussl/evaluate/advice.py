@@ -132,8 +132,9 @@ def advise(measured: Measured, budget: LabelBudget, n_points: int, seed: int) ->
     points = measured.sizes[used], measured.accuracies[used], spread, n
     curve, draws = curves.fit(*points), curves.draw_curves(*points, rng)
     sizes = list(dict.fromkeys(min(times * n, n_points) for times in AHEAD))
+    now, *more = drawn = curves.ahead(draws, n, np.array(sizes), rng)
     double = min(2 * n, n_points)
-    gains = draws.at(double) - draws.at(n)
+    gains = more[0] - now if more else np.zeros_like(now)
     needed = float(curve.labels_for(budget.target)[0])
     p_reached, p_small = float(np.mean(draws.at(n) >= budget.target)), float(np.mean(gains < budget.min_gain))
     left = n_points - n
@@ -144,7 +145,10 @@ def advise(measured: Measured, budget: LabelBudget, n_points: int, seed: int) ->
         half_widths=half_widths,
         curve=curve,
         draws=draws,
-        forecasts=[Forecast(size, float(curve.at(size)), *curves.interval(draws.at(size))) for size in sizes],
+        forecasts=[
+            Forecast(size, float(curve.at(size)), *curves.interval(values))
+            for size, values in zip(sizes, drawn, strict=True)
+        ],
         needed=(needed, *curves.interval(draws.labels_for(budget.target))),
         gain=(float(curve.at(double) - curve.at(n)), *curves.interval(gains)),
         p_reached=p_reached,

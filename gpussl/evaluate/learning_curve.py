@@ -18,7 +18,7 @@ MIN_HOLDOUT = 30  # images: with fewer, an accuracy has a standard error of some
 MIN_SIZE, MIN_TOP = 10, 40  # labels: lower bounds on the smallest and on the largest training size
 SPAN = 4  # largest size over smallest: still smaller samples miss classes, and the error outruns any power law
 C_MIN, C_MAX = 0.05, 2.0  # range of the exponent; above 1 because the error on easy data may fall faster than 1 / n
-TRAINING_SHARE = 0.25  # variance of accuracy over training sets of m points, over e (1 - e) / m; linear models: 0.1-0.4
+TRAINING_SHARE = 0.1  # variance of accuracy over training sets of m points, over e (1 - e) / m; linear models: 0.1-0.4
 DRIFT = 0.04  # relative standard deviation of the error around a power law, for each doubling of the labels
 N_BOOTSTRAP, N_DRAWS, N_GRID = 1000, 4000, 160
 EDGE = 1e-6  # keeps shares off 0 and 1, and covariances positive definite
@@ -235,7 +235,7 @@ def covariance(measured: Measured, rng: np.random.Generator) -> np.ndarray:
     spread = np.sqrt(TRAINING_SHARE * error * (1 - error) / sizes)  # standard deviation over single training sets
     shared = np.eye(len(sizes))
     if measured.is_reused:
-        spread = spread * np.sqrt(sizes / n_holdout)
+        spread = spread * np.sqrt(np.minimum(sizes / n_holdout, 1))
         shared = np.sqrt(np.minimum.outer(sizes, sizes) / np.maximum.outer(sizes, sizes))
     return bootstrap(measured, rng) + shared * np.outer(spread, spread) + EDGE**2 * np.eye(len(sizes))
 
@@ -255,6 +255,20 @@ def drift(measured: Measured, n: int) -> np.ndarray:
     error = _plausible_error(measured.accuracies, measured.correct.shape[2])
     doublings = np.log2(np.maximum(n / measured.sizes, 1))
     return DRIFT**2 * np.outer(error, error) * np.minimum.outer(doublings, doublings)
+
+
+def ahead(draws: Curve, n: int, sizes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw the accuracy (s, m) with more labels than n, from m curves: the random walk of `drift` goes on beyond n.
+
+    Examples
+    --------
+    >>> draws = Curve(np.full(4000, 0.9), np.full(4000, 2.0), np.full(4000, 0.5))
+    >>> found = ahead(draws, 100, np.array([100, 200]), np.random.default_rng(0))
+    >>> found.std(axis=1).round(3)  # 4 % of an error of 0.3
+    array([0.   , 0.012])
+    """
+    steps = DRIFT * (1 - draws.at(n)) * rng.standard_normal(draws.a.shape)
+    return np.clip([draws.at(size) + steps * np.sqrt(max(np.log2(size / n), 0)) for size in sizes], 0, 1)
 
 
 def fit(sizes: np.ndarray, accuracies: np.ndarray, cov: np.ndarray, n: int) -> Curve:

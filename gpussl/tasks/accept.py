@@ -1,7 +1,8 @@
 """Accept: which labels need no second look, what is promised of them, and what is left for a person."""
 
+import itertools
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from shlex import quote
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from gpussl.errors import ConfigError
 from gpussl.evaluate.accepted import Accepted, accept
 from gpussl.label.answers import LABELLED
+from gpussl.records import UNLABELLED
 from gpussl.report.parts import Picture
 from gpussl.runtime.config import Job
 from gpussl.tasks import choose, project
@@ -57,15 +59,31 @@ class Audit:
     labelled, passed : Counter
         How often each place is among them: of those with a label, and of those that a person has skipped or called
         unusable, which count as wrong.
+    region : (n,) bool array
+        Whether a point is one of those of which more random ones were asked for.
+    extra : Counter
+        How often each place is among the further ones of the region, in the same order.
 
     Examples
     --------
-    >>> Audit(Counter([3, 3, 5]), Counter()).labelled[3]
+    >>> Audit(Counter([3, 3, 5]), Counter(), np.zeros(9, dtype=bool), Counter()).counts[3]
     2
     """
 
     labelled: Counter[int]
     passed: Counter[int]
+    region: np.ndarray
+    extra: Counter[int]
+
+    @property
+    def counts(self) -> Counter[int]:
+        """How often each place is in the sample of all points."""
+        return self.labelled + self.passed
+
+    @property
+    def places(self) -> set[int]:
+        """All places."""
+        return {*self.labelled, *self.passed, *self.extra}
 
 
 def audit_of(made: Project, points: OwnPoints, known: Collection[int]) -> Audit:
@@ -74,7 +92,7 @@ def audit_of(made: Project, points: OwnPoints, known: Collection[int]) -> Audit:
     Parameters
     ----------
     known : collection of int
-        The places of random points that are labelled, and were predicted without their labels.
+        The places of labelled points. Those that audit must be predicted without their labels.
 
     Examples
     --------
@@ -88,13 +106,24 @@ def audit_of(made: Project, points: OwnPoints, known: Collection[int]) -> Audit:
     """
     rounds, places = made.rounds(), points.places()
     passed = {places[item] for item, answer in made.answers().items() if answer.state != LABELLED and item in places}
-    audit = Audit(Counter(), Counter())
+    worth = made.worth_auditing("rounds") or set()
+    is_worth = np.array([item in worth for item in points.ids])
+    region = np.bincount(points.place_of, is_worth, len(points.dataset.X_train)) == np.bincount(points.place_of)
     order = choose.random_order(points.ids, rounds[-1].seed) if rounds else np.array([], dtype=np.int64)
-    for place in points.place_of[order].tolist():
-        if place not in known and place not in passed:
-            break
-        (audit.labelled if place in known else audit.passed)[place] += 1
-    return audit
+    places = points.place_of[order]
+    answered = without_gap(places.tolist(), known, passed)
+    of_region = Counter(without_gap(places[region[places]].tolist(), known, passed))
+    labelled = Counter(place for place in answered if place in known)
+    return Audit(labelled, Counter(answered) - labelled, region, of_region - Counter(answered))
+
+
+def without_gap(places: Sequence[int], *answered: Collection[int]) -> list[int]:
+    """Return the places up to the first that is not answered.
+
+    >>> without_gap([4, 2, 7, 1], {2, 1}, {4})
+    [4, 2]
+    """
+    return list(itertools.takewhile(lambda place: any(place in some for some in answered), places))
 
 
 def decide(
@@ -121,7 +150,8 @@ def decide(
     >>> points = OwnPoints(Dataset("mine", np.zeros((500, 1))), [f"{n}" for n in range(500)], np.arange(500))
     >>> checked = Checked(*np.zeros((2, 100), dtype=int), np.ones(100, dtype=int), chance=np.ones(100))
     >>> crossed = Crossed(np.arange(100, 500), np.zeros(400, dtype=int), np.linspace(1, 0.5, 400))
-    >>> job, audit = config.job("task=learn", "accept=0.95"), Audit(Counter(range(100)), Counter())
+    >>> job = config.job("task=learn", "accept=0.95")
+    >>> audit = Audit(Counter(range(100)), Counter(), np.zeros(500, dtype=bool), Counter())
     >>> found = decide(job, points, np.arange(100), checked, crossed, audit)
     >>> found.n_accepted, found.n_audited
     (500, 100)
@@ -131,12 +161,12 @@ def decide(
     n = len(points.dataset.X_train)
     score, is_right = np.ones(n), np.zeros(n, dtype=bool)
     score[crossed.places] = crossed.chance
-    drawn = np.flatnonzero(checked.counts)
+    held = np.flatnonzero(checked.predicted != UNLABELLED)
     if checked.chance is not None:
-        score[bought[drawn]] = checked.chance[drawn]
-    is_right[bought[drawn]] = checked.y[drawn] == checked.predicted[drawn]
-    counts = audit.labelled + audit.passed
-    places = np.array(sorted(counts), dtype=np.int64)
+        score[bought[held]] = checked.chance[held]
+    is_right[bought[held]] = checked.y[held] == checked.predicted[held]
+    drawn = [*sorted(audit.counts.items()), *sorted(audit.extra.items())]
+    places = np.array([place for place, _ in drawn], dtype=np.int64)
     return accept(
         score,
         places,
@@ -144,7 +174,9 @@ def decide(
         target=job.accept,
         confidence=job.confidence,
         sizes=np.bincount(points.place_of, minlength=n),
-        counts=np.array([counts[place] for place in places.tolist()], dtype=np.int64),
+        counts=np.array([count for _, count in drawn], dtype=np.int64),
+        region=audit.region,
+        is_extra=np.arange(len(drawn)) >= len(audit.counts),
         seed=job.seed,
     )
 
@@ -165,7 +197,7 @@ def sentences(made: Project, accepted: Accepted, n_points: int, n_accepted: int,
     >>> made = Project(project.Path("mine.gpussl"), {})
     >>> print("\\n".join(sentences(made, found, 500, 20, 480)))
     No label but your own is accepted: 20 random labels, 0 of them wrongly predicted, do not show with 95 % confidence
-        that 95 % of any part are right. About 188 random labels may; ask for more with gpussl choose mine.gpussl
+        that 95 % of any part are right. About 168 more may: ask for them with gpussl choose mine.gpussl
         audit_more=168.
     """
     sure = f"{100 * accepted.confidence:.4g} % confidence"
@@ -174,15 +206,16 @@ def sentences(made: Project, accepted: Accepted, n_points: int, n_accepted: int,
         return [f"All {n_points:,} labels are accepted." if accepted.n_accepted else "All points have labels of yours."]
     if not accepted.n_accepted:
         found = (
-            f"No label but your own is accepted: {accepted.n_sample:,} random labels, {int(accepted.wrong[-1]):,} of "
-            f"them wrongly predicted, do not show with {sure} that {share} of any part are right."
+            f"No label but your own is accepted: {accepted.n_sample:,} random labels, "
+            f"{accepted.n_wrong_of_sample:,} of them wrongly predicted, do not show with {sure} "
+            f"that {share} of any part are right."
         )
         if accepted.needed is None:
             return [f"{found} How many would cannot be said; label more, or accept a smaller share."]
-        more = min(max(1, accepted.needed - accepted.n_sample), n_to_check)
+        more = min(accepted.needed, n_to_check)
         return [
-            f"{found} About {accepted.n_sample + more:,} random labels may; ask for more with gpussl choose "
-            f"{quote(str(made.folder))} audit_more={more}."
+            f"{found} About {more:,} more may: ask for them with gpussl choose {quote(str(made.folder))} "
+            f"audit_more={more}."
         ]
     found = (
         f"{n_accepted:,} of {n_points:,} labels are accepted: with {sure} at least {share} of them are right, from "
@@ -196,7 +229,9 @@ def sentences(made: Project, accepted: Accepted, n_points: int, n_accepted: int,
     ]
 
 
-def of_labels(job: Job, made: Project, points: OwnPoints, bought: np.ndarray, checked: Checked) -> Accepting | None:
+def of_labels(
+    job: Job, made: Project, points: OwnPoints, bought: np.ndarray, checked: Checked, audit: Audit | None
+) -> Accepting | None:
     """Decide which labels are accepted, and say what is promised; None if it was not asked for.
 
     Examples
@@ -205,12 +240,11 @@ def of_labels(job: Job, made: Project, points: OwnPoints, bought: np.ndarray, ch
     >>> from gpussl.runtime import config
     >>> points = OwnPoints(Dataset("mine", np.zeros((2, 1))), ["a", "b"], np.arange(2))
     >>> checked, made = Checked(*np.zeros((3, 1), dtype=int)), Project(project.Path("mine.gpussl"), {})
-    >>> of_labels(config.job("task=learn"), made, points, np.array([0]), checked) is None
+    >>> of_labels(config.job("task=learn"), made, points, np.array([0]), checked, None) is None
     True
     """
-    if job.accept is None or checked.crossed is None:
+    if audit is None or checked.crossed is None:
         return None
-    audit = audit_of(made, points, set(bought[checked.counts > 0].tolist()))
     accepted = decide(job, points, bought, checked, checked.crossed, audit)
     is_accepted = accepted.is_accepted.copy()
     is_accepted[bought] = True

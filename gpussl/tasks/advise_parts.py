@@ -268,9 +268,10 @@ def curve_of(item: Advice, figures: Any) -> Any:
     >>> curve_of(advice(), figures).name
     'random labels'
     """
-    measured, last = item.measured, item.forecasts[-1].n_labels
+    measured, now, last = item.measured, item.forecasts[0].n_labels, item.forecasts[-1].n_labels
     x = np.geomspace(measured.sizes[0], last, 200)
-    low, high = np.array([curves.interval(item.draws.at(size)) for size in x]).T
+    drawn = curves.ahead(item.draws, now, x, np.random.default_rng(0))
+    low, high = np.array([curves.interval(values) for values in drawn]).T
     return figures.LearningCurve(
         name=SELECTED.get(measured.select, measured.select),
         sizes=measured.sizes,

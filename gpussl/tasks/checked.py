@@ -36,7 +36,7 @@ class Checked:
     Attributes
     ----------
     y, predicted : (m,) int array
-        Class numbers of all labelled points; -1 for the prediction of one that is not of the random sample.
+        Class numbers of all labelled points; -1 for the prediction of one that was not held out.
     counts : (m,) int array
         How often the point is in the random sample: several times if copies of it are.
     predicted_as_new : (m,) int array, optional

@@ -1,6 +1,7 @@
 """Choose: which points a person should label next."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -30,7 +31,7 @@ MIN_DEFAULT, MAX_DEFAULT, DEFAULT_SHARE = 50, 500, 0.01  # of labels in a round
 MIN_TO_DOUBT = 20  # labels; a model of fewer knows too little to doubt
 MOST_CLUSTERED, POINTS_IN_CLUSTER = 100_000, 100  # points: of more, and of more in each cluster, a random part
 SHOWN = 100  # points on the page
-REPRESENTATIVE, DOUBTFUL, RANDOM = "representative", "doubtful", "random"
+REPRESENTATIVE, DOUBTFUL, RANDOM, AUDIT = "representative", "doubtful", "random", "audit"
 CELL = 120  # characters of a cell on the page
 IN_GROUP = 24  # look-alikes of a cluster
 
@@ -124,28 +125,36 @@ def work(run_on: Context) -> None:
             points = points or own.read(run_on)
             own.take_known_labels(made, points)
             made = made.snapshot()
-            asked, look_alikes = _choose(run_on, made, points)
-            _write(run_on, made, points, asked, look_alikes)
+            worth = made.worth_auditing("learned") if job.audit_more else None
+            asked = None if worth is None else _audit(run_on, made, points, worth)
+            look_alikes: list[list[str]] = []
+            if asked is None:
+                asked, look_alikes, worth = *_choose(run_on, made, points), None
+            _write(run_on, made, points, asked, look_alikes, worth)
         except BaseException:
             if is_new:
                 project.discard(made)
             raise
-    n_random = sum(why == RANDOM for why in asked.asked.values())
-    n_others = len(asked.asked) - n_random
-    others = f", and {n_others:,} {_kind(asked)}" if n_others else ""
     path = made.round_folder(asked.number) / project.TO_LABEL
     console.stdout.print(
-        f"{len(asked.asked):,} points to label are in {path}: {n_random:,} random ones, which will tell the accuracy"
-        f"{others}. Look at them in {path.with_name('report.html')}. Label "
-        f"them on a page with\n  gpussl label {quote(str(made.folder))}\nor write the class of each into the column "
-        f"label, and go on with\n  gpussl label {quote(str(made.folder))} {quote(str(path))}",
+        f"{len(asked.asked):,} points to label are in {path}: {_kinds(asked)}. Look at them in "
+        f"{path.with_name('report.html')}. Label them on a page with\n  gpussl label {quote(str(made.folder))}\nor "
+        f"write the class of each into the column label, and go on with\n  gpussl label {quote(str(made.folder))} "
+        f"{quote(str(path))}",
         soft_wrap=True,
     )
 
 
-def _kind(asked: Round) -> str:
-    kinds = {"representative": "that stand for many others", "doubtful": "that the labels so far leave in doubt"}
-    return " and ".join(text for why, text in kinds.items() if why in asked.asked.values()) or "others"
+def _kinds(asked: Round) -> str:
+    """What a round asks for, in words."""
+    counts = Counter(asked.asked.values())
+    kinds = {
+        RANDOM: "random ones, which will tell the accuracy",
+        AUDIT: "random ones of those that may be accepted",
+        REPRESENTATIVE: "that stand for many others",
+        DOUBTFUL: "that the labels so far leave in doubt",
+    }
+    return ", and ".join(f"{counts[why]:,} {text}" for why, text in kinds.items() if why == RANDOM or counts[why])
 
 
 def n_default(n_points: int) -> int:
@@ -187,6 +196,7 @@ def _choose(run_on: Context, made: Project, points: OwnPoints) -> tuple[Round, l
     wanted = len(points.ids) if job.audit_more else max(wanted, len(rounds[-1].audit) if rounds else 0)
     audit, random = _random_sample(run_on, points, done, n, wanted)
     hidden = {places[item] for asked in rounds for item in asked.audit if item in places}
+    hidden |= {places[item] for asked in rounds for item, why in asked.asked.items() if why == AUDIT and item in places}
     hidden |= {places[item] for item in audit}
     reader, X = points.dataset.reader, np.asarray(points.dataset.X_train)
     empty = set() if reader is None else set(np.flatnonzero(reader.is_empty(X)).tolist())
@@ -199,6 +209,31 @@ def _choose(run_on: Context, made: Project, points: OwnPoints) -> tuple[Round, l
     return Round(number, asked, audit, run_on.seed("audit")), [
         [ids[place] for place in group] for group in chosen.groups
     ]
+
+
+def _audit(run_on: Context, made: Project, points: OwnPoints, worth: set[str]) -> Round | None:
+    """A round of random points of those worth auditing: the first open ones in the random order.
+
+    They are no sample of all points, so the accuracy is told by the same points as before. None if none is open, or all
+    points are worth it.
+    """
+    if worth.issuperset(points.ids):
+        return None
+    rounds, places = made.rounds(), points.places()
+    done = {places[item] for item in made.answers() if item in places}
+    done |= {places[item] for asked in rounds for item in asked.asked if item in places}
+    found: dict[str, str] = {}
+    for drawn in random_order(points.ids, run_on.seed("audit")).tolist():
+        if len(found) == run_on.job.audit_more:
+            break
+        place = int(points.place_of[drawn])
+        if points.ids[drawn] in worth and place not in done:
+            done.add(place)
+            found[(points.dataset.train_ids or points.ids)[place]] = AUDIT
+    if not found:
+        return None
+    before = rounds[-1].audit if rounds else []
+    return Round(int(made.next_folder("rounds").name), found, before, run_on.seed("audit"))
 
 
 def _random_sample(
@@ -313,7 +348,12 @@ def _mixed(chosen: Sequence[int], random: Sequence[int], seed: int) -> list[int]
 
 
 def _write(
-    run_on: Context, made: Project, points: OwnPoints, asked: Round, look_alikes: Sequence[Sequence[str]]
+    run_on: Context,
+    made: Project,
+    points: OwnPoints,
+    asked: Round,
+    look_alikes: Sequence[Sequence[str]],
+    worth: set[str] | None,
 ) -> None:
     """Write the round, which appears as a whole, and the states of all points."""
     shown = {*asked.asked, *(item for group in look_alikes for item in group)}
@@ -327,6 +367,10 @@ def _write(
         if look_alikes:
             groups = [(str(number), item) for number, group in enumerate(look_alikes) for item in group]
             store.write_csv(work / project.LOOK_ALIKES, [("group", "id"), *groups])
+        if worth is not None:
+            store.write_csv(
+                work / project.WORTH_AUDITING, [("id",), *((item,) for item in points.ids if item in worth)]
+            )
         if fields:
             of_items = [[item, *cells] for item, cells in records.items()]
             store.write_csv(work / project.FIELDS, [project.header(("id",), fields), *of_items])

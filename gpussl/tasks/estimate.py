@@ -1,7 +1,7 @@
 """What the random labels say: how good labels and model are, and what more labels would add."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 
@@ -20,10 +20,10 @@ from gpussl.tasks.project import Project
 from gpussl.tasks.spread import Spreading
 
 N_FOLDS = 5
-SHARES = (0.5,)  # of the labels: the learning curve has these points, and all labels
+SHARES = (0.25,)  # of the labels: the learning curve has these points, and all labels
 MOST_OTHERS = 20_000  # points without a label; more of them say nothing new of the accuracy
 MOST_KNOWN = 0.01  # of all points, labelled for another reason than chance, that hardly change a mean
-FEWEST = 80  # labels to forecast from: a half of fewer says too little
+FEWEST = 100  # labels to forecast from: a quarter of fewer says too little
 
 
 def random_sample(made: Project, points: OwnPoints) -> Counter[int]:
@@ -160,6 +160,7 @@ def check_accuracy(
     answers: Answers,
     spreading: Spreading | None,
     sizes: np.ndarray | None = None,
+    held: Collection[int] = (),
     *,
     is_whole: bool = False,
 ) -> Checked:
@@ -171,6 +172,8 @@ def check_accuracy(
         See `random_sample`.
     sizes : (n,) int array, optional
         How many copies of each point there are; without it, the points are taken for a part of the data.
+    held : collection of int
+        The places of further points that are predicted without their labels, which tell nothing of the accuracy.
     is_whole : bool
         Whether all points without a label are predicted too, each by the model of one fold; otherwise a random part, or
         none if they would say nothing of the accuracy.
@@ -190,7 +193,7 @@ def check_accuracy(
     twin = run_on.twin
     indices, y = twin.to_numpy(answers.indices), twin.to_numpy(answers.labels)
     counts = np.array([sample[place] for place in indices.tolist()], dtype=np.int64)
-    folds = _folds(run_on, indices, y, counts)
+    folds = _folds(run_on, indices, y, (counts > 0) | np.isin(indices, list(held)))
     predicted, as_new, chance = np.full(len(y), UNLABELLED), np.full(len(y), UNLABELLED), np.zeros(len(y))
     n = data.X_train.shape[0]
     has_mean = sizes is not None and sizes[indices[counts == 0]].sum() <= MOST_KNOWN * sizes.sum()
@@ -216,7 +219,7 @@ def check_accuracy(
                 if learner is not None:
                     X = data.X_train.take(twin.asarray(indices[asked]), axis=0)
                     as_new[asked] = twin.to_numpy(learner.classifier.predict(X))
-        stage.note = f"{folds.max() + 1} folds of {np.count_nonzero(counts):,} random points"
+        stage.note = f"{folds.max() + 1} folds of {np.count_nonzero(folds >= 0):,} random points"
     return Checked(
         y,
         predicted,
@@ -329,10 +332,10 @@ def forecast(
     held = np.flatnonzero(checked.counts)
     if len(y) < FEWEST or len(held) < MIN_HOLDOUT:
         return None
-    folds, n_classes = _folds(run_on, indices, y, checked.counts), int(y.max()) + 1
+    folds, n_classes = _folds(run_on, indices, y, checked.predicted != UNLABELLED), int(y.max()) + 1
     correct = np.zeros((len(SHARES) + 1, len(y)), dtype=bool)
     correct[-1] = checked.predicted == y
-    n_others = len(y) - len(held) / N_FOLDS  # labels that each model has learnt from, on average
+    n_others = len(y) - np.count_nonzero(folds >= 0) / N_FOLDS  # labels that each model has learnt from, on average
     with run_on.monitor.stage("forecast", twin) as stage:
         for row, share in enumerate(SHARES):
             for asked, some, _, proba in cross_fits(run_on, data, answers, folds, n_classes, share):
@@ -340,7 +343,7 @@ def forecast(
                 correct[row, asked] = said.argmax(axis=1) == y[asked]
         sizes = np.array([round(share * n_others) for share in (*SHARES, 1)])
         floor = float(np.bincount(y[held]).max() / len(held))
-        measured = Measured("own", sizes, correct[None][:, :, held], is_reused=False, floor=floor)
+        measured = Measured("own", sizes, correct[None][:, :, held], is_reused=True, floor=floor)
         target = run_on.job.target
         budget = LabelBudget(n_labels=len(y)) if target is None else LabelBudget(n_labels=len(y), target=target)
         advice = advise(measured, budget, data.X_train.shape[0], run_on.seed("forecast"))
@@ -348,9 +351,9 @@ def forecast(
     return advice
 
 
-def _folds(run_on: Context, indices: np.ndarray, y: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """The folds (m,) of the random points; -1 for all others, which are always learnt from, so that few are missing."""
-    held, folds = np.flatnonzero(counts), np.full(len(y), -1)
+def _folds(run_on: Context, indices: np.ndarray, y: np.ndarray, is_held: np.ndarray) -> np.ndarray:
+    """The folds (m,) of what is held out; -1 for all others, which are always learnt from, so that few are missing."""
+    held, folds = np.flatnonzero(is_held), np.full(len(y), -1)
     if len(held):
         rng = seeds.generator(run_on.seed("check"), "folds")
         folds[held] = stratified_folds(y[held], indices[held], min(N_FOLDS, len(held)), rng)

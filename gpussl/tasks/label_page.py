@@ -3,6 +3,7 @@
 import contextlib
 import getpass
 import hashlib
+import itertools
 import json
 import os
 import secrets
@@ -31,6 +32,8 @@ LARGEST = 1600  # pixels of the longer side of a picture on the page
 PASSED_ON = ("device", "cache", "memory_limit")  # settings of the command that hold for the rounds that it starts
 PAGE_LOCK = ".page.lock"
 MOST_LINES = 100  # of what a round says
+MOST_TO_CHECK = 500  # points that were not accepted, on the page at once
+TO_CHECK = "to check"  # why a point is asked that no round has asked for
 
 
 class ProjectMaterial(Material):
@@ -63,13 +66,17 @@ class ProjectMaterial(Material):
             path = self._made.round_folder(asked.number) / project.FIELDS
             self._fields |= {row["id"]: more for row, more in project.read_rows(path, ("id",))}
             self._groups += self._made.look_alikes(asked.number)
-        self._doubts = []
+        self._doubts, self._to_check = [], dict[str, str]()
         if self._learned is not None:
             header = ("id", "label", "predicted", "probability")
             for row, more in project.read_rows(self._learned / project.DOUBTS, header):
                 with contextlib.suppress(ValueError):  # somebody has changed the file
                     self._doubts.append(Doubt(row["id"], row["predicted"], float(row["probability"])))
                     self._fields.setdefault(row["id"], more)
+            left = project.read_rows(self._learned / project.TO_CHECK, header)
+            for row, more in itertools.islice(left, MOST_TO_CHECK):
+                self._to_check[row["id"]] = TO_CHECK
+                self._fields.setdefault(row["id"], more)
         first = next((item for asked in self._rounds for item in asked.asked), "")
         name = first if self._source.is_dir() else self._source.name
         is_picture = self._made.data.get("choice") == "auto" and suffix_of(name) not in OTHERS
@@ -80,8 +87,9 @@ class ProjectMaterial(Material):
         return self._made.ids()
 
     def asked(self) -> Mapping[str, str]:
-        """See `Material.asked`; the latest round comes first."""
-        return {item: why for asked in reversed(self._rounds) for item, why in asked.asked.items()}
+        """See `Material.asked`; the latest round comes first, and what was not accepted comes last."""
+        of_rounds = {item: why for asked in reversed(self._rounds) for item, why in asked.asked.items()}
+        return of_rounds | {item: why for item, why in self._to_check.items() if item not in of_rounds}
 
     def groups(self) -> Sequence[Sequence[str]]:
         """See `Material.groups`."""

@@ -16,6 +16,7 @@ from gpussl.report import show, write_files, write_page
 from gpussl.runtime import console, environment, store
 from gpussl.runtime.config import Job
 from gpussl.tasks import accept, choose, estimate, label, learn_page, own, project, spread, student
+from gpussl.tasks.accept import Accepting
 from gpussl.tasks.learn_parts import parts_of
 from gpussl.tasks.own import OwnPoints
 from gpussl.tasks.prepare import Context, Data
@@ -108,13 +109,15 @@ def work(run_on: Context) -> None:
         trained = train(run_on, data, answers)
         sample = estimate.random_sample(made, points)
         sizes = np.bincount(points.place_of, minlength=len(points.dataset.X_train))
+        bought = run_on.twin.to_numpy(answers.indices)
+        audit = None if run_on.job.accept is None else accept.audit_of(made, points, set(bought.tolist()))
+        held = set() if audit is None else audit.places
         checked = estimate.check_accuracy(
-            run_on, sample, data, answers, trained.spreading, sizes, is_whole=run_on.job.accept is not None
+            run_on, sample, data, answers, trained.spreading, sizes, held, is_whole=audit is not None
         )
         ahead = estimate.forecast(run_on, sample, data, answers, trained.spreading, checked)
         numbers, certainty = _predict(run_on, data, trained)
-        bought = run_on.twin.to_numpy(answers.indices)
-        accepting = accept.of_labels(run_on.job, made, points, bought, checked)
+        accepting = accept.of_labels(run_on.job, made, points, bought, checked, audit)
         if accepting is not None and (crossed := checked.crossed) is not None and accepting.accepted.n_accepted:
             # the promise is about the labels of these models
             numbers[crossed.places], certainty[crossed.places] = crossed.numbers, crossed.chance
@@ -130,7 +133,7 @@ def work(run_on: Context) -> None:
             rows = _rows(run_on, made, points, answers, names, numbers, certainty, source)
             store.write_csv(work_folder / project.PREDICTIONS, rows)
             if accepting is not None:
-                _write_accepted(run_on, work_folder, points, rows, accepting.is_accepted)
+                _write_accepted(run_on, work_folder, points, rows, accepting)
             store.write_csv(work_folder / project.DOUBTS, doubted)
             write_files(work_folder, parts)
             with console.warning("the page"):
@@ -217,10 +220,13 @@ def _predict(run_on: Context, data: Data, trained: Trained) -> tuple[np.ndarray,
 
 
 def _write_accepted(
-    run_on: Context, folder: Path, points: OwnPoints, rows: Sequence[tuple[str, ...]], is_accepted: np.ndarray
+    run_on: Context, folder: Path, points: OwnPoints, rows: Sequence[tuple[str, ...]], accepting: Accepting
 ) -> None:
-    """Write the accepted labels, and the others in the order of worth, ready to be answered in the file."""
+    """Write the accepted labels, the others in the order of worth, ready to be answered, and what is worth auditing."""
+    is_accepted, worth = accepting.is_accepted, accepting.accepted.worth_auditing[points.place_of]
     of_rows = is_accepted[points.place_of]
+    of_worth = ((points.ids[row],) for row in np.flatnonzero(worth).tolist())
+    store.write_csv(folder / project.WORTH_AUDITING, [("id",), *of_worth])
     store.write_csv(folder / project.ACCEPTED, [rows[0], *(rows[1 + row] for row in np.flatnonzero(of_rows).tolist())])
     ids = points.dataset.train_ids or points.ids
     row_of = {item: row for row, (item, *_) in enumerate(rows[1:], start=1)}

@@ -7,6 +7,7 @@ data.parquet               the data, if they were a DataFrame
 classes.csv                the classes with their keys on the page
 rounds/1/to_label.csv      what to label, in order; rounds/1/round.json says why
 rounds/1/look_alikes.csv   groups of points that are alike; fields.csv has what the page shows of a row or text
+rounds/2/worth_auditing.csv  points of which random ones were asked for, to promise more with accept=...
 learned/1/                 a model, its predictions, its doubts and its report; with accept=..., what is accepted
 """
 
@@ -36,6 +37,7 @@ CLASSES = "classes.csv"  # of the page: the classes with their keys
 TO_LABEL, LOOK_ALIKES, FIELDS = "to_label.csv", "look_alikes.csv", "fields.csv"  # of a round
 MODEL, PREDICTIONS, DOUBTS, SUMMARY = "model.safetensors", "predictions.csv", "doubts.csv", "summary.txt"  # of a model
 ACCEPTED, TO_CHECK = "accepted.csv", "to_check.csv"  # of a model of which so much was asked
+WORTH_AUDITING = "worth_auditing.csv"  # of such a model, and of a round that asks for some of them
 SOURCES = BOUGHT, PROPAGATED, PREDICTED = "bought", "propagated", "predicted"  # of the class of a point
 REMEMBERED = ("represent", "features", "cluster", "propagate", "classifier", "audit", "classes", "seed")
 
@@ -48,7 +50,7 @@ class Round:
     ----------
     number : int
     asked : dict of str to str
-        Why each point was asked, by id, in the order to answer: "representative", "doubtful" or "random".
+        Why each point was asked, by id, in the order to answer: "representative", "doubtful", "random" or "audit".
     audit : list of str
         The ids of a uniform random sample of the data as they are in this round, from all rounds so far. All its labels
         are known once the rounds are answered: the accuracy is estimated on it.
@@ -148,6 +150,12 @@ class Project:
         for row, _ in read_rows(self.round_folder(number) / LOOK_ALIKES, ("group", "id")):
             found.setdefault(row["group"], []).append(row["id"])
         return list(found.values())
+
+    def worth_auditing(self, kind: str) -> set[str] | None:
+        """Return the ids of the points of which random ones audit, by the latest round or model that names some."""
+        folders = (path.parent for path in (self.folder / kind).glob(f"*/{WORTH_AUDITING}"))
+        latest = max((path for path in folders if path.name.isdigit()), key=lambda path: int(path.name), default=None)
+        return None if latest is None else {row["id"] for row, _ in read_rows(latest / WORTH_AUDITING, ("id",))}
 
     def next_folder(self, kind: str) -> Path:
         """Return the path of the next round or model, which is not there yet. `kind` is "rounds" or "learned"."""

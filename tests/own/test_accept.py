@@ -9,8 +9,8 @@ import pytest
 from gpussl.errors import ConfigError
 from gpussl.label.answers import SKIPPED, Answer
 from gpussl.records import Dataset
-from gpussl.runtime import config
-from gpussl.tasks import accept, estimate, own, project
+from gpussl.runtime import config, store
+from gpussl.tasks import accept, choose, estimate, label_page, own, project
 from gpussl.tasks.checked import Checked, Crossed
 from gpussl.tasks.own import OwnPoints
 from tests.own.test_projects import Loop, context, rows
@@ -79,6 +79,19 @@ class TestFiles:
         assert {row["id"] for row in to_check[:3]} <= set(loop.project.labels())
         assert len(loop.project.labels()) == 123
 
+    def test_the_page_goes_on_with_what_is_left(self, loop, monkeypatch):
+        monkeypatch.setattr(label_page, "MOST_TO_CHECK", 5)
+        loop("choose", "n_labels=3")
+        loop("learn", "accept=0.95")
+        _, to_check, _ = learned(loop)
+        material = label_page.ProjectMaterial(loop.project)
+        second = list(loop.project.rounds()[1].asked)
+        left = [row["id"] for row in to_check[:5] if row["id"] not in second]
+        assert list(material.asked())[:3] == second
+        assert list(material.asked())[-len(left) :] == left
+        assert material.asked()[left[0]] == "to check"
+        assert material.fields(left[0]) == [("x", next(row["x"] for row in to_check if row["id"] == left[0]))]
+
     def test_without_the_setting_there_are_no_such_files(self, loop, capsys):
         loop("learn")
         assert not (loop.place / "learned" / "1" / "accepted.csv").exists()
@@ -123,6 +136,50 @@ class TestMore:
         loop("learn", "accept=0.9")
         (result,) = rows(loop.place / "learned" / "1" / "results.csv")
         assert int(result["n_random"]) == len(second.audit)
+
+    def test_points_that_may_be_accepted_are_asked_for(self, loop, fruit, capsys):
+        loop("learn", "accept=0.99")
+        worth = {row["id"] for row in rows(loop.place / "learned" / "1" / "worth_auditing.csv")}
+        assert 100 < len(worth) < 600
+        capsys.readouterr()
+        loop("choose", "audit_more=60")
+        assert "60 random ones of those that may be accepted" in capsys.readouterr().out.replace("\n", " ")
+        first, second = loop.project.rounds()
+        assert set(second.asked.values()) == {"audit"}
+        assert set(second.asked) <= worth
+        assert not set(second.asked) & set(first.asked)
+        assert second.audit == first.audit  # they are no sample of all points
+        assert {row["id"] for row in rows(loop.place / "rounds" / "2" / "worth_auditing.csv")} == worth
+        points = own.read(context(loop, "learn"))
+        order = [points.ids[row] for row in choose.random_order(points.ids, second.seed)]
+        of_worth = [item for item in order if item in worth]
+        so_far = of_worth[: of_worth.index(list(second.asked)[-1]) + 1]
+        copies = {f"p{n}" for n in range(590, 600)}
+        assert set(so_far) <= {*loop.project.labels(), *second.asked, *copies}  # no gap in the random order of these
+        loop.answer(fruit)
+        audit = accept.audit_of(loop.project, points, {points.places()[item] for item in loop.project.labels()})
+        of_region = Counter({place: count for place, count in audit.counts.items() if audit.region[place]})
+        assert (of_region + audit.extra).total() >= len(so_far)
+        assert audit.extra
+        assert audit.region[list(audit.extra)].all()
+        loop("learn", "accept=0.99")
+        one, two = (rows(loop.place / "learned" / n / "results.csv")[0] for n in "12")
+        assert one["n_random"] == two["n_random"]
+        assert len(loop.project.labels()) == 180
+        accepted, _, _ = learned(loop, 2)
+        assert np.mean([row["label"] == fruit[row["id"]] for row in accepted]) >= 0.99
+
+    def test_where_none_of_these_is_open_any_random_points_are_asked_for(self, loop, fruit):
+        loop("learn", "accept=0.95")
+        path = loop.place / "learned" / "1" / "worth_auditing.csv"
+        store.write_csv(path, [("id",), *((item,) for item in loop.project.labels())])
+        loop("choose", "audit_more=20")
+        assert set(loop.project.rounds()[1].asked.values()) == {"random"}
+
+    def test_where_all_may_be_accepted_any_random_points_are_asked_for(self, loop):
+        loop("learn", "accept=0.5")
+        loop("choose", "audit_more=20")
+        assert set(loop.project.rounds()[1].asked.values()) == {"random"}
 
     def test_random_points_alone_or_a_round(self, loop):
         with pytest.raises(ConfigError, match="audit_more: expected no n_labels beside it, found 20"):
@@ -208,13 +265,14 @@ def test_all_points_labelled(fruit, tmp_path, capsys):
     assert (len(accepted), len(to_check)) == (600, 0)
 
 
-def test_copies_are_accepted_together(tmp_path, monkeypatch):
-    monkeypatch.setattr(accept, "audit_of", lambda *_: accept.Audit(Counter([0]), Counter()))
+def test_copies_are_accepted_together(tmp_path):
+    audit = accept.Audit(Counter([0]), Counter(), np.zeros(3, dtype=bool), Counter())
     points = OwnPoints(Dataset("mine", np.zeros((3, 1))), list("abcd"), np.array([0, 1, 2, 2]))
     checked = Checked(
         np.zeros(1, dtype=int), np.zeros(1, dtype=int), np.ones(1, dtype=int), chance=np.ones(1),
         crossed=Crossed(np.array([1, 2]), np.zeros(2, dtype=int), np.ones(2)),
     )  # fmt: skip
     job = config.job("task=learn", "accept=0.5", "confidence=0.4")
-    found = accept.of_labels(job, project.Project(tmp_path / "p.gpussl", {}), points, np.array([0]), checked)
+    made = project.Project(tmp_path / "p.gpussl", {})
+    found = accept.of_labels(job, made, points, np.array([0]), checked, audit)
     assert (found.n_accepted, found.accepted.n_points, found.is_accepted.tolist()) == (4, 4, [True] * 3)
