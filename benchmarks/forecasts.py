@@ -3,7 +3,8 @@
 Each row of results/trust_forecasts.csv is one forecast: a data set, a classifier, n labels, one draw of them. The truth
 is the mean accuracy of the classifier over twenty draws of as many labels, on up to 4,000 other points. `noise` is the
 width of a 90 % interval of the accuracy with n labels if these had no other error than a binomial one. Images and texts
-are given as 50 principal components. A row that is there already is not made again.
+are given as 50 principal components. A row that is there already is not made again. Where models of a quarter of the
+labels are no better than always saying the commonest class, `learn` makes no forecast: its cells are empty.
 """
 
 import argparse
@@ -122,15 +123,22 @@ def forecasts(truths, data, classifier, n, seed):
     checked = estimate.check_accuracy(run_on, sample, prepared, answers, None)
     found = estimate.forecast(run_on, sample, prepared, answers, None, checked)
     now = truths[data, classifier, n]
-    by_size = {item.n_labels: item for item in found.forecasts}
+    by_size = {item.n_labels: item for item in found.forecasts} if found is not None else {}
     return [
         {
             "data": data, "classifier": classifier, "n": str(n), "seed": str(seed), "labels": str(size),
-            "forecast": percent(item.accuracy), "low": percent(item.low), "high": percent(item.high),
             "truth": percent(truths[data, classifier, size]), "noise": percent(2 * Z * (now * (1 - now) / n) ** 0.5),
+            **said(by_size.get(size)),
         }
-        for size in ahead_of(data, n)[1:] if (item := by_size.get(size)) is not None
+        for size in ahead_of(data, n)[1:]
     ]  # fmt: skip
+
+
+def said(item):
+    """A forecast in percent; empty cells if there is none."""
+    if item is None:
+        return {"forecast": "", "low": "", "high": ""}
+    return {"forecast": percent(item.accuracy), "low": percent(item.low), "high": percent(item.high)}
 
 
 def percent(share):
@@ -142,7 +150,7 @@ def show(rows):
     table = Table(*names, box=box.SIMPLE, title="90 % intervals of the accuracy with 2 n labels")
     for times in AHEAD:
         held, ratios = {}, {}
-        chosen = [row for row in rows if int(row["labels"]) == times * int(row["n"])]
+        chosen = [row for row in rows if int(row["labels"]) == times * int(row["n"]) and row["forecast"]]
         for key in dict.fromkeys((row["data"], row["classifier"], row["n"]) for row in chosen):
             of_key = [row for row in chosen if (row["data"], row["classifier"], row["n"]) == key]
             low, high, true, noise, said = (
@@ -163,6 +171,8 @@ def show(rows):
                 f"{100 * held[worst].mean():.0f} % of a cell ({', '.join(worst)}); mean width over binomial noise "
                 f"{np.mean(list(ratios.values())):.3f}"
             )
+    n_without = sum(not row["forecast"] for row in rows)
+    print(f"no forecast in {n_without:,} of {len(rows):,} cases")
 
 
 if __name__ == "__main__":

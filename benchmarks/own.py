@@ -11,8 +11,8 @@ each row of results/intervals.csv is one of N projects on 4,000 rows of LetterRe
 that `learn` states, with its 95 % interval, and the true one on all points without a label. With --forecasts N, each
 row of results/forecasts.csv is one of N such projects with 200 labels: what `learn` says that 200 more would add, with
 its 90 % interval, and what a second round of 200 added. With --accepted N, each row of results/accepted.csv is one of N
-such projects with 400 labels, half of them random: the share of the labels that `learn accept=0.8` accepts, and the
-share of these that is right.
+such projects with 300 labels, half of them random, and then 100 random ones of those that may be accepted: the share of
+the labels that `learn accept=0.8` accepts, and the share of these that is right.
 """
 
 import argparse
@@ -154,27 +154,29 @@ def interval(seed):
 
 
 def accepted(seed):
-    """What `learn accept=0.8` accepts of a project, in percent, and how much of it is right."""
-    from gpussl.tasks import accept, estimate, project
+    """What `learn accept=0.8` accepts of a project, in percent, and how much of it is right.
+
+    A first model says which labels may be accepted, and a second round asks for random ones of these.
+    """
+    from gpussl.tasks import learn, project
 
     header, rows = from_csv_or_r("mlbench", "LetterRecognition")
     at, rows = header.index("lettr"), rows[:4000]
+    basis = "classifier=[knn]", "classifier.knn.n_neighbors=5", "propagate=[none]"
     with quiet_folder() as folder:
-        cheap = "classifier=[knn]", "classifier.knn.n_neighbors=5", "propagate=[none]", "audit=0.5", "accept=0.8"
-        run_on, points, answers, classes, data, _ = learnt(folder, header, rows, at, 400, seed, *cheap)
-        made = project.opened(folder / "mine.gpussl")
-        sample = estimate.random_sample(made, points)
-        sizes = np.bincount(points.place_of)
-        checked = estimate.check_accuracy(run_on, sample, data, answers, None, sizes, is_whole=True)
-        found = accept.of_labels(run_on.job, made, points, answers.indices, checked)
-    truth = np.array([rows[int(item)][at] for item in points.dataset.train_ids])
-    crossed = checked.crossed
-    of_these = found.is_accepted[crossed.places]
-    right = (np.array(classes)[crossed.numbers] == truth[crossed.places])[of_these]
+        write(folder / "pool.csv", header, rows, at)
+        ask(folder, rows, at, "n_labels=300", "audit=0.5", seed=seed, basis=basis)
+        learn.work(context(folder, seed, "task=learn", "accept=0.8", *basis))
+        ask(folder, rows, at, "audit_more=100", seed=seed, basis=basis)
+        learn.work(context(folder, seed, "task=learn", "accept=0.8", *basis))
+        given, made = answers_of(folder), folder / "mine.gpussl" / "learned" / "2"
+        _, *found = rows_of(made / project.ACCEPTED)
+    others = [(item, label) for item, label, *_ in found if item not in given]
+    right = [rows[int(item)][at] == label for item, label in others]
     return {
         "seed": str(seed),
-        "accepted": f"{100 * np.mean(of_these):.2f}",
-        "right": f"{100 * right.mean():.2f}" if len(right) else "",
+        "accepted": f"{100 * len(others) / (len(rows) - len(given)):.2f}",
+        "right": f"{100 * np.mean(right):.2f}" if right else "",
     }
 
 
@@ -241,7 +243,7 @@ def rounds(seed):
         found = []
         write(folder / "pool.csv", header, pool, at)
         for _ in range(3):
-            ask(folder, pool, at, 100, seed)
+            ask(folder, pool, at, "n_labels=100", seed=seed)
             found.append(len(set(answers_of(folder).values())))
     random = {pool[place][at] for place in np.random.default_rng([seed, 1]).permutation(len(pool))[:300]}
     return (
@@ -315,15 +317,15 @@ def context(folder, seed, *settings):
     return Context(job, cpu, Monitor(), prepare.open_cache(job, cpu), prepare.Loader())
 
 
-def ask(folder, pool, at, n_labels, seed, *settings):
-    """A round: choose, and the answers of someone who knows."""
+def ask(folder, pool, at, *number, seed, basis=()):
+    """A round: choose, with the settings of how many, and the answers of someone who knows."""
     from gpussl.tasks import choose, label, project
 
-    choose.work(context(folder, seed, "task=choose", f"n_labels={n_labels}", *settings))
+    choose.work(context(folder, seed, "task=choose", *number, *basis))
     asked = project.opened(folder / "mine.gpussl").rounds()[-1]
     labels = {item: pool[int(item)][at] for item in asked.asked}
     store.write_csv(folder / "labels.csv", [("id", "label"), *labels.items()])
-    label.work(context(folder, seed, "task=label", f"source={folder}/labels.csv", *settings))
+    label.work(context(folder, seed, "task=label", f"source={folder}/labels.csv", *basis))
 
 
 def answers_of(folder):
@@ -337,7 +339,7 @@ def learnt(folder, header, pool, at, n_labels, seed, *settings):
     from gpussl.tasks import learn, own, project
 
     write(folder / "pool.csv", header, pool, at)
-    ask(folder, pool, at, n_labels, seed, *settings)
+    ask(folder, pool, at, f"n_labels={n_labels}", seed=seed, basis=settings)
     run_on = context(folder, seed, "task=learn", *settings)
     points = own.read(run_on)
     answers, classes = own.known(project.opened(folder / "mine.gpussl"), points, run_on.twin)

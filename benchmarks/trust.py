@@ -42,7 +42,7 @@ MODELS = {  # by data: the numbers of labels
     "fashion_mnist_convnet": (500, 2000),
 }
 CONVNET = "_convnet"
-KINDS = ("as it is", "flattened", "inverted")  # scores
+KINDS = ("as it is", "in two steps", "flattened", "inverted")  # scores, and how they are audited
 AUDITS, TARGETS, N_AUDITS = (60, 125, 250, 500), (0.90, 0.95, 0.99), 1000
 N_SYNTHETIC = 10_000  # audits
 MOST_POINTS = 5_000  # of which the truth is known, audited
@@ -166,17 +166,20 @@ def points_of(data):
     return found.X, found.y, shape
 
 
-def promises(right, score, n_audits):
+def promises(right, score, n_audits, kinds=KINDS):
     """For each score, number of audited labels and target: how often the promise was broken, and the share accepted."""
     noise = np.random.default_rng(9).random(len(score)) * 1e-6
-    of = {"as it is": score, "flattened": score / 1000, "inverted": 1 - score}
-    for kind in KINDS:
+    of = {"as it is": score, "in two steps": score, "flattened": score / 1000, "inverted": 1 - score}
+    for kind in kinds:
         for n in (n for n in AUDITS if n < 0.8 * len(right)):
             for target in TARGETS:
                 n_broken, shares, naive, naive_broken = 0, [], [], 0
+                worth = worth_auditing(score, target) if kind == "in two steps" else np.zeros(len(score), dtype=bool)
                 for seed in range(n_audits):
-                    audited = np.random.default_rng([seed, n]).permutation(len(right))[:n]
-                    found = accept(of[kind], audited, right[audited], target=target, seed=seed)
+                    audited, is_extra = audit(np.random.default_rng([seed, n]).permutation(len(right)), n, worth)
+                    found = accept(
+                        of[kind], audited, right[audited], target=target, region=worth, is_extra=is_extra, seed=seed
+                    )
                     shares.append(found.share)
                     n_broken += bool(found.n_accepted) and right[found.is_accepted].mean() < target
                     if kind == "as it is":
@@ -190,6 +193,20 @@ def promises(right, score, n_audits):
                     "naive_accepted": f"{100 * np.mean(naive):.1f}" if naive else "",
                     "possible": f"{100 * possible(right, of[kind], target):.1f}",
                 }  # fmt: skip
+
+
+def worth_auditing(score, target):
+    """The labels that may be accepted, before any are audited."""
+    return accept(score, np.arange(0), np.zeros(0, dtype=bool), target=target).worth_auditing
+
+
+def audit(order, n, worth):
+    """n audited labels: the first ones in a random order; half of them those of some alone, if there are any."""
+    if not worth.any():
+        return order[:n], np.zeros(n, dtype=bool)
+    first, rest = np.split(order, [n // 2])
+    extra = rest[worth[rest]][: n - len(first)]
+    return np.concatenate([first, extra]), np.arange(len(first) + len(extra)) >= len(first)
 
 
 def by_threshold(score, audited, is_right, target):

@@ -138,7 +138,7 @@ class TestDecision:
         return advice, words.in_words(Findings(plan, plan.n_labels, n_points, [advice]))
 
     def test_a_flat_curve_ends_the_purchase(self):
-        advice, (needed, decision) = self.said(power_law(0.85, 1.0, 0.153, 2000), target=0.95)
+        advice, (needed, decision) = self.said(power_law(0.85, 1.0, 0.153, 4000), n=4000, target=0.95)
         assert advice.is_enough
         assert advice.more == 0
         assert advice.p_small >= 0.9

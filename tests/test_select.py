@@ -18,6 +18,7 @@ from gpussl.select.all import All
 from gpussl.select.cluster_budget import ClusterBudget
 from gpussl.select.coverage import Coverage, choose_radius, cover, distance_table, radii_to_try
 from gpussl.select.first import First
+from gpussl.select.herding import Herding, gaussian, herd, nearest, spread
 from gpussl.select.nearest_to_centroid import NearestToCentroid
 from gpussl.select.random import Random
 from gpussl.select.stratified import Stratified
@@ -287,7 +288,7 @@ def test_settings_out_of_range_are_refused(job, overrides, message):
         job(*overrides.split())
 
 
-@pytest.mark.parametrize("selection", [Typical(), Coverage(20, max_candidates=60)])
+@pytest.mark.parametrize("selection", [Typical(), Coverage(20, max_candidates=60), Herding(20, max_candidates=60)])
 def test_rows_on_disk_are_selected_like_an_array(make_clustering, selection):
     raw = np.random.default_rng(0).integers(0, 256, size=(100, 5), dtype=np.uint8)
     clustering = make_clustering(np, np.arange(100) % 4, np.zeros(100), 4)
@@ -296,7 +297,70 @@ def test_rows_on_disk_are_selected_like_an_array(make_clustering, selection):
     assert found.tolist() == expected.tolist()
 
 
-@pytest.mark.parametrize("choice", ["typical", "coverage", "cluster_budget"])
+def greedily(X, weights, covered, n, kernel):
+    """The same choice, each time from all gains."""
+    table, chosen = kernel(((X[:, None] - X[None]) ** 2).sum(axis=2)), []
+    for _ in range(n):
+        gains = np.maximum(table - covered, 0) @ weights
+        gains[chosen] = -1
+        chosen.append(int(gains.argmax()))
+        covered = np.maximum(covered, table[chosen[-1]])
+    return chosen
+
+
+@given(seed=seeds, n=st.integers(1, 60), data=st.data())
+def test_herding_takes_the_largest_gain_each_time(xp, host, small_blocks, seed, n, data):
+    rng = np.random.default_rng(seed)
+    X, weights, covered, kernel = rng.normal(size=(n, 2)), rng.random(n), rng.random(n) / 2, gaussian(0.7)
+    n_chosen = data.draw(st.integers(1, n))
+    found = herd(xp.asarray(X), xp.asarray(weights), xp.asarray(covered), n_chosen, kernel)
+    assert found.tolist() == greedily(X, weights, covered, n_chosen, kernel)
+
+
+@given(seed=seeds)
+def test_herding_with_hard_balls_is_coverage(xp, seed):
+    X = np.random.default_rng(seed).normal(size=(50, 2))
+
+    def ball(squared):
+        return xp.astype(squared <= 0.5, xp.float64)
+
+    points = xp.asarray(X)
+    found = herd(points, xp.ones(50), xp.zeros(50), 12, ball)
+    assert found.tolist() == cover(distance_table(points), 0.5, 12)[0]
+
+
+def test_herding_goes_where_the_doubts_are(xp, make_clustering):
+    X, blob = blobs([40, 40, 40])
+    clustering = make_clustering(xp, [-1] * 120, [0] * 120, 0)
+    given, labels = xp.asarray([0, 40, 80]), xp.asarray([0, 1, 2])
+    doubtful = Answers(given, labels, doubt=xp.asarray(np.where(blob == 1, 0.9, 0.01)))
+    found = backend.of(given).to_numpy(Herding(12).select(xp.asarray(X), clustering, doubtful, 6, 0))
+    assert np.count_nonzero(blob[found] == 1) >= 5
+    plain = backend.of(given).to_numpy(Herding(12).select(xp.asarray(X), clustering, Answers(given, labels), 6, 0))
+    assert {0, 1, 2} == set(blob[plain])
+
+
+@given(seed=seeds, n=st.integers(1, 40), data=st.data())
+def test_herding_gives_the_budget_of_different_points(xp, make_clustering, seed, n, data):
+    n_labels = data.draw(st.integers(1, n))
+    X = np.random.default_rng(seed).integers(0, 3, size=(n, 2)).astype(np.float64)  # many agree
+    clustering = make_clustering(xp, [-1] * n, [0] * n, 0)
+    selection = Herding(n_labels, max_candidates=data.draw(st.integers(1, 50)))
+    found, again = (select(selection, xp, X, clustering, seed=seed)[0].tolist() for _ in range(2))
+    assert found == again == sorted(set(found))
+    assert len(found) == n_labels
+
+
+def test_the_width_of_the_kernel_is_that_of_the_gaps_between_labels(xp, host):
+    X = xp.asarray(np.random.default_rng(0).normal(size=(200, 3)))
+    few, many = spread(X, 5), spread(X, 50)
+    assert few > many > spread(X, 200)
+    assert spread(X, 200) == pytest.approx(0, abs=1e-12)
+    expected = ((host(X)[:, None] - host(X)[None, :7]) ** 2).sum(axis=2).min(axis=1)
+    np.testing.assert_allclose(host(nearest(X, X[:7, :])), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("choice", ["typical", "coverage", "herding", "cluster_budget"])
 def test_a_run_buys_as_many_random_labels(job, tmp_path, choice):
     settings = [] if choice == "typical" else ["select.n_labels=40"]
     made = job(f"select={choice}", *settings, "propagate=[none]", "classifier=[logistic]")
@@ -307,6 +371,7 @@ def test_a_run_buys_as_many_random_labels(job, tmp_path, choice):
 
 
 ASKING = [Random(6), First(6), All(), NearestToCentroid(), Typical(3), Coverage(6, max_candidates=30), ClusterBudget(6)]
+ASKING.append(Herding(6, max_candidates=30))
 
 
 @pytest.mark.parametrize("selection", ASKING, ids=lambda selection: selection.name)

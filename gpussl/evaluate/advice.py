@@ -49,6 +49,8 @@ class Advice:
         Probability that the budget reaches the target, and probability that the gain is below `min_gain`.
     is_flat : bool
         Whether even the largest training set is no better than always predicting the most frequent class.
+    n_sizes : int
+        The curve was fitted to so many of the training sizes; with a single one, its rise is a guess.
     is_enough : bool
         Whether to stop buying labels.
     more : int
@@ -75,6 +77,7 @@ class Advice:
     p_reached: float
     p_small: float
     is_flat: bool
+    n_sizes: int
     is_enough: bool
     more: int
 
@@ -154,6 +157,7 @@ def advise(measured: Measured, budget: LabelBudget, n_points: int, seed: int) ->
         p_reached=p_reached,
         p_small=p_small,
         is_flat=is_flat,
+        n_sizes=len(points[0]),
         is_enough=is_enough,
         more=0 if is_enough else min(wanted, left),
     )

@@ -13,6 +13,7 @@ SELECTED = {
     "all": "all labels",
     "stratified": "as many of each class (classes known)",  # it needs all classes in advance, so every row says so
     "typical": "the clusters' most typical",
+    "herding": "points chosen by herding",
     "coverage": "labels that cover most",
     "cluster_budget": "more labels for mixed clusters",
 }

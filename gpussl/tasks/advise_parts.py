@@ -31,10 +31,10 @@ def in_words(findings: Findings) -> list[str]:
     >>> for sentence in in_words(findings):
     ...     print(sentence)
     An accuracy of 85 % takes more than all 1,000 random labels (90 % interval: 120 to more than all 1,000). The
-    forecast is 76.2 % with 100 labels (90 % interval: 68.4 to 83.8) and 79.9 % with 200 labels (90 % interval: 71.7 to
-    87.3), for points drawn like the labelled ones.
-    Go on, buy 100 more: twice the labels would add 3.7 points (90 % interval: 1.5 to 5.4); they add less than 1 with a
-    probability of only 0.01.
+    forecast is 76.2 % with 100 labels (90 % interval: 68.4 to 83.8) and 79.9 % with 200 labels (90 % interval: 71.6 to
+    87.8), for points drawn like the labelled ones.
+    Go on, buy 100 more: twice the labels would add 3.7 points (90 % interval: 1.3 to 6.9); they add less than 1 with a
+    probability of only 0.02.
     """
     advices, budget, n_points = findings.advices, findings.budget, findings.n_points
     advice = advices[0]

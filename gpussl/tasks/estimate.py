@@ -306,7 +306,8 @@ def forecast(
 ) -> Advice | None:
     """Forecast what as many labels again would add, from the accuracies with a part of the labels.
 
-    None if there are too few labels, or too few random ones among them.
+    None if there are too few labels, too few random ones among them, or if models of a part of them are no better than
+    always saying the most frequent class: then nothing is known of how the accuracy grows.
 
     Parameters
     ----------
@@ -348,7 +349,7 @@ def forecast(
         budget = LabelBudget(n_labels=len(y)) if target is None else LabelBudget(n_labels=len(y), target=target)
         advice = advise(measured, budget, data.X_train.shape[0], run_on.seed("forecast"))
         stage.note = f"{', '.join(f'{size:,}' for size in sizes)} labels"
-    return advice
+    return advice if advice.n_sizes > 1 else None
 
 
 def _folds(run_on: Context, indices: np.ndarray, y: np.ndarray, is_held: np.ndarray) -> np.ndarray:
