@@ -124,6 +124,26 @@ def test_the_promise_holds_with_further_points_of_a_region(points, kind, n, n_ex
         assert np.mean(shares) > np.mean(of_all)
 
 
+def region_that_is_right():
+    """Scores, a region in which all labels are right, and labels of which nearly 95 % are: all others are wrong."""
+    region = np.arange(N) < 0.948 * N
+    return np.linspace(1, 0.9, N), region, region.copy()
+
+
+def broken_with_region(decide=accept):
+    score, region, right = region_that_is_right()
+    n_broken = 0
+    for seed in range(N_AUDITS):
+        audited, is_extra = drawn(np.random.default_rng(seed), region, 60, 200)
+        found = decide(score, audited, right[audited], target=0.95, region=region, is_extra=is_extra, seed=seed)
+        n_broken += right[found.is_accepted].mean() < 0.95
+    return n_broken / N_AUDITS
+
+
+def test_the_promise_holds_where_all_beyond_the_region_is_wrong():
+    assert broken_with_region() <= LIMIT
+
+
 def test_thresholds_beyond_the_region_are_tested_with_the_sample_of_all_points():
     score, region = np.linspace(1, 0.99, N), np.arange(N) < 500
     audited, is_extra = drawn(np.random.default_rng(0), region, 300, 100)
@@ -193,6 +213,12 @@ class TestWhatMustNotBeDone:
             return accept(score, drawn, right[drawn], **settings)
 
         assert broken(score, right, 250, 0.92, decide) > LIMIT
+
+    def test_to_take_what_is_drawn_of_a_region_for_a_sample_of_all_points(self):
+        def decide(score, audited, is_right, *, is_extra, **settings):
+            return accept(score, audited, is_right, **settings)
+
+        assert broken_with_region(decide) > LIMIT
 
     def test_to_test_thresholds_in_the_wrong_order(self, monkeypatch):
         monkeypatch.setattr(accepted, "N_STEPS", 20)

@@ -162,7 +162,11 @@ def accept(
     drawn, false = (np.cumsum(values[:, order], axis=1)[row, ends] for values in (n_drawn, n_false))
     expected = np.cumsum(((1 - score) * sizes)[order])[ends] / totals
     p_values = p_value(totals, np.floor((1 - target) * totals + 1e-9) + 1, drawn, false)
-    first = _start(totals, expected, n_drawn.sum(axis=1)[row], _whole(totals, row, region, sizes), target, confidence)
+    # how many of a sample of all points fall into the region depends on chance, and must not decide where tests begin
+    whole = np.array([sizes[region].sum(), sizes.sum()])
+    n_of_all = counts[~is_extra].sum()
+    n_expected = np.rint([counts[is_extra].sum() + n_of_all * whole[0] / whole[1], n_of_all]).astype(np.int64)
+    first = _start(totals, expected, n_expected[row], whole[row], target, confidence)
     passed = np.append(p_values[first:] > 1 - confidence, True)
     last = first + int(np.argmax(passed)) - 1  # before the first that fails
     is_accepted, at_last = np.zeros(len(score), dtype=bool), (0, 0, 0)
@@ -185,7 +189,9 @@ def accept(
         audited=drawn,
         wrong=false,
         worth_auditing=worth,
-        needed=None if n_accepted else _needed(totals, drawn, false, int(sizes[worth].sum()), target, confidence),
+        needed=None
+        if n_accepted
+        else _needed(totals, drawn, false, int(counts.sum()), int(sizes[worth].sum()), target, confidence),
     )
 
 
@@ -246,11 +252,6 @@ def _thresholds(totals: np.ndarray) -> np.ndarray:
     return np.unique(np.minimum(np.searchsorted(totals, wanted - 1e-9), len(totals) - 1))
 
 
-def _whole(totals: np.ndarray, row: np.ndarray, region: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """All points (s,) from which the audited ones below each threshold were drawn: the region, or all there are."""
-    return np.where(row == 0, sizes[region].sum(), totals[-1])
-
-
 def _start(
     totals: np.ndarray, expected: np.ndarray, n: np.ndarray, whole: np.ndarray, target: float, confidence: float
 ) -> int:
@@ -284,16 +285,18 @@ def _worth_auditing(
 
 
 def _needed(
-    totals: np.ndarray, drawn: np.ndarray, false: np.ndarray, n_worth: int, target: float, confidence: float
+    totals: np.ndarray, drawn: np.ndarray, false: np.ndarray, n: int, n_worth: int, target: float, confidence: float
 ) -> int | None:
-    """About how many more audited points of `n_worth` promise anything, if errors stay as frequent; None if none do."""
-    least, n = fewest(target, confidence), int(drawn[-1])
+    """About how many more than n audited points promise anything, drawn of `n_worth`; None if no number does.
+
+    Errors are taken to stay as frequent.
+    """
+    least = fewest(target, confidence)
     errors = (false + 0.5) / (drawn + 1)  # half an error more: there may be one that was not drawn
     room = 1 - target - errors
-    can = (drawn >= 10) & (room > 0) & (totals <= n_worth)
-    if not can.any():
-        return min(least, int(totals[-1])) - n if n < least and false[-1] <= (1 - target) * n else None
-    z = ndtri(confidence)
-    wanted = np.maximum(least, z**2 * target * (1 - target) / np.where(can, room, 1) ** 2)
-    more = (wanted - drawn) * n_worth / totals
-    return min(max(ceil(more[can].min()), 1), int(totals[-1]))
+    wanted = np.maximum(least, ndtri(confidence) ** 2 * target * (1 - target) / np.where(room > 0, room, 1) ** 2)
+    can = (drawn >= 10) & (room > 0) & (totals <= n_worth) & (wanted > drawn)
+    if can.any():
+        return min(ceil(((wanted - drawn) * n_worth / totals)[can].min()), n_worth)
+    too_few = n < least and false.max(initial=0) <= (1 - target) * n
+    return min(least - n, n_worth) if too_few else None

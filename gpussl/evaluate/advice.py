@@ -40,6 +40,8 @@ class Advice:
         Half-widths of the intervals of the measured accuracies.
     curve, draws : Curve
         The best fit, and draws from the posterior distribution of curves.
+    steps : (m,) array
+        How each draw drifts beyond the labels that are there.
     forecasts : list of Forecast
     needed : tuple of float
         Number of labels that reaches the target, and its interval; infinite if the target is never reached.
@@ -71,6 +73,7 @@ class Advice:
     half_widths: np.ndarray
     curve: Curve
     draws: Curve
+    steps: np.ndarray
     forecasts: list[Forecast]
     needed: tuple[float, float, float]
     gain: tuple[float, float, float]
@@ -135,7 +138,8 @@ def advise(measured: Measured, budget: LabelBudget, n_points: int, seed: int) ->
     points = measured.sizes[used], measured.accuracies[used], spread, n
     curve, draws = curves.fit(*points), curves.draw_curves(*points, rng)
     sizes = list(dict.fromkeys(min(times * n, n_points) for times in AHEAD))
-    now, *more = drawn = curves.ahead(draws, n, np.array(sizes), rng)
+    steps = rng.standard_normal(draws.a.shape)
+    now, *more = drawn = curves.ahead(draws, n, np.array(sizes), steps)
     double = min(2 * n, n_points)
     gains = more[0] - now if more else np.zeros_like(now)
     needed = float(curve.labels_for(budget.target)[0])
@@ -148,11 +152,12 @@ def advise(measured: Measured, budget: LabelBudget, n_points: int, seed: int) ->
         half_widths=half_widths,
         curve=curve,
         draws=draws,
+        steps=steps,
         forecasts=[
             Forecast(size, float(curve.at(size)), *curves.interval(values))
             for size, values in zip(sizes, drawn, strict=True)
         ],
-        needed=(needed, *curves.interval(draws.labels_for(budget.target))),
+        needed=(needed, *curves.interval(curves.labels_ahead(draws, n, budget.target, steps))),
         gain=(float(curve.at(double) - curve.at(n)), *curves.interval(gains)),
         p_reached=p_reached,
         p_small=p_small,

@@ -21,6 +21,10 @@ C_MIN, C_MAX = 0.05, 2.0  # range of the exponent; above 1 because the error on 
 TRAINING_SHARE = 0.25  # variance of accuracy over training sets of m points, over e (1 - e) / m; linear models: 0.1-0.4
 DRIFT = 0.04  # relative standard deviation of the error around a power law, for each doubling of the labels
 GAIN_DRIFT = 0.3  # relative standard deviation of the gain beyond what is known, for each doubling
+PER_DOUBLING, N_LABELS_AHEAD = (
+    16,
+    320,
+)  # numbers of labels that are tried for an accuracy, up to a million times as many
 N_BOOTSTRAP, N_DRAWS, N_GRID = 1000, 4000, 160
 EDGE = 1e-6  # keeps shares off 0 and 1, and covariances positive definite
 
@@ -258,19 +262,40 @@ def drift(measured: Measured, n: int) -> np.ndarray:
     return DRIFT**2 * np.outer(error, error) * np.minimum.outer(doublings, doublings)
 
 
-def ahead(draws: Curve, n: int, sizes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draw the accuracy (s, m) with more labels than n, from m curves whose gain beyond n drifts from the power law.
+def ahead(draws: Curve, n: int, sizes: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Return the accuracy (s, m) with n labels or more, for m curves whose gain beyond n drifts from the power law.
+
+    Parameters
+    ----------
+    steps : (m,) array
+        Standard normal draws.
 
     Examples
     --------
     >>> draws = Curve(np.full(4000, 0.9), np.full(4000, 2.0), np.full(4000, 0.5))
-    >>> found = ahead(draws, 100, np.array([100, 200]), np.random.default_rng(0))
+    >>> found = ahead(draws, 100, np.array([100, 200]), np.random.default_rng(0).standard_normal(4000))
     >>> found.mean(axis=1).round(2), found.std(axis=1).round(2)
     (array([0.7 , 0.76]), array([0.  , 0.02]))
     """
-    now, steps = draws.at(n), GAIN_DRIFT * rng.standard_normal(draws.a.shape)
-    gains = [(draws.at(size) - now) * np.exp(steps * np.sqrt(max(np.log2(size / n), 0))) for size in sizes]
+    now = draws.at(n)
+    gains = [(draws.at(size) - now) * np.exp(GAIN_DRIFT * steps * np.sqrt(max(np.log2(size / n), 0))) for size in sizes]
     return np.clip(now + gains, 0, 1)
+
+
+def labels_ahead(draws: Curve, n: int, accuracy: float, steps: np.ndarray) -> np.ndarray:
+    """Return the labels (m,) needed to reach an accuracy, by the same draws as `ahead`; infinite where none suffice.
+
+    Examples
+    --------
+    >>> draws = Curve(np.full(3, 0.9), np.full(3, 2.0), np.full(3, 0.5))
+    >>> labels_ahead(draws, 100, 0.8, np.array([-1.0, 0.0, 1.0])).round(-1)
+    array([ inf, 400., 250.])
+    """
+    labels = draws.labels_for(accuracy)
+    doublings = np.arange(1, N_LABELS_AHEAD + 1) / PER_DOUBLING
+    reached = ahead(draws, n, n * 2**doublings, steps) >= accuracy
+    first = n * 2 ** doublings[reached.argmax(axis=0)]
+    return np.where(draws.at(n) >= accuracy, labels, np.where(reached.any(axis=0), first, np.inf))
 
 
 def fit(sizes: np.ndarray, accuracies: np.ndarray, cov: np.ndarray, n: int) -> Curve:

@@ -102,17 +102,21 @@ def audit_of(made: Project, points: OwnPoints, known: Collection[int]) -> Audit:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     run_on, made = on_fruit(folder, "learn"), answered(folder)
     ...     audit_of(made, own.read(run_on), range(30)).labelled.total()
-    30
+    10
     """
     rounds, places = made.rounds(), points.places()
     passed = {places[item] for item, answer in made.answers().items() if answer.state != LABELLED and item in places}
-    worth = made.worth_auditing("rounds") or set()
-    is_worth = np.array([item in worth for item in points.ids])
-    region = np.bincount(points.place_of, is_worth, len(points.dataset.X_train)) == np.bincount(points.place_of)
+    region = choose.region_of(points, made.worth_auditing("rounds"))
     order = choose.random_order(points.ids, rounds[-1].seed) if rounds else np.array([], dtype=np.int64)
-    places = points.place_of[order]
-    answered = without_gap(places.tolist(), known, passed)
-    of_region = Counter(without_gap(places[region[places]].tolist(), known, passed))
+    in_order = points.place_of[order]
+    # points that were labelled for another reason must not prolong a sample: it ends where the questions ended
+    n_drawn = max((len(asked.audit) for asked in rounds), default=0)
+    further = [places[item] for asked in rounds for item in asked.reasons(choose.AUDIT) if item in places]
+    is_drawn = (np.arange(len(order)) < n_drawn) | np.isin(in_order, further)
+    n_further = int(np.flatnonzero(is_drawn & region[in_order]).max(initial=-1)) + 1
+    answered = without_gap(in_order[:n_drawn].tolist(), known, passed)
+    so_far = in_order[:n_further]
+    of_region = Counter(without_gap(so_far[region[so_far]].tolist(), known, passed))
     labelled = Counter(place for place in answered if place in known)
     return Audit(labelled, Counter(answered) - labelled, region, of_region - Counter(answered))
 
@@ -181,11 +185,15 @@ def decide(
     )
 
 
-def sentences(made: Project, accepted: Accepted, n_points: int, n_accepted: int, n_to_check: int) -> list[str]:
+def sentences(
+    made: Project, accepted: Accepted, n_points: int, n_accepted: int, n_to_check: int, n_open: int = 0
+) -> list[str]:
     """Return what is promised, in words.
 
     Parameters
     ----------
+    n_open : int
+        Random points that were asked for and have no answer.
     n_points, n_accepted : int
         All labels, and the accepted ones with those that a person has given.
     n_to_check : int
@@ -210,6 +218,9 @@ def sentences(made: Project, accepted: Accepted, n_points: int, n_accepted: int,
             f"{accepted.n_wrong_of_sample:,} of them wrongly predicted, do not show with {sure} "
             f"that {share} of any part are right."
         )
+        if n_open:
+            what = "the random point that is" if n_open == 1 else f"the {n_open:,} random points that are"
+            return [f"{found} Answer {what} open first, with gpussl label {quote(str(made.folder))}."]
         if accepted.needed is None:
             return [f"{found} How many would cannot be said; label more, or accept a smaller share."]
         more = min(accepted.needed, n_to_check)
@@ -249,12 +260,17 @@ def of_labels(
     is_accepted = accepted.is_accepted.copy()
     is_accepted[bought] = True
     n_accepted, n_to_check = int(is_accepted[points.place_of].sum()), int((~is_accepted).sum())
-    told = sentences(made, accepted, len(points.ids), n_accepted, n_to_check)
-    n_before = sum((path / project.ACCEPTED).exists() for path in (made.folder / "learned").glob("*"))
-    if n_before and accepted.n_accepted:
+    answers = made.answers()
+    asked = {item for one in made.rounds() for item in one.reasons(choose.RANDOM, choose.AUDIT)}
+    n_open = sum(item not in answers for item in asked & points.places().keys())
+    told = sentences(made, accepted, len(points.ids), n_accepted, n_to_check, n_open)
+    n_looks = 1 + sum((path / project.ACCEPTED).exists() for path in (made.folder / "learned").glob("*"))
+    if n_looks > 1 and accepted.n_accepted:
+        of_all = max(0.0, 1 - n_looks * (1 - job.confidence))
         told.append(
-            f"Labels were accepted or refused {n_before} times before in this project: each time is one more chance to "
-            "be wrong, and the confidence is that of a single one."
+            f"This project was asked {n_looks} times, and each time is one more chance to be wrong: that all promises "
+            f"hold has a confidence of {100 * of_all:.4g} %. For {100 * job.confidence:.4g} % with so many, ask with "
+            f"confidence={1 - (1 - job.confidence) / n_looks:.4g} each time."
         )
     return Accepting(accepted, is_accepted, n_accepted, told)
 

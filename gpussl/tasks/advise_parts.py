@@ -270,7 +270,7 @@ def curve_of(item: Advice, figures: Any) -> Any:
     """
     measured, now, last = item.measured, item.forecasts[0].n_labels, item.forecasts[-1].n_labels
     x = np.geomspace(measured.sizes[0], last, 200)
-    drawn = curves.ahead(item.draws, now, x, np.random.default_rng(0))
+    drawn = curves.ahead(item.draws, now, x, item.steps)
     low, high = np.array([curves.interval(values) for values in drawn]).T
     return figures.LearningCurve(
         name=SELECTED.get(measured.select, measured.select),

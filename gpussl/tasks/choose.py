@@ -82,8 +82,8 @@ def check(job: Job) -> None:
         )
     if job.audit_more is not None and job.n_labels is not None:
         raise ConfigError(
-            f"audit_more: expected no n_labels beside it, found {job.n_labels}; ask for {job.audit_more} random labels "
-            "alone, or for a round with a share of random ones: n_labels=... audit=..."
+            f"audit_more: expected no n_labels beside it, found {job.n_labels}; ask for {job.audit_more} labels to "
+            "audit alone, or for a round with a share of random ones: n_labels=... audit=..."
         )
     spread.check(job)
 
@@ -125,11 +125,12 @@ def work(run_on: Context) -> None:
             points = points or own.read(run_on)
             own.take_known_labels(made, points)
             made = made.snapshot()
-            worth = made.worth_auditing("learned") if job.audit_more else None
-            asked = None if worth is None else _audit(run_on, made, points, worth)
+            worth = made.worth_auditing("learned") if job.audit_more else set()
+            asked = _audit(run_on, made, points, worth) if worth else None
             look_alikes: list[list[str]] = []
             if asked is None:
-                asked, look_alikes, worth = *_choose(run_on, made, points), None
+                worth = set()
+                asked, look_alikes = _choose(run_on, made, points)
             _write(run_on, made, points, asked, look_alikes, worth)
         except BaseException:
             if is_new:
@@ -154,7 +155,8 @@ def _kinds(asked: Round) -> str:
         REPRESENTATIVE: "that stand for many others",
         DOUBTFUL: "that the labels so far leave in doubt",
     }
-    return ", and ".join(f"{counts[why]:,} {text}" for why, text in kinds.items() if why == RANDOM or counts[why])
+    told = [why for why in kinds if counts[why] or (why == RANDOM and not counts[AUDIT])]
+    return ", and ".join(f"{counts[why]:,} {kinds[why]}" for why in told)
 
 
 def n_default(n_points: int) -> int:
@@ -181,8 +183,7 @@ def random_order(ids: Sequence[str], seed: int) -> np.ndarray:
 def _choose(run_on: Context, made: Project, points: OwnPoints) -> tuple[Round, list[list[str]]]:
     """The points of the next round, and look-alikes. The random ones are the first in a random order of all points."""
     job, rounds, places = run_on.job, made.rounds(), points.places()
-    done = {places[item] for asked in rounds for item in asked.asked if item in places}
-    done |= {places[item] for item in made.answers() if item in places}
+    done = _done(made, points)
     n_points = len(points.dataset.X_train)
     n_left = n_points - len(done)
     n = min(job.audit_more or job.n_labels or n_default(n_points), n_left)
@@ -195,9 +196,8 @@ def _choose(run_on: Context, made: Project, points: OwnPoints) -> tuple[Round, l
     wanted = round(job.audit * (n + sum(len(asked.asked) for asked in rounds)))
     wanted = len(points.ids) if job.audit_more else max(wanted, len(rounds[-1].audit) if rounds else 0)
     audit, random = _random_sample(run_on, points, done, n, wanted)
-    hidden = {places[item] for asked in rounds for item in asked.audit if item in places}
-    hidden |= {places[item] for asked in rounds for item, why in asked.asked.items() if why == AUDIT and item in places}
-    hidden |= {places[item] for item in audit}
+    audits = [item for asked in rounds for item in (*asked.audit, *asked.reasons(AUDIT))]
+    hidden = {places[item] for item in (*audits, *audit) if item in places}
     reader, X = points.dataset.reader, np.asarray(points.dataset.X_train)
     empty = set() if reader is None else set(np.flatnonzero(reader.is_empty(X)).tolist())
     chosen = _select(run_on, made, points, done | set(random) | empty, hidden, n - len(random))
@@ -211,23 +211,41 @@ def _choose(run_on: Context, made: Project, points: OwnPoints) -> tuple[Round, l
     ]
 
 
+def region_of(points: OwnPoints, worth: set[str]) -> np.ndarray:
+    """Return whether each point (n,) is one of those named, or has a copy that is.
+
+    >>> from gpussl.records import Dataset
+    >>> points = OwnPoints(Dataset("mine", np.zeros((2, 1))), ["a", "b", "copy of a"], np.array([0, 1, 0]))
+    >>> region_of(points, {"copy of a"}).tolist()
+    [True, False]
+    """
+    is_worth = np.array([item in worth for item in points.ids], dtype=bool)
+    return np.isin(np.arange(len(points.dataset.X_train)), points.place_of[is_worth])
+
+
+def _done(made: Project, points: OwnPoints) -> set[int]:
+    """The places of all points that were asked for, or have an answer."""
+    places = points.places()
+    items = [*made.answers(), *(item for asked in made.rounds() for item in asked.asked)]
+    return {places[item] for item in items if item in places}
+
+
 def _audit(run_on: Context, made: Project, points: OwnPoints, worth: set[str]) -> Round | None:
     """A round of random points of those worth auditing: the first open ones in the random order.
 
     They are no sample of all points, so the accuracy is told by the same points as before. None if none is open, or all
     points are worth it.
     """
-    if worth.issuperset(points.ids):
+    region = region_of(points, worth)
+    if region.all():
         return None
-    rounds, places = made.rounds(), points.places()
-    done = {places[item] for item in made.answers() if item in places}
-    done |= {places[item] for asked in rounds for item in asked.asked if item in places}
+    rounds, done = made.rounds(), _done(made, points)
     found: dict[str, str] = {}
     for drawn in random_order(points.ids, run_on.seed("audit")).tolist():
         if len(found) == run_on.job.audit_more:
             break
         place = int(points.place_of[drawn])
-        if points.ids[drawn] in worth and place not in done:
+        if region[place] and place not in done:
             done.add(place)
             found[(points.dataset.train_ids or points.ids)[place]] = AUDIT
     if not found:
@@ -353,7 +371,7 @@ def _write(
     points: OwnPoints,
     asked: Round,
     look_alikes: Sequence[Sequence[str]],
-    worth: set[str] | None,
+    worth: set[str],
 ) -> None:
     """Write the round, which appears as a whole, and the states of all points."""
     shown = {*asked.asked, *(item for group in look_alikes for item in group)}
@@ -367,7 +385,7 @@ def _write(
         if look_alikes:
             groups = [(str(number), item) for number, group in enumerate(look_alikes) for item in group]
             store.write_csv(work / project.LOOK_ALIKES, [("group", "id"), *groups])
-        if worth is not None:
+        if worth:
             store.write_csv(
                 work / project.WORTH_AUDITING, [("id",), *((item,) for item in points.ids if item in worth)]
             )

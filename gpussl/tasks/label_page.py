@@ -32,7 +32,7 @@ LARGEST = 1600  # pixels of the longer side of a picture on the page
 PASSED_ON = ("device", "cache", "memory_limit")  # settings of the command that hold for the rounds that it starts
 PAGE_LOCK = ".page.lock"
 MOST_LINES = 100  # of what a round says
-MOST_TO_CHECK = 500  # points that were not accepted, on the page at once
+MOST_TO_CHECK = 5000  # points that were not accepted, on the page at once
 TO_CHECK = "to check"  # why a point is asked that no round has asked for
 
 
@@ -73,10 +73,14 @@ class ProjectMaterial(Material):
                 with contextlib.suppress(ValueError):  # somebody has changed the file
                     self._doubts.append(Doubt(row["id"], row["predicted"], float(row["probability"])))
                     self._fields.setdefault(row["id"], more)
-            left = project.read_rows(self._learned / project.TO_CHECK, header)
-            for row, more in itertools.islice(left, MOST_TO_CHECK):
-                self._to_check[row["id"]] = TO_CHECK
-                self._fields.setdefault(row["id"], more)
+        accepting = self._made.latest_with("learned", project.TO_CHECK)
+        if accepting is not None:
+            answers = self._made.answers()
+            rows = project.read_rows(accepting / project.TO_CHECK, ("id", "label", "predicted", "probability"))
+            left = ((row["id"], more) for row, more in rows if row["id"] not in answers)
+            for item, more in itertools.islice(left, MOST_TO_CHECK):
+                self._to_check[item] = TO_CHECK
+                self._fields.setdefault(item, more)
         first = next((item for asked in self._rounds for item in asked.asked), "")
         name = first if self._source.is_dir() else self._source.name
         is_picture = self._made.data.get("choice") == "auto" and suffix_of(name) not in OTHERS

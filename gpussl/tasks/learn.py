@@ -225,8 +225,9 @@ def _write_accepted(
     """Write the accepted labels, the others in the order of worth, ready to be answered, and what is worth auditing."""
     is_accepted, worth = accepting.is_accepted, accepting.accepted.worth_auditing[points.place_of]
     of_rows = is_accepted[points.place_of]
-    of_worth = ((points.ids[row],) for row in np.flatnonzero(worth).tolist())
-    store.write_csv(folder / project.WORTH_AUDITING, [("id",), *of_worth])
+    if accepting.accepted.n_sample:  # without random labels, nothing is known of the others
+        of_worth = ((points.ids[row],) for row in np.flatnonzero(worth).tolist())
+        store.write_csv(folder / project.WORTH_AUDITING, [("id",), *of_worth])
     store.write_csv(folder / project.ACCEPTED, [rows[0], *(rows[1 + row] for row in np.flatnonzero(of_rows).tolist())])
     ids = points.dataset.train_ids or points.ids
     row_of = {item: row for row, (item, *_) in enumerate(rows[1:], start=1)}

@@ -144,7 +144,10 @@ def _aim(ahead: Advice | None, target: float | None, n_points: int) -> list[str]
     if target is None:
         return []
     if ahead is None:
-        return [f"How many labels an accuracy of {100 * target:g} % takes is not known: these are too few to say."]
+        return [
+            f"How many labels an accuracy of {100 * target:g} % takes is not known: these are too few, or models of a "
+            "part of them are no better than always saying the commonest class."
+        ]
     if ahead.p_reached >= LEVEL:
         sure = f"with probability {ahead.p_reached:.2f}"
         return [f"An accuracy of {100 * target:g} % is reached {sure}: you may stop here."]

@@ -68,6 +68,10 @@ class Round:
     audit: Sequence[str]
     seed: int = 0
 
+    def reasons(self, *reasons: str) -> list[str]:
+        """Return the ids of the points that were asked for one of some reasons."""
+        return [item for item, why in self.asked.items() if why in reasons]
+
 
 @dataclass(frozen=True)
 class Project:
@@ -151,11 +155,18 @@ class Project:
             found.setdefault(row["group"], []).append(row["id"])
         return list(found.values())
 
-    def worth_auditing(self, kind: str) -> set[str] | None:
-        """Return the ids of the points of which random ones audit, by the latest round or model that names some."""
-        folders = (path.parent for path in (self.folder / kind).glob(f"*/{WORTH_AUDITING}"))
-        latest = max((path for path in folders if path.name.isdigit()), key=lambda path: int(path.name), default=None)
-        return None if latest is None else {row["id"] for row, _ in read_rows(latest / WORTH_AUDITING, ("id",))}
+    def worth_auditing(self, kind: str) -> set[str]:
+        """Return the ids of the points of which random ones audit.
+
+        By the latest round that asks for some, or the latest model that accepts labels; none if it names none.
+        """
+        latest = self.latest_with(kind, WORTH_AUDITING if kind == "rounds" else ACCEPTED)
+        return set() if latest is None else {row["id"] for row, _ in read_rows(latest / WORTH_AUDITING, ("id",))}
+
+    def latest_with(self, kind: str, name: str) -> Path | None:
+        """Return the path of the latest round or model that has a file of this name; None if there is none."""
+        folders = (path.parent for path in (self.folder / kind).glob(f"*/{name}") if path.parent.name.isdigit())
+        return max(folders, key=lambda path: int(path.name), default=None)
 
     def next_folder(self, kind: str) -> Path:
         """Return the path of the next round or model, which is not there yet. `kind` is "rounds" or "learned"."""

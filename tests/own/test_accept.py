@@ -90,6 +90,12 @@ class TestFiles:
         assert list(material.asked())[:3] == second
         assert list(material.asked())[-len(left) :] == left
         assert material.asked()[left[0]] == "to check"
+        loop.project.answer({left[0]: "apple"}, by="me")
+        loop("learn")  # without accept: what is left stays on the page
+        material = label_page.ProjectMaterial(loop.project)
+        assert left[0] not in material.asked()
+        assert material.asked()[left[1]] == "to check"
+        left = left[1:]
         assert material.fields(left[0]) == [("x", next(row["x"] for row in to_check if row["id"] == left[0]))]
 
     def test_without_the_setting_there_are_no_such_files(self, loop, capsys):
@@ -143,7 +149,8 @@ class TestMore:
         assert 100 < len(worth) < 600
         capsys.readouterr()
         loop("choose", "audit_more=60")
-        assert "60 random ones of those that may be accepted" in capsys.readouterr().out.replace("\n", " ")
+        said = capsys.readouterr().out.replace("\n", " ")
+        assert "to_label.csv: 60 random ones of those that may be accepted. Look" in said
         first, second = loop.project.rounds()
         assert set(second.asked.values()) == {"audit"}
         assert set(second.asked) <= worth
@@ -161,6 +168,7 @@ class TestMore:
         of_region = Counter({place: count for place, count in audit.counts.items() if audit.region[place]})
         assert (of_region + audit.extra).total() >= len(so_far)
         assert audit.extra
+        assert audit.counts.total() == len(first.audit)  # what was asked of these does not prolong the sample of all
         assert audit.region[list(audit.extra)].all()
         loop("learn", "accept=0.99")
         one, two = (rows(loop.place / "learned" / n / "results.csv")[0] for n in "12")
@@ -168,6 +176,37 @@ class TestMore:
         assert len(loop.project.labels()) == 180
         accepted, _, _ = learned(loop, 2)
         assert np.mean([row["label"] == fruit[row["id"]] for row in accepted]) >= 0.99
+
+    def test_what_is_open_comes_first(self, fruit, tmp_path, capsys):
+        loop = Loop(tmp_path)
+        loop("choose", "n_labels=60", "audit=0.5")
+        first = loop.project.rounds()[0]
+        item = next(item for item in first.audit if first.asked.get(item) == "random")
+        loop.project.answer({other: fruit[other] for other in first.asked if other != item}, by="me")
+        loop("learn", "accept=0.95")
+        said = capsys.readouterr().out.replace("\n", " ")
+        assert "Answer the random point that is open first, with gpussl label" in said
+        assert "audit_more" not in said
+
+    def test_without_random_labels_no_point_is_worth_more_than_another(self, fruit, tmp_path):
+        loop = Loop(tmp_path)
+        loop("choose", "n_labels=60", "audit=0")
+        loop.answer(fruit)
+        loop("learn", "accept=0.95")
+        assert not (loop.place / "learned" / "1" / "worth_auditing.csv").exists()
+        loop("choose", "audit_more=20")
+        assert set(loop.project.rounds()[1].asked.values()) == {"random"}
+
+    def test_a_copy_that_comes_later_is_of_the_region_too(self, loop, tmp_path):
+        loop("learn", "accept=0.99")
+        worth = loop.project.worth_auditing("learned")
+        path = tmp_path / "blobs.csv"
+        frame = pd.read_csv(path)
+        copies = frame[frame["id"].isin(sorted(worth)[:50])].assign(id=lambda of: "q" + of["id"])
+        pd.concat([frame, copies]).to_csv(path, index=False)
+        points = own.read(context(loop, "learn"))
+        region, places = choose.region_of(points, worth), points.places()
+        assert region[[places[item] for item in copies["id"]]].all()
 
     def test_where_none_of_these_is_open_any_random_points_are_asked_for(self, loop, fruit):
         loop("learn", "accept=0.95")
@@ -251,7 +290,9 @@ def test_the_second_time_is_said(loop, capsys):
     loop("learn", "accept=0.8")
     capsys.readouterr()
     loop("learn", "accept=0.7")
-    assert "each time is one more chance to be wrong" in capsys.readouterr().out.replace("\n", " ")
+    said = capsys.readouterr().out.replace("\n", " ")
+    assert "that all promises hold has a confidence of 90 %" in said
+    assert "ask with confidence=0.975 each time" in said
 
 
 def test_all_points_labelled(fruit, tmp_path, capsys):
