@@ -270,8 +270,8 @@ def show_accepted(n):
     first, second, either = (100 * np.mean(of) for of in (*broken, np.any(broken, axis=0)))
     print(
         f"accepted on the mean: {mean(rows, 'first_accepted'):.1f} % of the labels that nobody had given, then "
-        f"{mean(rows, 'accepted'):.1f} %; fewer than 80 % of these were right in {first:.1f} % of {len(rows)} projects, "
-        f"then in {second:.1f} %, at least once in {either:.1f} %"
+        f"{mean(rows, 'accepted'):.1f} %; fewer than 80 % of these were right in {first:.1f} % of {len(rows)} "
+        f"projects, then in {second:.1f} %, at least once in {either:.1f} %"
     )
 
 
