@@ -199,8 +199,9 @@ def forecast(seed):
         np.delete(np.array(classes)[trained.classifier.predict(data.X_train)] == truth, answers.indices)
         for classes, data, trained in (first, second)
     ]
-    found = dict(zip(("gain", "low", "high"), ahead.gain, strict=True)) | {"true": hits[1].mean() - hits[0].mean()}
-    return {"seed": str(seed)} | {name: f"{100 * value:.2f}" for name, value in found.items()}
+    true = {"true": f"{100 * (hits[1].mean() - hits[0].mean()):.2f}"}
+    gain = ["", "", ""] if ahead is None else [f"{100 * value:.2f}" for value in ahead.gain]
+    return {"seed": str(seed)} | dict(zip(("gain", "low", "high"), gain, strict=True)) | true
 
 
 def reviews(seed):
@@ -276,9 +277,10 @@ def show_accepted(n):
 
 
 def show_forecasts(n):
-    rows = draws(forecast, n, "forecasts.csv")
+    drawn = draws(forecast, n, "forecasts.csv")
+    rows = [row for row in drawn if row["gain"]]
     print(
-        f"{held(rows, 'what a second round added')}; forecast {mean(rows, 'gain'):.1f} points, added "
+        f"{len(rows)} forecasts for {len(drawn)} projects; {held(rows, 'what a second round added')}; forecast {mean(rows, 'gain'):.1f} points, added "
         f"{mean(rows, 'true'):.1f}"
     )
 

@@ -144,6 +144,30 @@ def test_the_promise_holds_where_all_beyond_the_region_is_wrong():
     assert broken_with_region() <= LIMIT
 
 
+def broken_among_others(points, n, target, decide=accept):
+    """The share of audits after which less than the target of the accepted labels that nobody gave is right."""
+    score, right = points
+    n_broken = 0
+    for seed in range(N_AUDITS):
+        audited = np.random.default_rng(seed).permutation(N)[:n]
+        is_given = np.isin(np.arange(N), audited)
+        found = decide(score, audited, right[audited], target=target, is_given=is_given, seed=seed)
+        others = found.is_accepted & ~is_given
+        n_broken += bool(others.any()) and right[others].mean() < target
+    return n_broken / N_AUDITS
+
+
+@pytest.mark.parametrize(("n", "target"), [(300, 0.95), (1000, 0.9), (1000, 0.95), (1900, 0.9)])
+def test_the_promise_holds_for_the_labels_that_nobody_gave(points, n, target):
+    assert broken_among_others(points, n, target) <= LIMIT
+
+
+def test_where_all_labels_are_given_all_are_accepted():
+    right = np.arange(100) >= 50
+    found = accept(np.ones(100), np.arange(100), right, target=0.9, is_given=np.ones(100, dtype=bool))
+    assert found.n_accepted == 100
+
+
 def test_thresholds_beyond_the_region_are_tested_with_the_sample_of_all_points():
     score, region = np.linspace(1, 0.99, N), np.arange(N) < 500
     audited, is_extra = drawn(np.random.default_rng(0), region, 300, 100)
@@ -213,6 +237,12 @@ class TestWhatMustNotBeDone:
             return accept(score, drawn, right[drawn], **settings)
 
         assert broken(score, right, 250, 0.92, decide) > LIMIT
+
+    def test_to_count_what_the_audit_has_found_for_what_is_left(self, points):
+        def decide(score, audited, is_right, *, is_given, **settings):
+            return accept(score, audited, is_right, **settings)
+
+        assert broken_among_others(points, 1000, 0.9, decide) > LIMIT
 
     def test_to_take_what_is_drawn_of_a_region_for_a_sample_of_all_points(self):
         def decide(score, audited, is_right, *, is_extra, **settings):

@@ -88,6 +88,7 @@ def accept(
     counts: np.ndarray | None = None,
     region: np.ndarray | None = None,
     is_extra: np.ndarray | None = None,
+    is_given: np.ndarray | None = None,
     seed: int = 0,
 ) -> Accepted:
     """Find the most labels of which a share of at least `target` is right, with confidence.
@@ -121,6 +122,9 @@ def accept(
     is_extra : (m,) bool array, optional
         Whether a point was drawn from the region alone. The audited points of the region are a uniform sample of it,
         and those without the extra ones are one of all points.
+    is_given : (n,) bool array, optional
+        Whether a point has the label of a person, such as the audited ones. The promise is then about all others: it is
+        harder to keep, for what the audit found is not among them.
     seed : int
         Decides the order of points with equal scores.
 
@@ -146,6 +150,7 @@ def accept(
     counts = np.ones(len(audited), dtype=np.int64) if counts is None else np.asarray(counts)
     region = np.zeros(len(score), dtype=bool) if region is None else np.asarray(region)
     is_extra = np.zeros(len(audited), dtype=bool) if is_extra is None else np.asarray(is_extra)
+    is_given = np.zeros(len(score), dtype=bool) if is_given is None else np.asarray(is_given)
     _check(score, audited, is_right, sizes, counts, target, confidence)
     if not len(is_extra) == len(audited) or region.shape != score.shape or not region[audited[is_extra]].all():
         raise InputError("is_extra: expected a value for each audited point, true only in the region, found another")
@@ -161,7 +166,10 @@ def accept(
     totals, row = totals[ends], (~region[order])[ends].astype(np.int64)
     drawn, false = (np.cumsum(values[:, order], axis=1)[row, ends] for values in (n_drawn, n_false))
     expected = np.cumsum(((1 - score) * sizes)[order])[ends] / totals
-    p_values = p_value(totals, np.floor((1 - target) * totals + 1e-9) + 1, drawn, false)
+    rest = np.cumsum((sizes * ~is_given)[order])[ends]
+    # the fewest bad ones that break the promise: more than it allows among the rest, beside those that were found
+    bad = np.floor((1 - target) * rest + 1e-9) + 1 + np.where(rest < totals, false, 0)
+    p_values = p_value(totals, np.minimum(bad, totals), drawn, false)
     # how many of a sample of all points fall into the region depends on chance, and must not decide where tests begin
     whole = np.array([sizes[region].sum(), sizes.sum()])
     n_of_all = counts[~is_extra].sum()

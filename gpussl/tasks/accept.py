@@ -181,12 +181,13 @@ def decide(
         counts=np.array([count for _, count in drawn], dtype=np.int64),
         region=audit.region,
         is_extra=np.arange(len(drawn)) >= len(audit.counts),
+        is_given=np.isin(np.arange(n), bought),
         seed=job.seed,
     )
 
 
 def sentences(
-    made: Project, accepted: Accepted, n_points: int, n_accepted: int, n_to_check: int, n_open: int = 0
+    made: Project, accepted: Accepted, n_points: int, n_accepted: int, n_given: int, n_to_check: int, n_open: int = 0
 ) -> list[str]:
     """Return what is promised, in words.
 
@@ -194,8 +195,8 @@ def sentences(
     ----------
     n_open : int
         Random points that were asked for and have no answer.
-    n_points, n_accepted : int
-        All labels, and the accepted ones with those that a person has given.
+    n_points, n_accepted, n_given : int
+        All labels, the accepted ones with those that a person has given, and these.
     n_to_check : int
         The others, each with its copies one.
 
@@ -203,7 +204,7 @@ def sentences(
     --------
     >>> found = accept(np.arange(500.0), np.arange(20), np.ones(20, dtype=bool), target=0.95)
     >>> made = Project(project.Path("mine.gpussl"), {})
-    >>> print("\\n".join(sentences(made, found, 500, 20, 480)))
+    >>> print("\\n".join(sentences(made, found, 500, 20, 20, 480)))
     No label but your own is accepted: 20 random labels, 0 of them wrongly predicted, do not show with 95 % confidence
         that 95 % of any part are right. About 168 more may: ask for them with gpussl choose mine.gpussl
         audit_more=168.
@@ -229,14 +230,15 @@ def sentences(
             f"audit_more={more}."
         ]
     found = (
-        f"{n_accepted:,} of {n_points:,} labels are accepted: with {sure} at least {share} of them are right, from "
-        f"{accepted.n_audited:,} random labels among them, {accepted.n_wrong:,} of which were wrongly predicted."
+        f"{n_accepted:,} of {n_points:,} labels are accepted, {n_given:,} of them yours: with {sure} at least {share} "
+        f"of the others are right, from {accepted.n_audited:,} random labels, {accepted.n_wrong:,} of which were "
+        "wrongly predicted."
     )
     left = n_points - n_accepted
     copies = f" ({left:,} with their copies)" if left > n_to_check else ""
     return [
         f"{found} {n_to_check:,}{copies} are left for you in {project.TO_CHECK}, the likeliest wrong first; with right "
-        f"labels for these, at most {accepted.error_of_all:.1%} of all are wrong."
+        f"labels for these, at most {(1 - accepted.target) * (n_accepted - n_given) / n_points:.1%} of all are wrong."
     ]
 
 
@@ -263,7 +265,8 @@ def of_labels(
     answers = made.answers()
     asked = {item for one in made.rounds() for item in one.reasons(choose.RANDOM, choose.AUDIT)}
     n_open = sum(item not in answers for item in asked & points.places().keys())
-    told = sentences(made, accepted, len(points.ids), n_accepted, n_to_check, n_open)
+    n_given = int(np.isin(points.place_of, bought).sum())
+    told = sentences(made, accepted, len(points.ids), n_accepted, n_given, n_to_check, n_open)
     n_looks = 1 + sum((path / project.ACCEPTED).exists() for path in (made.folder / "learned").glob("*"))
     if n_looks > 1 and accepted.n_accepted:
         of_all = max(0.0, 1 - n_looks * (1 - job.confidence))

@@ -55,7 +55,8 @@ class TestFiles:
         assert to_check[0]["x"]
         said = capsys.readouterr().out.replace("\n", " ")
         assert (
-            f"{len(accepted)} of 600 labels are accepted: with 95 % confidence at least 90 % of them are right" in said
+            f"{len(accepted)} of 600 labels are accepted, 120 of them yours: with 95 % confidence at least 90 % of the "
+            "others are right" in said
         )
         (result,) = rows(loop.place / "learned" / "1" / "results.csv")
         assert (result["accept"], result["n_accepted"]) == ("0.9", str(len(accepted)))
