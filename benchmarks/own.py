@@ -280,8 +280,8 @@ def show_forecasts(n):
     drawn = draws(forecast, n, "forecasts.csv")
     rows = [row for row in drawn if row["gain"]]
     print(
-        f"{len(rows)} forecasts for {len(drawn)} projects; {held(rows, 'what a second round added')}; forecast {mean(rows, 'gain'):.1f} points, added "
-        f"{mean(rows, 'true'):.1f}"
+        f"{len(rows)} forecasts for {len(drawn)} projects; {held(rows, 'what a second round added')}; forecast "
+        f"{mean(rows, 'gain'):.1f} points, added {mean(rows, 'true'):.1f}"
     )
 
 
