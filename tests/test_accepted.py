@@ -62,6 +62,16 @@ def test_a_single_threshold_is_the_hypergeometric_test():
         assert (found.share == 1) <= (hypergeom.cdf(n_wrong, 100, 11, 40) <= 0.05)
 
 
+def test_scores_that_are_too_sure_do_not_keep_easy_labels_back():
+    rng = np.random.default_rng(1)
+    right, score = rng.random(N) < 0.97, 1 - 10 ** -rng.uniform(3, 11, N)  # one in thousands is said to be wrong
+    shares = []
+    for seed in range(50):
+        audited = np.random.default_rng(seed).permutation(N)[:200]
+        shares.append(accept(score, audited, right[audited], target=0.8, seed=seed).share)
+    assert np.mean(shares) > 0.95
+
+
 def test_59_of_59_are_needed():
     assert fewest(0.95) == 59
     for n, promised in ((58, 0), (59, 10**6)):

@@ -9,6 +9,8 @@ from scipy.special import bdtr, bdtrik, gammaln, ndtri
 from gpussl.errors import InputError
 
 N_STEPS = 200  # thresholds that may be tested
+AS_LIKELY = 1e-3  # differences of foreseen powers that are none
+LEAST_MORE = 10  # points worth asking for
 SAFE = 2.0  # standard deviations, so that chance seldom leaves too few audited points where the tests begin
 
 
@@ -174,11 +176,11 @@ def accept(
     whole = np.array([sizes[region].sum(), sizes.sum()])
     n_of_all = counts[~is_extra].sum()
     n_expected = np.rint([counts[is_extra].sum() + n_of_all * whole[0] / whole[1], n_of_all]).astype(np.int64)
-    first = _start(totals, expected, n_expected[row], whole[row], target, confidence)
+    first = _start(totals, rest, expected, n_expected[row], whole[row], target, confidence)
     passed = np.append(p_values[first:] > 1 - confidence, True)
     last = first + int(np.argmax(passed)) - 1  # before the first that fails
     is_accepted, at_last = np.zeros(len(score), dtype=bool), (0, 0, 0)
-    if last >= first:
+    if last >= first and (rest[last] or not rest[-1]):
         is_accepted[order[: ends[last] + 1]] = True
         at_last = int(totals[last]), int(drawn[last]), int(false[last])
     n_accepted, n_audited, n_wrong = at_last
@@ -261,21 +263,33 @@ def _thresholds(totals: np.ndarray) -> np.ndarray:
 
 
 def _start(
-    totals: np.ndarray, expected: np.ndarray, n: np.ndarray, whole: np.ndarray, target: float, confidence: float
+    totals: np.ndarray,
+    rest: np.ndarray,
+    expected: np.ndarray,
+    n: np.ndarray,
+    whole: np.ndarray,
+    target: float,
+    confidence: float,
 ) -> int:
     """The threshold with which the tests begin: the one that most likely passes, if the score is calibrated.
 
-    It must not be chosen by the audited labels, and is not: only their number counts, n of all the points `whole`. Far
-    from the best start, less is accepted.
+    Of several that are as likely it is the middle one: at the strictest, one error that the score has not foreseen ends
+    the tests. The start must not be chosen by the audited labels, and is not: only their number counts, n of all the
+    points `whole`. Far from the best start, less is accepted.
     """
     shares = totals / whole
     left_out = (whole - n) / np.maximum(whole - 1, 1)
     at_least = n * shares - SAFE * np.sqrt(n * shares * (1 - shares) * left_out)
     can = at_least >= np.minimum(n, fewest(target, confidence)) - 1e-9
     n_expected = np.maximum(np.rint(n * shares), 1).astype(np.int64)
-    allowed = np.floor(np.nan_to_num(bdtrik(1 - confidence, n_expected, 1 - target), nan=-1.0))  # errors
+    allowed = np.zeros(len(totals))  # errors
+    for _ in range(3):  # what is found is not in the rest
+        bad = ((1 - target) * rest + np.where(rest < totals, np.maximum(allowed, 0), 0)) / totals
+        allowed = np.floor(np.nan_to_num(bdtrik(1 - confidence, n_expected, np.clip(bad, 1e-9, 1 - 1e-9)), nan=-1.0))
     power = np.where(allowed < 0, 0, bdtr(np.maximum(allowed, 0), n_expected, np.clip(expected, 0, 1)))
-    return int(np.argmax(np.where(can, power, -1)))
+    power = np.where(can, power, -1)
+    same = np.flatnonzero(power >= power.max() - AS_LIKELY)
+    return int(same[len(same) // 2])
 
 
 def _worth_auditing(
@@ -305,6 +319,6 @@ def _needed(
     wanted = np.maximum(least, ndtri(confidence) ** 2 * target * (1 - target) / np.where(room > 0, room, 1) ** 2)
     can = (drawn >= 10) & (room > 0) & (totals <= n_worth) & (wanted > drawn)
     if can.any():
-        return min(ceil(((wanted - drawn) * n_worth / totals)[can].min()), n_worth)
+        return min(max(ceil(((wanted - drawn) * n_worth / totals)[can].min()), LEAST_MORE), n_worth)
     too_few = n < least and false.max(initial=0) <= (1 - target) * n
     return min(least - n, n_worth) if too_few else None

@@ -211,8 +211,8 @@ def sentences(
     """
     sure = f"{100 * accepted.confidence:.4g} % confidence"
     share = f"{100 * accepted.target:.4g} %"
-    if not n_to_check:
-        return [f"All {n_points:,} labels are accepted." if accepted.n_accepted else "All points have labels of yours."]
+    if not n_to_check and not accepted.n_accepted:
+        return ["All points have labels of yours."]
     if not accepted.n_accepted:
         found = (
             f"No label but your own is accepted: {accepted.n_sample:,} random labels, "
@@ -229,11 +229,13 @@ def sentences(
             f"{found} About {more:,} more may: ask for them with gpussl choose {quote(str(made.folder))} "
             f"audit_more={more}."
         ]
+    which = f"{n_accepted:,} of {n_points:,}" if n_to_check else f"All {n_points:,}"
     found = (
-        f"{n_accepted:,} of {n_points:,} labels are accepted, {n_given:,} of them yours: with {sure} at least {share} "
-        f"of the others are right, from {accepted.n_audited:,} random labels, {accepted.n_wrong:,} of which were "
-        "wrongly predicted."
+        f"{which} labels are accepted, {n_given:,} of them yours: with {sure} at least {share} of the others are "
+        f"right, from {accepted.n_audited:,} random labels, {accepted.n_wrong:,} of which were wrongly predicted."
     )
+    if not n_to_check:
+        return [found]
     left = n_points - n_accepted
     copies = f" ({left:,} with their copies)" if left > n_to_check else ""
     return [

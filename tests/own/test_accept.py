@@ -42,8 +42,9 @@ def learned(loop, number=1):
 
 
 class TestFiles:
-    def test_each_point_is_accepted_or_to_check(self, loop, fruit, capsys):
-        loop("learn", "accept=0.9")
+    @pytest.mark.parametrize("target", [0.8, 0.99])
+    def test_each_point_is_accepted_or_to_check(self, loop, fruit, capsys, target):
+        loop("learn", f"accept={target}")
         accepted, to_check, predictions = learned(loop)
         places = {row["id"]: row for row in predictions}
         assert {row["id"] for row in accepted} | {row["id"] for row in to_check} == set(fruit)
@@ -52,15 +53,15 @@ class TestFiles:
         assert all((row["predicted"], row["label"]) == (places[row["id"]]["label"], "") for row in to_check)
         chances = [float(row["probability"]) for row in to_check]
         assert chances == sorted(chances)
-        assert to_check[0]["x"]
+        assert all(row["x"] for row in to_check)
+        assert len(accepted) < 600 if target == 0.99 else len(accepted) > 500
         said = capsys.readouterr().out.replace("\n", " ")
-        assert (
-            f"{len(accepted)} of 600 labels are accepted, 120 of them yours: with 95 % confidence at least 90 % of the "
-            "others are right" in said
-        )
+        promise = "All 600 labels are accepted, 130 of them yours: with 95 % confidence at least 80 % of the others are"
+        assert (promise in said) == (target == 0.8)
+        assert ("No label but your own is accepted" in said) == (target == 0.99)
         (result,) = rows(loop.place / "learned" / "1" / "results.csv")
-        assert (result["accept"], result["n_accepted"]) == ("0.9", str(len(accepted)))
-        assert np.mean([row["label"] == fruit[row["id"]] for row in accepted]) >= 0.9
+        assert (result["accept"], result["n_accepted"]) == (str(target), str(len(accepted)))
+        assert np.mean([row["label"] == fruit[row["id"]] for row in accepted]) >= target
 
     def test_what_a_person_gave_is_accepted(self, loop):
         loop("learn", "accept=0.99")
